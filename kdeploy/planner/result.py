@@ -1,0 +1,213 @@
+"""What the planner answers: the Plan, a frozen value that round-trips through JSON.
+
+Invariant: a plan explains itself. Every ratio, price and assumption that led to
+it is in it, under limit names from one closed list; "nothing fits" is a plan
+too, with `feasible` false, the binding limit and the nearest relaxation.
+The JSON is the contract `kdeploy.plan/v1`: fields may be added, none changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+PLAN_SCHEMA: Final = "kdeploy.plan/v1"
+
+Limit = Literal[
+    "network_in",
+    "network_out",
+    "disk_write",
+    "disk_throughput",
+    "disk_iops",
+    "disk_space",
+    "memory",
+    "cpu",
+    "partitions",
+]
+"""The closed list of limits. A later model may append to it, never rename."""
+
+LIMITS: Final[tuple[Limit, ...]] = get_args(Limit)
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """The data volumes of one broker.
+
+    Attributes:
+        type: gp3, gp2, io2, st1, local-nvme, or disk where a person declared it.
+        count: Volumes per broker.
+        size: Bytes of each.
+        iops: Operations per second provisioned for each; None where not sold by it.
+        throughput: Bytes per second provisioned for each; None where unknown.
+    """
+
+    type: str
+    count: int
+    size: float
+    iops: float | None
+    throughput: float | None
+
+
+@dataclass(frozen=True)
+class BrokerPlan:
+    """The brokers of one datacenter.
+
+    Attributes:
+        count: Brokers in all.
+        per_rack: Brokers in each rack; counts differ by at most one.
+        instance_type: EC2 type; None without a cloud.
+        cores: Processor cores of one broker.
+        memory: Bytes of memory of one broker.
+        volumes: Data volumes per broker.
+        utilisation: Load over capacity for each limit, with the declared failure
+            present and at the peak; only limits that apply are there.
+        bottleneck: The limit that sets the count: it needs the most brokers.
+        required: The least brokers each limit alone would need.
+    """
+
+    count: int
+    per_rack: dict[str, int]
+    instance_type: str | None
+    cores: int
+    memory: float
+    volumes: tuple[Volumes, ...]
+    utilisation: dict[str, float]
+    bottleneck: str | None
+    required: dict[str, int]
+
+
+@dataclass(frozen=True)
+class CoordinationPlan:
+    """The ZooKeeper ensemble or the KRaft controllers of one datacenter.
+
+    Attributes:
+        kind: zookeeper or kraft.
+        nodes: How many; odd.
+        per_rack: Nodes in each rack.
+        instance_type: EC2 type; None without a cloud.
+        cores: Processor cores of one node.
+        memory: Bytes of memory of one node.
+        volumes: Data volumes per node.
+    """
+
+    kind: str
+    nodes: int
+    per_rack: dict[str, int]
+    instance_type: str | None
+    cores: int
+    memory: float
+    volumes: tuple[Volumes, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a datacenter costs.
+
+    Attributes:
+        monthly_usd: US dollars a month of 730 hours; None where nothing has a price.
+        parts: The same by part (brokers, volumes, coordination, cross-zone traffic, ...).
+        date: The day of the prices.
+        exact: Whether the prices are the published ones of that region, or derived from another's.
+    """
+
+    monthly_usd: float | None
+    parts: dict[str, float]
+    date: str | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class DatacenterPlan:
+    """One datacenter's part of the plan. `partitions` counts leaders, before replication."""
+
+    name: str
+    provider: str
+    region: str | None
+    partitions: int
+    brokers: BrokerPlan
+    coordination: CoordinationPlan
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A feasible choice that costs more, or one that was rejected and why.
+
+    Attributes:
+        datacenter: Whose choice it is.
+        instance_type: EC2 type.
+        volumes: Data volumes per broker.
+        count: Brokers.
+        monthly_usd: Price, like `Cost.monthly_usd`.
+        reason: Why it was not taken, in a sentence.
+        limit: The limit it breaks; None when it is feasible.
+        utilisation: As in `BrokerPlan`.
+    """
+
+    datacenter: str
+    instance_type: str
+    volumes: tuple[Volumes, ...]
+    count: int
+    monthly_usd: float
+    reason: str
+    limit: str | None = None
+    utilisation: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One number the model rests on: its name, value with unit, and source with date."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """Why nothing fits.
+
+    Attributes:
+        datacenter: Where.
+        limit: The binding limit.
+        by: Load over capacity of that limit in the best candidate (above 1).
+        nearest: The nearest relaxation that fits, as a sentence.
+    """
+
+    datacenter: str
+    limit: str
+    by: float
+    nearest: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much, why, what was rejected, what it costs."""
+
+    environment: str
+    feasible: bool
+    datacenters: tuple[DatacenterPlan, ...]
+    alternatives: tuple[Alternative, ...] = ()
+    rejected: tuple[Alternative, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    infeasible: tuple[Infeasible, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values under the contract `kdeploy.plan/v1`."""
+        from dataclasses import asdict
+
+        return {"schema": PLAN_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Plan:
+        """Read back what `to_json` wrote, equal to it.
+
+        Raises:
+            ValueError: The document is of another schema or does not fit it.
+        """
+        from pydantic import TypeAdapter
+
+        if document.get("schema") != PLAN_SCHEMA:
+            raise ValueError(f"not a {PLAN_SCHEMA} document")
+        fields = {key: value for key, value in document.items() if key != "schema"}
+        return TypeAdapter(Plan).validate_python(fields)

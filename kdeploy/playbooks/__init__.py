@@ -1,0 +1,1 @@
+"""Ansible: carries what the Blueprint decided to hosts, and computes nothing."""

@@ -1,0 +1,92 @@
+"""What was decided before: `lock.yaml`, small, reviewed and committed.
+
+Invariant: a decision in the lock is never taken again by itself. Ids in it are
+stable and never reused; a later plan starts from here, so new prices or a little
+more load never reshape a running cluster.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from kdeploy.spec.model import Coordination, Frozen, Provider
+
+LOCK_SCHEMA: Final = "kdeploy.lock/v1"
+
+Role = Literal["zookeeper", "controller", "broker"]
+"""What a node is."""
+
+
+class LockedVolumes(Frozen):
+    """Data volumes of each node of a role; see `planner.result.Volumes`. Sizes in bytes."""
+
+    type: str
+    count: int
+    size: float
+    iops: float | None = None
+    throughput: float | None = None
+
+
+class LockedShape(Frozen):
+    """What every node of a role in a datacenter is made of."""
+
+    instance_type: str | None
+    cores: int
+    memory: float
+    volumes: tuple[LockedVolumes, ...] = ()
+
+
+class LockedNode(Frozen):
+    """One node's identity: it belongs to (datacenter, rack, ordinal) for good.
+
+    `directory_id` is a KRaft log directory's id (base64 UUID), None elsewhere.
+    `ports` maps a port's purpose (client, internal, admin, controller, quorum,
+    election) to its number.
+    """
+
+    id: int
+    name: str
+    role: Role
+    rack: str
+    ordinal: int
+    ports: dict[str, int]
+    directory_id: str | None = None
+
+
+class LockedDatacenter(Frozen):
+    """One cluster's decisions.
+
+    `cluster_id` is chosen at lock time for KRaft; ZooKeeper mode chooses it at first start
+    and it stays None here.
+    """
+
+    name: str
+    provider: Provider
+    region: str | None = None
+    cluster_id: str | None = None
+    brokers: LockedShape
+    coordination: LockedShape
+    partitions: int
+    nodes: tuple[LockedNode, ...]
+    retired_ids: tuple[int, ...] = ()
+
+
+class Lock(Frozen):
+    """All decisions of one environment."""
+
+    kdeploy: str
+    environment: str
+    kafka_version: str
+    kafka_coordination: Coordination
+    catalogue_date: str | None = None
+    inputs: str
+    """Hash of everything in the environment that a plan or a file depends on; not topics, users, ACLs."""
+    datacenters: tuple[LockedDatacenter, ...]
+    files: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each rendered file, by `datacenter/node/path`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The lock as JSON values with its schema."""
+        return {"schema": LOCK_SCHEMA, **self.model_dump(mode="json")}

@@ -1,0 +1,325 @@
+"""What a person wants: the Environment, as it stands in `environment.yaml`.
+
+Invariant: an `Environment` that exists is complete and makes sense by itself;
+every field is checked, every default is here, and nothing downstream supplies
+another. Values are frozen, and unknown keys are refused. What only a Kafka
+version's own definitions can judge (the names of overrides) is judged in
+`kdeploy.tuning`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from kdeploy.units import ByteRate, Bytes, Seconds
+
+Coordination = Literal["zookeeper", "kraft"]
+"""What keeps the cluster's metadata: a ZooKeeper ensemble, or KRaft controllers."""
+
+Provider = Literal["local", "hosts", "aws"]
+"""Where nodes come from: processes on this machine, machines you have, or EC2."""
+
+Survive = Literal["none", "broker", "zone"]
+"""The failure with which every promise of the plan must still hold."""
+
+Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+"""How producers compress their batches."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
+"""A name that also serves as a DNS label: lower case letters, digits, hyphens."""
+
+TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+"""A topic's name, by Kafka's own rule (org.apache.kafka.common.internals.Topic)."""
+
+UserName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+"""A SCRAM user's name; never one that could be read as a certificate's name."""
+
+Setting = str | int | float | bool
+"""A value of a setting, as YAML reads it; Kafka gets it as text."""
+
+
+class Frozen(BaseModel):
+    """What every part of an environment is: immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+
+
+class Workload(Frozen):
+    """What the cluster has to carry. Rates are averages, as BytesInPerSec shows them."""
+
+    throughput: ByteRate = 10e6
+    """Average produce rate, after compression by the producers (Kafka's BytesInPerSec)."""
+
+    peak_factor: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """How many times the average the peak is; limits are held at the peak."""
+
+    fan_out: Annotated[float, Field(ge=0, le=1000)] = 2.0
+    """How many times each byte produced is read by consumers."""
+
+    message_size: Annotated[Bytes, Field(ge=1, le=2**30)] = 1000.0
+    """Average size of a record as stored, in bytes."""
+
+    retention: Annotated[Seconds, Field(gt=0, le=3.2e9)] = 7 * 86400.0
+    """How long records are kept (Kafka's retention.ms)."""
+
+    retention_bytes: Annotated[Bytes, Field(gt=0)] | None = None
+    """Most bytes kept per partition (Kafka's retention.bytes); without it, time alone decides."""
+
+    compression: Codec = "none"
+    """Codec the producers use; brokers keep it as it comes (compression.type=producer)."""
+
+    partitions: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Partitions of all topics together, before replication; left out, the planner derives it."""
+
+
+class Durability(Frozen):
+    """How many copies there are, and what may fail."""
+
+    replication_factor: Annotated[int, Field(ge=1, le=32)] = 3
+    """Copies of each partition."""
+
+    min_insync_replicas: Annotated[int, Field(ge=1, le=32)] = 2
+    """In-sync copies without which an acks=all producer is refused."""
+
+    survive: Survive = "zone"
+    """The failure to survive: broker, zone (a whole rack), or none."""
+
+
+class Hardware(Frozen):
+    """What one machine has, declared because a file has to be rendered before anyone connects."""
+
+    cores: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Processor cores."""
+
+    memory: Annotated[Bytes, Field(ge=2**28, le=2**46)] = 16 * 2.0**30
+    """Main memory."""
+
+    disks: Annotated[tuple[str, ...], Field(min_length=0, max_length=64)] = ()
+    """Block devices for data, by stable path, for example /dev/disk/by-id/...; one log directory each."""
+
+    disk_size: Annotated[Bytes, Field(gt=0)] | None = None
+    """Size of each data disk."""
+
+    disk_throughput: Annotated[ByteRate, Field(gt=0)] | None = None
+    """What each data disk writes in sequence, sustained."""
+
+    network: Annotated[ByteRate, Field(gt=0)] | None = None
+    """What the network card carries each way, sustained."""
+
+
+class Host(Frozen):
+    """One machine you already have."""
+
+    address: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]{1,253}$")]
+    """Name or address that kdeploy reaches by SSH and the other nodes by TCP."""
+
+    rack: Name
+    """The rack (or zone) it stands in."""
+
+    role: Literal["broker", "zookeeper", "controller"]
+    """What runs on it."""
+
+    hardware: Hardware = Hardware()
+    """Its cores, memory and disks; preflight refuses a host that has less."""
+
+
+class Brokers(Frozen):
+    """How the brokers of a datacenter are chosen."""
+
+    count: Annotated[int, Field(ge=1, le=2000)] | None = None
+    """Brokers in this datacenter; left out, the planner decides (local: one per rack)."""
+
+    instance_type: str | None = None
+    """EC2 instance type; left out, the planner decides."""
+
+    memory: Annotated[Bytes, Field(ge=2**28)] = 2.0**30
+    """Memory of one broker where a process is all there is (provider local)."""
+
+
+class CoordinationNodes(Frozen):
+    """How the ZooKeeper ensemble, or the KRaft controllers, of a datacenter are chosen."""
+
+    count: Annotated[int, Field(ge=1, le=9)] | None = None
+    """Nodes, an odd number; left out, 3, or 5 where the failure to survive asks for it."""
+
+    instance_type: str | None = None
+    """EC2 instance type; left out, the planner decides."""
+
+    memory: Annotated[Bytes, Field(ge=2**27)] = 2.0**29
+    """Memory of one node where a process is all there is (provider local)."""
+
+
+class Datacenter(Frozen):
+    """One place with one Kafka cluster of its own."""
+
+    name: Name = "dc1"
+    """Its name; part of each node's identity, so it never changes."""
+
+    provider: Provider = "local"
+    """Where its nodes come from: local (processes on this machine), hosts, or aws."""
+
+    region: str | None = None
+    """AWS region, for example eu-west-1 (provider aws)."""
+
+    racks: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)] = ("a", "b", "c")
+    """Failure domains that copies are spread over; in AWS, the zones' letters or names."""
+
+    brokers: Brokers = Brokers()
+    """How many brokers, of what kind."""
+
+    coordination: CoordinationNodes = CoordinationNodes()
+    """How many ZooKeeper nodes or KRaft controllers, of what kind."""
+
+    base_port: Annotated[int, Field(ge=1024, le=60000)] = 19000
+    """First of the ports that local nodes listen on; unused for other providers."""
+
+    hosts: tuple[Host, ...] = ()
+    """The machines (provider hosts)."""
+
+
+class Kafka(Frozen):
+    """Which Kafka."""
+
+    version: str = "3.9.2"
+    """Kafka's version, in quotes."""
+
+    coordination: Coordination = "zookeeper"
+    """ZooKeeper (up to Kafka 3.9) or kraft (from 3.9)."""
+
+
+class Security(Frozen):
+    """What protects the cluster. The defaults are the secure choice for everything."""
+
+    client_listener: Literal["SASL_SSL", "PLAINTEXT"] = "SASL_SSL"
+    """Protocol clients speak; PLAINTEXT means that anyone who reaches the port is let in."""
+
+    authorization: bool = True
+    """Whether ACLs are enforced, with everything denied that none allows."""
+
+    certificate_days: Annotated[int, Field(ge=1, le=3650)] = 365
+    """How long node and client certificates are valid."""
+
+
+class Topic(Frozen):
+    """A topic to exist."""
+
+    name: TopicName
+    """Its name."""
+
+    partitions: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Partitions; left out, the cluster's default (num.partitions)."""
+
+    replication_factor: Annotated[int, Field(ge=1, le=32)] | None = None
+    """Copies; left out, durability.replication_factor."""
+
+    config: dict[str, Setting] = {}
+    """Topic settings by Kafka's names, for example retention.ms."""
+
+
+class Acl(Frozen):
+    """What a user may do with a resource."""
+
+    resource: Literal["topic", "group", "cluster", "transactional-id", "delegation-token"] = "topic"
+    """Kind of resource."""
+
+    name: str
+    """The resource's name, a prefix of it, or * for all; for the cluster: kafka-cluster."""
+
+    pattern: Literal["literal", "prefixed"] = "literal"
+    """Whether the name is meant whole or as a prefix."""
+
+    operations: Annotated[
+        tuple[
+            Literal[
+                "all",
+                "read",
+                "write",
+                "create",
+                "delete",
+                "alter",
+                "describe",
+                "cluster-action",
+                "describe-configs",
+                "alter-configs",
+                "idempotent-write",
+            ],
+            ...,
+        ],
+        Field(min_length=1),
+    ]
+    """What is allowed."""
+
+    permission: Literal["allow", "deny"] = "allow"
+    """Whether it is allowed or denied; a denial outranks every permission."""
+
+    host: str = "*"
+    """The address it holds for; * for every one."""
+
+
+class User(Frozen):
+    """A client that authenticates with SCRAM-SHA-512; its password is in the vault."""
+
+    name: UserName
+    """Its name."""
+
+    acls: tuple[Acl, ...] = ()
+    """What it may do; nothing, without any."""
+
+
+class Overrides(Frozen):
+    """Settings by name that take the place of what kdeploy decided. Unknown names are refused."""
+
+    broker: dict[str, Setting] = {}
+    """Broker settings, by Kafka's names (server.properties)."""
+
+    controller: dict[str, Setting] = {}
+    """KRaft controller settings, by Kafka's names."""
+
+    zookeeper: dict[str, Setting] = {}
+    """ZooKeeper settings, by ZooKeeper's names (zoo.cfg)."""
+
+    jvm: dict[Literal["broker", "controller", "zookeeper"], tuple[str, ...]] = {}
+    """Java options per role, for example -Xmx2g; one that kdeploy also sets replaces it."""
+
+    kernel: dict[str, Setting] = {}
+    """Kernel settings, by sysctl's names (not applied by provider local)."""
+
+
+class Environment(Frozen):
+    """Everything a person says about one environment."""
+
+    name: Name
+    """The environment's name; left out of the file, its folder's name."""
+
+    kafka: Kafka = Kafka()
+    """Which Kafka, coordinated by what."""
+
+    workload: Workload = Workload()
+    """What it has to carry."""
+
+    durability: Durability = Durability()
+    """How many copies, and what may fail."""
+
+    datacenters: Annotated[tuple[Datacenter, ...], Field(min_length=1, max_length=2)] = (Datacenter(),)
+    """One or two places, each with a cluster of its own."""
+
+    security: Security = Security()
+    """What protects it."""
+
+    topics: tuple[Topic, ...] = ()
+    """Topics to exist; others are left alone."""
+
+    users: tuple[User, ...] = ()
+    """Users to exist, with their ACLs; others are left alone."""
+
+    overrides: Overrides = Overrides()
+    """Settings of Kafka, ZooKeeper, the JVM or the kernel, by name."""
+
+    accept_risks: tuple[str, ...] = ()
+    """Names of warnings about legal but risky settings that a person has weighed and accepts."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The environment as JSON values; `Environment.model_validate` reads it back equal."""
+        return self.model_dump(mode="json")
