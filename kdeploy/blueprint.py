@@ -69,7 +69,8 @@ class Node:
         cores: Processor cores it may count on.
         memory: Bytes of memory it may count on.
         data_directories: Where it keeps data, first one first; same kind of path as `RenderedFile.path`.
-        directory_id: KRaft directory id with which its (first) log directory is formatted; else None.
+        format_arguments: Arguments of Kafka's StorageTool that format its storage before its
+            first start (KRaft only, else empty); paths in them are like `RenderedFile.path`.
         java_options: Options of its JVM, without class path and main class.
         main_class: Java class it runs.
         arguments: Arguments of the main class (the configuration file).
@@ -88,7 +89,7 @@ class Node:
     cores: int
     memory: float
     data_directories: tuple[str, ...]
-    directory_id: str | None
+    format_arguments: tuple[str, ...]
     java_options: tuple[str, ...]
     main_class: str
     arguments: tuple[str, ...]

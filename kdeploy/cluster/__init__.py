@@ -19,12 +19,15 @@ class Access:
         authority: PEM file of the nodes' authority, to trust.
         certificate: PEM file with the administrator's certificate and key (mode 0600).
         client_bootstrap: `host:port,...` of the client listeners.
+        node_identity: PEM file with a certificate and key of the nodes' authority, for asking
+            ZooKeeper nodes how they are; None with KRaft.
     """
 
     bootstrap: str
     authority: Path
     certificate: Path
     client_bootstrap: str
+    node_identity: Path | None = None
 
 
 @dataclass(frozen=True)
