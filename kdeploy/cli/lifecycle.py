@@ -1,0 +1,175 @@
+"""`preview`, `up`, `status`, `verify`, `down`: a cluster's life, from files to stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kdeploy.cli import report
+from kdeploy.cli.options import environment_argument, output_option, print_json, yes_option
+from kdeploy.errors import Unhealthy, UsageError
+
+if TYPE_CHECKING:
+    from kdeploy.operations.progress import Progress
+    from kdeploy.spec.load import Loaded
+
+password_option = click.option(
+    "--vault-password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the vault's password (not needed for provider local).",
+)
+
+
+def _load(environment: str) -> Loaded:
+    from kdeploy.spec import load
+
+    return load.load(load.find(environment))
+
+
+def _progress() -> Progress:
+    from kdeploy.operations.progress import Lines
+
+    return Lines()
+
+
+def _exit_unless(ok: Iterable[bool]) -> None:
+    if not all(ok):
+        sys.exit(Unhealthy.exit_code)
+
+
+@click.command()
+@environment_argument
+@password_option
+@output_option
+def preview(environment: str, vault_password_file: Path | None, output: str) -> None:
+    r"""Show what up would do, node by node; changes nothing.
+
+    Exit code 0: nothing to do. 4: changes are pending.
+
+    \b
+    Example: kdeploy preview local
+    """
+    from kdeploy.operations.preview import preview as look
+
+    found = look(_load(environment), vault_password_file)
+    if output == "json":
+        print_json(report.preview_json(found))
+    else:
+        click.echo(report.preview_text(found) if output == "text" else report.preview_markdown(found))
+    sys.exit(4 if found.pending else 0)
+
+
+@click.command()
+@environment_argument
+@password_option
+@output_option
+def up(environment: str, vault_password_file: Path | None, output: str) -> None:
+    r"""Make the cluster what the environment says: plan, render, start, secure, verify.
+
+    Run it again after any failure or crash: it goes on from what it finds.
+
+    \b
+    Example: kdeploy up local
+    """
+    from kdeploy.operations.up import up as bring_up
+
+    loaded = _load(environment)
+    outcomes = bring_up(loaded, _progress(), vault_password_file)
+    if output == "json":
+        print_json(report.outcomes_json(loaded.environment.name, outcomes))
+    else:
+        for outcome in outcomes:
+            click.echo(report.outcome_text(outcome))
+        click.echo(_next_steps(environment, loaded))
+    _exit_unless(outcome.report.ok for outcome in outcomes)
+
+
+def _next_steps(environment: str, loaded: Loaded) -> str:
+    from kdeploy.operations import places
+
+    folder = places.clients_folder(loaded.environment.name)
+    steps = [
+        (f"kdeploy clients {environment}", "write client properties and certificates"),
+        (f"kdeploy status {environment}", "see every node and the cluster's health"),
+        (f"kdeploy down {environment}", "stop it; its data stays"),
+    ]
+    return f"client properties: {folder} (after the first of these)\n\nNext:\n{report.table(steps)}"
+
+
+@click.command()
+@environment_argument
+@password_option
+@output_option
+def status(environment: str, vault_password_file: Path | None, output: str) -> None:
+    r"""Show each node, and whether the cluster is healthy; changes nothing.
+
+    Exit code 0: everything runs and serves. 5: something does not.
+
+    \b
+    Example: kdeploy status local
+    """
+    from kdeploy.operations.status import status as look
+
+    found = look(_load(environment), vault_password_file)
+    if output == "json":
+        print_json(report.status_json(found))
+    else:
+        click.echo(report.status_text(found))
+    _exit_unless([found.ok])
+
+
+@click.command()
+@environment_argument
+@password_option
+@output_option
+def verify(environment: str, vault_password_file: Path | None, output: str) -> None:
+    r"""Prove by named checks that the cluster works, records and refusals included.
+
+    Exit code 0: every check holds. 5: one does not.
+
+    \b
+    Example: kdeploy verify local
+    """
+    from kdeploy.operations.status import verify as prove
+
+    loaded = _load(environment)
+    reports = prove(loaded, _progress(), vault_password_file)
+    if output == "json":
+        print_json(report.verify_json(loaded.environment.name, reports))
+    else:
+        for one in reports:
+            click.echo(f"{one.datacenter}: {'every check holds' if one.ok else 'a check fails'}")
+            click.echo(report.checks_text(one.checks))
+    _exit_unless(one.ok for one in reports)
+
+
+@click.command()
+@environment_argument
+@click.option("--delete-data", is_flag=True, help="Delete every record, certificate and password too.")
+@yes_option
+def down(environment: str, delete_data: bool, yes: bool) -> None:
+    r"""Stop the cluster, brokers first; its data stays unless --delete-data says otherwise.
+
+    \b
+    Example: kdeploy down local
+    """
+    from kdeploy.operations.down import down as bring_down
+
+    loaded = _load(environment)
+    if delete_data and not yes:
+        _confirm_deletion(loaded.environment.name)
+    stopped = bring_down(loaded, _progress(), delete_data=delete_data)
+    click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+    click.echo("deleted: all data" if delete_data else "kept: all data")
+
+
+def _confirm_deletion(name: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("deleting data needs a terminal to ask on\n  in a pipeline, add --yes")
+    click.echo(f"This deletes every record, certificate and password of {name}.", err=True)
+    if click.prompt("Type its name to go on", err=True) != name:
+        raise click.Abort

@@ -1,0 +1,193 @@
+"""How results look: as text for an 80 column terminal, as markdown, and as JSON.
+
+Invariant: pure; the three forms of one result say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdeploy.cluster import Check, HealthReport
+    from kdeploy.operations.difference import Action
+    from kdeploy.operations.preview import ClusterPreview, Preview
+    from kdeploy.operations.status import ClusterStatus, Status
+    from kdeploy.operations.up import Outcome
+
+
+def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+    """Rows as aligned columns, two spaces between them; the last column is not padded."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    )
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a markdown table; the first row is its head."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def checks_text(checks: Iterable[Check]) -> str:
+    """One line per check, failed ones marked."""
+    return "\n".join(f"  {'ok  ' if one.ok else 'FAIL'}  {one.name}: {one.detail}" for one in checks)
+
+
+def checks_json(report: HealthReport) -> dict[str, Any]:
+    """A report's checks."""
+    checks = [{"name": one.name, "ok": one.ok, "detail": one.detail} for one in report.checks]
+    return {"datacenter": report.datacenter, "ok": report.ok, "checks": checks}
+
+
+def _action_json(action: Action) -> dict[str, Any]:
+    return {"node": action.node.name, "action": action.kind, "reason": action.reason}
+
+
+def preview_json(preview: Preview) -> dict[str, Any]:
+    """The contract `kdeploy.preview/v1`."""
+    clusters = [
+        {
+            "datacenter": one.datacenter,
+            "pending": one.pending,
+            "nodes": [_action_json(action) for action in one.actions],
+            "changes": None if one.changes is None else [str(change) for change in one.changes],
+        }
+        for one in preview.clusters
+    ]
+    return {
+        "schema": "kdeploy.preview/v1",
+        "environment": preview.environment,
+        "pending": preview.pending,
+        "clusters": clusters,
+    }
+
+
+def preview_text(preview: Preview) -> str:
+    """What would be done to each node, and over the Kafka protocol."""
+    if not preview.pending:
+        return f"{preview.environment}: nothing to do, everything is as the environment says"
+    parts = [_preview_text(preview.environment, one) for one in preview.clusters]
+    return "\n\n".join([*parts, f"Carry it out with: kdeploy up {preview.environment}"])
+
+
+def _preview_text(environment: str, one: ClusterPreview) -> str:
+    rows = [(action.kind, action.node.name, action.reason) for action in one.actions if action.kind != "none"]
+    lines = [f"{environment}: datacenter {one.datacenter}"]
+    lines += [table(rows)] if rows else ["  every node is as it should be"]
+    lines += [f"  {line}" for line in _change_lines(one)]
+    return "\n".join(lines)
+
+
+def _change_lines(one: ClusterPreview) -> list[str]:
+    if one.changes is None:
+        return ["topics, users and ACLs are compared when the cluster is up"]
+    return [str(change) for change in one.changes]
+
+
+def preview_markdown(preview: Preview) -> str:
+    """The same for a pull request's comment."""
+    lines = [f"### kdeploy preview: {preview.environment}", ""]
+    if not preview.pending:
+        return "\n".join([*lines, "Nothing to do: everything is as the environment says."])
+    for one in preview.clusters:
+        rows = [
+            (action.node.name, action.kind, action.reason) for action in one.actions if action.kind != "none"
+        ]
+        if rows:
+            lines += [
+                f"Datacenter `{one.datacenter}`",
+                "",
+                markdown_table([("Node", "Action", "Why"), *rows]),
+                "",
+            ]
+        lines += [f"- {line}" for line in _change_lines(one)]
+    return "\n".join(lines)
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """What `up` did to one cluster, and the address to use."""
+    done = [action.node.name for action in outcome.actions if action.kind != "none"]
+    if not outcome.changed:
+        head = "nothing to do: everything is as the environment says"
+    else:
+        head = f"{len(done)} nodes and {len(outcome.changes)} topics, users or ACLs changed"
+    shown = outcome.report.checks if outcome.changed else [one for one in outcome.report.checks if not one.ok]
+    lines = [f"{outcome.datacenter}: {head}", checks_text(shown), f"bootstrap servers: {outcome.bootstrap}"]
+    return "\n".join(line for line in lines if line)
+
+
+def outcomes_json(environment: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The contract `kdeploy.up/v1`."""
+    clusters = [
+        {
+            **checks_json(one.report),
+            "changed": one.changed,
+            "bootstrap": one.bootstrap,
+            "nodes": [_action_json(action) for action in one.actions],
+            "changes": [str(change) for change in one.changes],
+        }
+        for one in outcomes
+    ]
+    return {
+        "schema": "kdeploy.up/v1",
+        "environment": environment,
+        "changed": any(one.changed for one in outcomes),
+        "clusters": clusters,
+    }
+
+
+def status_text(status: Status) -> str:
+    """Each node on a line, then the checks."""
+    return "\n\n".join(_status_text(status.environment, one) for one in status.clusters)
+
+
+def _status_text(environment: str, one: ClusterStatus) -> str:
+    rows = [("node", "rack", "state", "detail")]
+    for action in one.actions:
+        state = one.states[action.node.key]
+        word = "running" if state.running else "stopped" if state.present else "absent"
+        detail = (
+            state.detail if action.kind in ("none", "start", "create") else f"{state.detail}; {action.reason}"
+        )
+        rows.append((action.node.name, action.node.rack, word, detail))
+    verdict = "healthy" if one.ok else "NOT healthy"
+    return (
+        f"{environment}: datacenter {one.datacenter} is {verdict}\n{table(rows)}\n{checks_text(one.checks)}"
+    )
+
+
+def status_json(status: Status) -> dict[str, Any]:
+    """The contract `kdeploy.status/v1`."""
+    clusters = []
+    for one in status.clusters:
+        nodes = [
+            {
+                **_action_json(action),
+                "rack": action.node.rack,
+                "role": action.node.role,
+                "running": one.states[action.node.key].running,
+                "detail": one.states[action.node.key].detail,
+            }
+            for action in one.actions
+        ]
+        checks = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in one.checks]
+        clusters.append({"datacenter": one.datacenter, "ok": one.ok, "nodes": nodes, "checks": checks})
+    return {
+        "schema": "kdeploy.status/v1",
+        "environment": status.environment,
+        "ok": status.ok,
+        "clusters": clusters,
+    }
+
+
+def verify_json(environment: str, reports: Sequence[HealthReport]) -> dict[str, Any]:
+    """The contract `kdeploy.verify/v1`."""
+    return {
+        "schema": "kdeploy.verify/v1",
+        "environment": environment,
+        "ok": all(report.ok for report in reports),
+        "clusters": [checks_json(report) for report in reports],
+    }

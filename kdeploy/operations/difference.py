@@ -1,0 +1,52 @@
+"""What is against what should be, node by node: the one answer behind preview, up and status.
+
+Invariant: pure; `up` does exactly the actions listed here, and preview prints them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kdeploy.blueprint import Node
+from kdeploy.infra import NodeState
+
+ActionKind = Literal["create", "start", "update", "restart", "none"]
+"""create: it was never here; start: it is stopped (its files brought up to date first);
+restart: it runs with other files or secrets than it should; update: files that take no restart;
+none: it is what it should be."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """What one node needs, and why."""
+
+    node: Node
+    kind: ActionKind
+    reason: str
+
+
+def actions(
+    nodes: Sequence[Node], states: Mapping[str, NodeState], wanted: Mapping[str, str]
+) -> tuple[Action, ...]:
+    """One action per node, in the blueprint's order.
+
+    Args:
+        nodes: As they should be.
+        states: What the provider sees, by `Node.key`.
+        wanted: `Provider.wanted` of each, by `Node.key`.
+    """
+    return tuple(_action(node, states[node.key], wanted[node.key]) for node in nodes)
+
+
+def _action(node: Node, state: NodeState, wanted: str) -> Action:
+    if not state.present:
+        return Action(node, "create", "it does not exist yet")
+    if not state.running:
+        return Action(node, "start", f"it is not running: {state.detail}")
+    if state.started != wanted:
+        return Action(node, "restart", "its configuration or certificates changed since it started")
+    if state.applied != wanted:
+        return Action(node, "update", "its files on disk are not what was applied")
+    return Action(node, "none", "it is as it should be")

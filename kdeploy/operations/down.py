@@ -1,0 +1,59 @@
+"""`down`: stop an environment's nodes, brokers first; data stays unless a person says otherwise.
+
+Invariant: deleting is its own step after everything has stopped, and only `delete_data`
+starts it. A `down` that was killed is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kdeploy.operations import places, site
+from kdeploy.operations.killpoint import kill_point
+from kdeploy.operations.lease import lease
+from kdeploy.operations.progress import Progress
+
+if TYPE_CHECKING:
+    from kdeploy.blueprint import Node
+    from kdeploy.spec.load import Loaded
+
+
+def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str, ...]:
+    """Stop every node; afterwards, where asked, delete all that `up` made.
+
+    Works from what is on disk, so that it also ends an environment whose file no longer
+    loads into a plan.
+
+    Returns:
+        Names of the nodes that were stopped.
+    """
+    from kdeploy.infra.local.provider import LocalProvider
+
+    name = loaded.environment.name
+    folder = places.state_folder(name)
+    with lease(folder, "down"):
+        provider = LocalProvider(places.nodes_folder(name), progress=progress.bar)
+        nodes = provider.known()
+        running = {key for key, state in provider.observe(nodes).items() if state.running}
+        stopping = [node for node in nodes if node.key in running]
+        brokers = [node for node in stopping if node.role == "broker"]
+        others = [node for node in stopping if node.role != "broker"]
+        _stop(provider.stop, brokers, progress)
+        kill_point("brokers-stopped")
+        _stop(provider.stop, others, progress)
+        kill_point("coordination-stopped")
+        if delete_data:
+            progress.step("delete", str(folder))
+            for node in nodes:
+                provider.delete(node)
+                kill_point("first-node-deleted")
+            shutil.rmtree(folder)
+    return tuple(node.name for node in stopping)
+
+
+def _stop(stop: Callable[[Node], None], nodes: list[Node], progress: Progress) -> None:
+    if nodes:
+        progress.step("stop", ", ".join(node.name for node in nodes))
+        site.in_parallel(stop, nodes)

@@ -1,0 +1,45 @@
+"""Named moments at which a test may kill kdeploy, to prove that running it again finishes.
+
+Invariant: does nothing at all unless KDEPLOY_KILL_AT names the moment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final
+
+KILL_POINTS: Final = (
+    "lease-taken",
+    "lock-written",
+    "vault-written",
+    "provisioned",
+    "first-node-applied",
+    "nodes-applied",
+    "coordination-started",
+    "coordination-ready",
+    "first-broker-started",
+    "brokers-started",
+    "brokers-ready",
+    "broker-stopped-in-roll",
+    "broker-applied-in-roll",
+    "broker-started-in-roll",
+    "coordinator-stopped-in-roll",
+    "reconcile-begun",
+    "first-change-applied",
+    "reconciled",
+    "brokers-stopped",
+    "coordination-stopped",
+    "first-node-deleted",
+)
+"""Every named moment, in the order of the flow."""
+
+
+def kill_point(name: str) -> None:
+    """End this process by SIGKILL where KDEPLOY_KILL_AT says so.
+
+    Args:
+        name: One of `KILL_POINTS`.
+    """
+    if os.environ.get("KDEPLOY_KILL_AT") == name:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,170 @@
+"""From an environment's folder to a Blueprint and its secrets: the pure flow, plus the lock and the vault.
+
+Invariant: nothing here starts, stops or changes a node. Decisions and secrets are
+written (`Prepared.save`) before the first effect that rests on them, so a crash
+never leaves a running node whose identity was forgotten.
+"""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdeploy.errors import InvalidSetting, KdeployError, StaleLock
+from kdeploy.operations import places
+
+if TYPE_CHECKING:
+    from kdeploy.blueprint import Blueprint, Node
+    from kdeploy.planner.result import Plan
+    from kdeploy.security.vault import Vault
+    from kdeploy.spec.load import Loaded
+    from kdeploy.spec.lock import Lock
+
+
+class NoPlan(KdeployError):
+    """Nothing fits the environment; the plan says which limit binds and what would fit."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Design:
+    """All that is decided about an environment, before anyone connects.
+
+    Attributes:
+        loaded: The environment with its source.
+        plan: What the planner answered.
+        previous: The lock as it was found; None at first.
+        lock: The lock as it should be.
+        blueprint: Every file of every node.
+    """
+
+    loaded: Loaded
+    plan: Plan
+    previous: Lock | None
+    lock: Lock
+    blueprint: Blueprint
+
+
+def design(loaded: Loaded, *, freeze: bool) -> Design:
+    """Plan, decide and draw.
+
+    Args:
+        loaded: The environment.
+        freeze: Refuse where the lock was written for another environment. Provider
+            local decides afresh instead: its lock is its own.
+
+    Raises:
+        NoPlan: Nothing fits.
+        StaleLock: With `freeze`, when the lock is older than the environment.
+        InvalidEnvironment: A change that is not supported, or a setting that Kafka does not know.
+    """
+    from kdeploy import blueprint, planner
+    from kdeploy.planner import decide
+    from kdeploy.spec import lockfile
+
+    environment = loaded.environment
+    previous = lockfile.read_lock(places.lock_file(loaded))
+    try:
+        plan = planner.plan(environment, previous)
+        if not plan.feasible:
+            raise NoPlan(_why(plan))
+        if previous is not None:
+            decide.refuse_unsupported(environment, plan, previous)
+            if freeze and not places.is_local(loaded):
+                _refuse_stale(loaded, decide.stale(environment, previous))
+        lock = decide.decide(environment, plan, previous, new_id)
+        drawn = blueprint.draw(environment, plan, lock)
+    except InvalidSetting as error:
+        raise loaded.source.locate(error) from None
+    files = {f"{node.key}/{file.path}": file.sha256 for node in drawn.nodes for file in node.files}
+    return Design(loaded, plan, previous, lock.model_copy(update={"files": files}), drawn)
+
+
+def new_id() -> str:
+    """A new Kafka UUID: 128 random bits in URL-safe base64 without padding (org.apache.kafka.common.Uuid).
+
+    One that begins with a hyphen is not taken: on a command line it would read as an option.
+    """
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        if not text.startswith("-"):
+            return text
+
+
+def _why(plan: Plan) -> str:
+    lines = [
+        f"{one.datacenter}: {one.limit} is {one.by:.2f} times what the best choice can take\n  {one.nearest}"
+        for one in plan.infeasible
+    ]
+    return "no plan fits this environment\n" + "\n".join(lines)
+
+
+def _refuse_stale(loaded: Loaded, differences: tuple[str, ...]) -> None:
+    if differences:
+        listed = "\n".join(f"  - {difference}" for difference in differences)
+        raise StaleLock(
+            f"{places.lock_file(loaded)} is older than the environment:\n{listed}\n"
+            f"  review it with `kdeploy plan {loaded.environment.name}`, "
+            f"then write it with `kdeploy plan {loaded.environment.name} --lock`"
+        )
+
+
+def save_lock(design: Design) -> None:
+    """Write the lock where it differs from what was found."""
+    from kdeploy.spec import lockfile
+
+    if design.lock != design.previous:
+        file = places.lock_file(design.loaded)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lockfile.write_lock(file, design.lock)
+
+
+def open_vault(design: Design, password_file: Path | None) -> Vault:
+    """The vault with every secret the blueprint needs.
+
+    Provider local makes and completes its vault by itself; elsewhere `up` never
+    invents a secret, and a lack is refused with the command that fills it.
+    """
+    from kdeploy.security import issue, password, vault
+
+    loaded = design.loaded
+    file = places.vault_file(loaded)
+    needed = issue.requirements(loaded.environment, design.lock)
+    local = places.is_local(loaded)
+    key = password.local_password(places.vault_key_file(loaded)) if local else password.ask(password_file)
+    current = vault.read(file, key) if file.exists() else None
+    lacking = issue.lacking(current, needed)
+    if current is not None and not lacking:
+        return current
+    if not local:
+        raise KdeployError(
+            f"{file} lacks {', '.join(lacking)}\n"
+            f"  add what is missing with `kdeploy vault create {loaded.environment.name}`"
+        )
+    completed = issue.complete(current, needed, datetime.now(UTC))
+    vault.write(file, completed, key)
+    return completed
+
+
+def existing_vault(design: Design, password_file: Path | None) -> Vault | None:
+    """The vault as it stands, or None where there is none yet; writes nothing."""
+    from kdeploy.security import password, vault
+
+    loaded = design.loaded
+    file, key_file = places.vault_file(loaded), places.vault_key_file(loaded)
+    if not file.exists():
+        return None
+    local = places.is_local(loaded)
+    return vault.read(file, password.local_password(key_file) if local else password.ask(password_file))
+
+
+def secrets_of(node: Node, vault: Vault) -> dict[str, bytes]:
+    """Content of a node's secret files, by path."""
+    from kdeploy.security import files
+
+    return files.node_secrets(vault, node.key, {secret.path: secret.kind for secret in node.secrets})

@@ -1,0 +1,79 @@
+"""The rolling order: change a running cluster one node at a time, and never stop the last in-sync copy.
+
+    1. ZooKeeper followers, then the leader; or KRaft controllers, the active one last.
+       Before and after each the whole ensemble answers.
+    2. Brokers one at a time, the controller last. Each is stopped only when its gate is
+       open (`cluster.gate`), by controlled shutdown, and the next one only after it is
+       back and every partition is in sync again, under its preferred leader.
+
+Invariant: at every moment at most one node of the cluster is stopped by us, and when
+a gate does not open in time nothing is stopped (`GateClosed`, exit code 7). Nothing is
+remembered between runs: what still has to be restarted is seen from what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from kdeploy.operations import readiness
+from kdeploy.operations.killpoint import kill_point
+from kdeploy.operations.site import Site
+
+if TYPE_CHECKING:
+    from kdeploy.blueprint import Node
+    from kdeploy.cluster.admin import Admin
+
+
+def roll(site: Site, nodes: Sequence[Node]) -> None:
+    """Restart running nodes with their new files, in the rolling order.
+
+    Args:
+        site: The cluster; every node of it is up.
+        nodes: Those to restart; any order.
+
+    Raises:
+        GateClosed: It was not safe to go on in time; everything still serves.
+    """
+    coordinators = [node for node in nodes if node.role != "broker"]
+    brokers = [node for node in nodes if node.role == "broker"]
+    for node in _leader_last(coordinators, lambda: readiness.leading_coordinator(site)):
+        _roll_coordinator(site, node)
+    if brokers:
+        with readiness.connected(site) as admin:
+            for node in _leader_last(brokers, lambda: readiness.controller_id(admin)):
+                _roll_broker(site, admin, node)
+
+
+def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[Node]:
+    """By id, with the node that leads now at the end."""
+    if len(nodes) < 2:
+        return nodes
+    last = leader()
+    return sorted(nodes, key=lambda node: (node.id == last, node.id))
+
+
+def _roll_coordinator(site: Site, node: Node) -> None:
+    readiness.wait_for_coordination(site, all_of_them=True)
+    site.progress.step("roll", f"{node.name}: its ensemble is whole, restarting")
+    _restart(site, node, "coordinator")
+    readiness.wait_for_coordination(site, all_of_them=True)
+
+
+def _roll_broker(site: Site, admin: Admin, node: Node) -> None:
+    readiness.wait_for_gate(site, admin, node)
+    site.progress.step("roll", f"{node.name}: no partition needs it to stay writable, restarting")
+    _restart(site, node, "broker")
+    readiness.wait_for_brokers(site, admin)
+    readiness.settle(site, admin)
+
+
+def _restart(site: Site, node: Node, kind: str) -> None:
+    site.provider.stop(node)
+    kill_point(f"{kind}-stopped-in-roll")
+    site.apply(node)
+    if kind == "broker":
+        kill_point("broker-applied-in-roll")
+    site.provider.start(node)
+    if kind == "broker":
+        kill_point("broker-started-in-roll")

@@ -1,0 +1,127 @@
+"""One cluster at work: its blueprint, its provider, its secrets and how it is reached.
+
+Invariant: the administrator's files on disk always are those of the vault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdeploy.errors import KdeployError
+from kdeploy.operations import places, prepare
+from kdeploy.operations.difference import Action, actions
+from kdeploy.operations.progress import Progress
+
+if TYPE_CHECKING:
+    from kdeploy.blueprint import ClusterBlueprint, Node
+    from kdeploy.cluster import Access
+    from kdeploy.infra import Provider, Secrets
+    from kdeploy.security.vault import Vault
+
+PARALLEL = 8
+"""Nodes worked on at once where order does not matter: most of the time is waiting for Java."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every operation on one cluster needs.
+
+    Attributes:
+        design: The environment's design.
+        cluster: This cluster's part of the blueprint.
+        provider: Where its nodes come from.
+        vault: Its secrets.
+        access: How its administrator reaches it.
+        progress: Where to report.
+        patience: Seconds to wait for a node to be ready, or for a gate to open.
+    """
+
+    design: prepare.Design
+    cluster: ClusterBlueprint
+    provider: Provider
+    vault: Vault
+    access: Access
+    progress: Progress
+    patience: float = 300.0
+
+    def secrets(self, node: Node) -> Secrets:
+        """Content of a node's secret files."""
+        return prepare.secrets_of(node, self.vault)
+
+    def passwords(self) -> Mapping[str, str]:
+        """Passwords of the environment's users, by name."""
+        return self.vault.passwords
+
+    def compare(self) -> tuple[Action, ...]:
+        """What each node needs; read-only."""
+        nodes = self.cluster.nodes
+        wanted = {node.key: self.provider.wanted(node, self.secrets(node)) for node in nodes}
+        return actions(nodes, self.provider.observe(nodes), wanted)
+
+    def apply(self, node: Node) -> None:
+        """Put a node's files in place."""
+        self.provider.apply(node, self.secrets(node))
+
+
+def provider_of(cluster: ClusterBlueprint, environment: str, progress: Progress) -> Provider:
+    """The provider of a cluster.
+
+    Raises:
+        KdeployError: The provider cannot be driven yet.
+    """
+    if cluster.provider != "local":
+        raise KdeployError(
+            f"datacenter {cluster.datacenter} has provider {cluster.provider}, "
+            "which this version of kdeploy plans and renders but does not deploy\n"
+            "  deploy with provider local, or write the files with `kdeploy render`"
+        )
+    from kdeploy.infra.local.provider import LocalProvider
+
+    return LocalProvider(places.nodes_folder(environment), progress=progress.bar)
+
+
+def sites(design: prepare.Design, vault: Vault, progress: Progress) -> tuple[Site, ...]:
+    """Every cluster of an environment, ready to be worked on."""
+    return tuple(site_of(design, cluster, vault, progress) for cluster in design.blueprint.clusters)
+
+
+def site_of(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, progress: Progress) -> Site:
+    """One cluster of an environment, ready to be worked on."""
+    name = design.loaded.environment.name
+    folder = places.administrator_folder(name)
+    _write_administrator_files(folder, vault)
+    provider = provider_of(cluster, name, progress)
+    return Site(design, cluster, provider, vault, access(cluster, folder), progress)
+
+
+def access(cluster: ClusterBlueprint, folder: Path) -> Access:
+    """How to reach a cluster with the administrator's files in `folder`."""
+    from kdeploy.cluster import Access
+
+    return Access(
+        bootstrap=cluster.bootstrap("admin"),
+        authority=folder / "nodes-authority.pem",
+        certificate=folder / "admin.pem",
+        client_bootstrap=cluster.bootstrap("client"),
+        node_identity=folder / f"{cluster.datacenter}-node.pem"
+        if cluster.coordination == "zookeeper"
+        else None,
+    )
+
+
+def in_parallel(work: Callable[[Node], None], nodes: list[Node]) -> None:
+    """Do the same to several nodes at once; the first failure is raised when all have ended."""
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for future in [pool.submit(work, node) for node in nodes]:
+            future.result()
+
+
+def _write_administrator_files(folder: Path, vault: Vault) -> None:
+    from kdeploy.security import files
+
+    for name, content in files.administrator_files(vault).items():
+        files.write_secret(folder / name, content)

@@ -1,0 +1,102 @@
+"""`status` and `verify`: how an environment is, looked at without changing it.
+
+`status` looks at processes and asks the cluster; `verify` also proves it with records
+and refusals, on topics of its own that it removes. Invariant: neither needs the lease,
+so both work while somebody else is at work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdeploy.errors import KdeployError
+from kdeploy.operations import places, prepare, readiness, site
+from kdeploy.operations.difference import Action
+from kdeploy.operations.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from kdeploy.cluster import Check, HealthReport
+    from kdeploy.infra import NodeState
+    from kdeploy.spec.load import Loaded
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """How one cluster is.
+
+    Attributes:
+        datacenter: Its name.
+        actions: Each node with what `up` would do to it.
+        states: What the provider sees of each node, by key.
+        checks: The quick checks over the Kafka protocol; one failed check when it does not answer.
+    """
+
+    datacenter: str
+    actions: tuple[Action, ...]
+    states: dict[str, NodeState]
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every node runs and every check holds."""
+        return all(state.running for state in self.states.values()) and all(one.ok for one in self.checks)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How an environment is."""
+
+    environment: str
+    clusters: tuple[ClusterStatus, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every cluster is."""
+        return all(cluster.ok for cluster in self.clusters)
+
+
+def status(loaded: Loaded, password_file: Path | None = None) -> Status:
+    """Look at every node and every cluster of an environment.
+
+    Raises:
+        KdeployError: It was never brought up.
+    """
+    sites = _sites(loaded, Silent(), password_file)
+    return Status(loaded.environment.name, tuple(map(_status, sites)))
+
+
+def verify(loaded: Loaded, progress: Progress, password_file: Path | None = None) -> tuple[HealthReport, ...]:
+    """Prove every cluster of an environment by all named checks.
+
+    Raises:
+        KdeployError: It was never brought up, or it does not answer.
+    """
+    return tuple(readiness.verify(here) for here in _sites(loaded, progress, password_file))
+
+
+def _sites(loaded: Loaded, progress: Progress, password_file: Path | None) -> tuple[site.Site, ...]:
+    design = prepare.design(loaded, freeze=False)
+    vault = prepare.existing_vault(design, password_file)
+    if vault is None or not places.lock_file(loaded).exists():
+        raise KdeployError(
+            f"{loaded.environment.name} was never brought up from here\n"
+            f"  bring it up with `kdeploy up {loaded.environment.name}`"
+        )
+    return site.sites(design, vault, progress)
+
+
+def _status(here: site.Site) -> ClusterStatus:
+    from kdeploy.cluster import Check
+
+    states = here.provider.observe(here.cluster.nodes)
+    checks: tuple[Check, ...]
+    if not any(states[node.key].running for node in here.cluster.brokers):
+        checks = (Check("brokers", False, "no broker runs"),)
+    else:
+        try:
+            checks = readiness.check(here).checks
+        except KdeployError as error:
+            checks = (Check("brokers", False, str(error).splitlines()[0]),)
+    return ClusterStatus(here.cluster.datacenter, here.compare(), states, checks)

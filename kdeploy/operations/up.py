@@ -1,0 +1,145 @@
+"""`up`: make the cluster what the environment says, from nothing or from anywhere in between.
+
+    lease → lock and vault written → provisioned → files applied → coordination up
+          → brokers up → what runs with old files rolled → reconciled → verified
+
+Invariant: every step first looks at what is, so that running `up` again after any
+crash finishes it, and running it on a cluster that is as it should be changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdeploy.operations import places, prepare, readiness, rolling, site
+from kdeploy.operations.difference import Action
+from kdeploy.operations.killpoint import kill_point
+from kdeploy.operations.lease import lease
+from kdeploy.operations.progress import Progress
+from kdeploy.operations.site import Site
+
+if TYPE_CHECKING:
+    from kdeploy.blueprint import Node
+    from kdeploy.cluster import HealthReport
+    from kdeploy.cluster.reconcile import Change
+    from kdeploy.spec.load import Loaded
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `up` did to one cluster, and how it is now.
+
+    Attributes:
+        datacenter: Its name.
+        bootstrap: `host:port,...` that clients connect to.
+        actions: What each node needed.
+        changes: What was changed through the Kafka protocol.
+        report: The checks made at the end: all of them after a change, the quick ones otherwise.
+    """
+
+    datacenter: str
+    bootstrap: str
+    actions: tuple[Action, ...]
+    changes: tuple[Change, ...]
+    report: HealthReport
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was changed."""
+        return bool(self.changes) or any(action.kind != "none" for action in self.actions)
+
+
+def up(loaded: Loaded, progress: Progress, password_file: Path | None = None) -> tuple[Outcome, ...]:
+    """Make every cluster of an environment what the environment says.
+
+    Raises:
+        KdeployError: Any of the tree in `kdeploy.errors`; run again to go on.
+    """
+    with lease(places.state_folder(loaded.environment.name), "up"):
+        kill_point("lease-taken")
+        design = prepare.design(loaded, freeze=True)
+        prepare.save_lock(design)
+        kill_point("lock-written")
+        vault = prepare.open_vault(design, password_file)
+        kill_point("vault-written")
+        return tuple(_up(one) for one in site.sites(design, vault, progress))
+
+
+def _up(site: Site) -> Outcome:
+    todo = site.compare()
+    if any(action.kind != "none" for action in todo):
+        site.progress.step("plan", _summary(todo))
+        site.provider.provision(site.design.blueprint)
+        kill_point("provisioned")
+        _bring_up(site, todo)
+    changes = _reconcile(site)
+    changed = bool(changes) or any(action.kind != "none" for action in todo)
+    report = readiness.verify(site) if changed else readiness.check(site)
+    return Outcome(site.cluster.datacenter, site.cluster.bootstrap("client"), todo, changes, report)
+
+
+def _summary(todo: tuple[Action, ...]) -> str:
+    kinds = dict.fromkeys(action.kind for action in todo if action.kind != "none")
+    return "\n".join(
+        f"{kind}: {', '.join(action.node.name for action in todo if action.kind == kind)}" for kind in kinds
+    )
+
+
+def _bring_up(site: Site, todo: tuple[Action, ...]) -> None:
+    """Start what is down, then roll what runs with old files."""
+    down = [action.node for action in todo if action.kind in ("create", "start")]
+    _apply(site, down + [action.node for action in todo if action.kind == "update"])
+    _start_coordination(site, [node for node in down if node.role != "broker"])
+    _start_brokers(site, [node for node in down if node.role == "broker"])
+    rolling.roll(site, [action.node for action in todo if action.kind == "restart"])
+
+
+def _apply(site_: Site, nodes: list[Node]) -> None:
+    def apply(node: Node) -> None:
+        site_.apply(node)
+        kill_point("first-node-applied")
+
+    if nodes:
+        site_.progress.step("render", f"files of {len(nodes)} nodes")
+        site.in_parallel(apply, nodes)
+        kill_point("nodes-applied")
+
+
+def _start_coordination(site_: Site, nodes: list[Node]) -> None:
+    if nodes:
+        site_.progress.step("start", ", ".join(node.name for node in nodes))
+        site.in_parallel(site_.provider.start, nodes)
+        kill_point("coordination-started")
+    readiness.wait_for_coordination(site_, all_of_them=False)
+    kill_point("coordination-ready")
+
+
+def _start_brokers(site_: Site, nodes: list[Node]) -> None:
+    def start(node: Node) -> None:
+        site_.provider.start(node)
+        kill_point("first-broker-started")
+
+    if nodes:
+        site_.progress.step("start", ", ".join(node.name for node in nodes))
+        site.in_parallel(start, nodes)
+        kill_point("brokers-started")
+        with readiness.connected(site_) as admin:
+            readiness.wait_for_brokers(site_, admin)
+            readiness.settle(site_, admin)
+    kill_point("brokers-ready")
+
+
+def _reconcile(site: Site) -> tuple[Change, ...]:
+    from kdeploy.cluster import reconcile
+
+    with readiness.connected(site) as admin:
+        changes = readiness.pending_changes(site, admin)
+        kill_point("reconcile-begun")
+        for change in changes:
+            site.progress.step("reconcile", str(change))
+            reconcile.apply(admin, (change,), site.passwords())
+            kill_point("first-change-applied")
+    kill_point("reconciled")
+    return changes
