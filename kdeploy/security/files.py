@@ -1,0 +1,111 @@
+"""Secret files: what is in each, and how they are written.
+
+Invariant: a secret file is 0600 from the moment it exists, and is replaced in one
+step, so that no reader ever sees half of it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from kdeploy.errors import KdeployError
+
+if TYPE_CHECKING:
+    from kdeploy.security.content import Vault
+
+Kind = Literal["identity", "broker-zookeeper-identity", "nodes-authority", "clients-authority"]
+"""What a node's secret file holds; the same names as `blueprint.SecretKind`, which this room may not know."""
+
+
+def node_secrets(vault: Vault, node_key: str, kinds: Mapping[str, Kind]) -> dict[str, bytes]:
+    """Content of a node's secret files.
+
+    Args:
+        vault: Where it comes from.
+        node_key: `DATACENTER/NODE`.
+        kinds: What each file holds, by its path.
+
+    Returns:
+        PEM text of each, by its path.
+
+    Raises:
+        KdeployError: The vault has no certificate for this node.
+    """
+    return {path: _content(vault, node_key, kind) for path, kind in kinds.items()}
+
+
+def _content(vault: Vault, node_key: str, kind: Kind) -> bytes:
+    datacenter = node_key.partition("/")[0]
+    if kind == "nodes-authority":
+        return vault.nodes_authority.certificate.encode()
+    if kind == "clients-authority":
+        return vault.clients_authority.certificate.encode()
+    held = vault.nodes.get(node_key) if kind == "identity" else vault.brokers.get(datacenter)
+    if held is None:
+        raise KdeployError(
+            f"the vault of {vault.environment} has no certificate ({kind}) for {node_key}\n"
+            f"  add it with `kdeploy vault create {vault.environment}`"
+        )
+    return held.pem
+
+
+def administrator_files(vault: Vault) -> dict[str, bytes]:
+    """Files with which kdeploy reaches the clusters as their administrator, by name.
+
+    `nodes-authority.pem` is the authority to trust, `admin.pem` the administrator's key and
+    certificate. `DATACENTER-node.pem` is what ZooKeeper nodes admit; only ZooKeeper mode has it.
+    """
+    files = {
+        "nodes-authority.pem": vault.nodes_authority.certificate.encode(),
+        "admin.pem": vault.administrator.pem,
+    }
+    return files | {f"{datacenter}-node.pem": shared.pem for datacenter, shared in vault.brokers.items()}
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Put a secret in a file of mode 0600, in one step; does nothing when it is there already.
+
+    The folder is made with mode 0700 where it is missing.
+
+    Raises:
+        KdeployError: The file cannot be written.
+    """
+    try:
+        if _holds(path, content):
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _replace(path, content)
+    except OSError as error:
+        fault = error.strerror
+    else:
+        return
+    raise KdeployError(f"{path} cannot be written: {fault}\n  make its folder writable, and run this again")
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    if path.is_symlink() or not path.is_file() or path.stat().st_mode & 0o777 != 0o600:
+        return False
+    return path.stat().st_size == len(content) and path.read_bytes() == content
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # mkstemp opens with O_EXCL and mode 0600: at no moment can another user open the file.
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
