@@ -1,0 +1,125 @@
+"""`lock.yaml` on disk: small, sorted, readable in a review, written whole or not at all.
+
+Invariant: what `write_lock` wrote, `read_lock` reads back equal; a file that says
+anything else than a lock of this schema is one clear problem and never a guess.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from kdeploy.errors import InvalidEnvironment, KdeployError, Problem
+from kdeploy.spec.lock import LOCK_SCHEMA, Lock
+from kdeploy.spec.source import Source, read
+
+HEADER: Final = """\
+# What kdeploy decided for this environment: node ids, shapes, ports, versions.
+# Commit it and review its changes. kdeploy writes it; do not edit it by hand.
+"""
+
+_RESTORE: Final = "restore the file from git; the ids of running nodes are in it"
+_SCHEMA = re.compile(r"kdeploy\.lock/v([0-9]{1,9})")
+
+
+def read_lock(file: Path) -> Lock | None:
+    """Read a lock.
+
+    Returns:
+        The lock; None when there is no such file.
+
+    Raises:
+        InvalidEnvironment: The file is damaged, or from a newer kdeploy.
+    """
+    from pydantic import ValidationError
+
+    if not file.exists():
+        return None
+    source = read(file, str(file))
+    _check_schema(source)
+    document = {key: value for key, value in source.data.items() if key != "schema"}
+    try:
+        return Lock.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        raise InvalidEnvironment([_problem(source, error)]) from None
+
+
+def write_lock(file: Path, lock: Lock) -> None:
+    """Write a lock, atomically: readers see the old one or the new one, whole.
+
+    Raises:
+        KdeployError: The folder cannot be written to.
+    """
+    content = render(lock).encode()
+    try:
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
+            temporary = Path(stream.name)
+            try:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.fchmod(stream.fileno(), 0o644)
+                temporary.replace(file)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise KdeployError(
+            f"{file} cannot be written: {error.strerror or error}\n"
+            "  the lock remembers node ids, so nothing goes on without it"
+        ) from None
+
+
+def render(lock: Lock) -> str:
+    """The text of a lock's file. The same lock gives the same bytes."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.width = 110
+    stream = io.StringIO()
+    yaml.dump(_sorted(_without_empty(lock.to_json())), stream)
+    return HEADER + stream.getvalue()
+
+
+def _without_empty(value: Any) -> Any:  # noqa: ANN401
+    """Leave out what is None or empty: the reader supplies it again, and a review has less to read."""
+    if isinstance(value, dict):
+        kept = {key: _without_empty(one) for key, one in value.items()}
+        return {key: one for key, one in kept.items() if one not in (None, [], {})}
+    if isinstance(value, list):
+        return [_without_empty(one) for one in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
+def _sorted(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(one) for one in value] if isinstance(value, list) else value
+
+
+def _check_schema(source: Source) -> None:
+    found = source.data.get("schema")
+    if found == LOCK_SCHEMA:
+        return
+    match = _SCHEMA.fullmatch(found) if isinstance(found, str) else None
+    current = int(LOCK_SCHEMA.rpartition("/v")[2])
+    if match and int(match.group(1)) > current:
+        wrong, right = f"the lock is of a newer kdeploy ({found})", "upgrade kdeploy to at least the one that wrote it"
+    else:
+        wrong, right = f"this is not a lock: its schema is {found!r}, not {LOCK_SCHEMA}", _RESTORE
+    raise InvalidEnvironment([source.problem(("schema",), wrong, right)])
+
+
+def _problem(source: Source, error: Any) -> Problem:  # noqa: ANN401
+    """The first thing wrong; one is enough for a file that no person should have edited."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    reason = str(first["msg"])
+    return source.problem(first["loc"], f"the lock is damaged: {reason[0].lower()}{reason[1:]}", _RESTORE)
