@@ -1,0 +1,241 @@
+"""Waiting for the right thing: nodes that answer, gates that open, partitions in sync.
+
+Invariant: every wait is on a condition seen through the protocol, has an end, notices
+when a process it waits for has died, and says what it waited for.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from kdeploy.errors import GateClosed, KdeployError, Unhealthy
+from kdeploy.operations.site import Site
+
+if TYPE_CHECKING:
+    from kdeploy.blueprint import Node
+    from kdeploy.cluster import HealthReport
+    from kdeploy.cluster.admin import Admin
+    from kdeploy.cluster.reconcile import Change
+    from kdeploy.infra import NodeState
+
+PAUSE: Final = 0.25
+"""Seconds between two looks at a condition: short against a JVM's start, cheap against two cores."""
+
+BROKER_STARTS: Final = 4
+"""Times a broker that ends while it starts is started in all. One that was killed leaves its registration
+in ZooKeeper until the session ends (zookeeper.session.timeout.ms, 18 s in Kafka 3.9), and a new process
+that comes sooner ends itself with NodeExists."""
+
+
+@contextmanager
+def connected(site: Site, patience: float | None = None) -> Iterator[Admin]:
+    """The administrator's connection, as soon as one broker answers.
+
+    Args:
+        site: The cluster.
+        patience: Seconds to wait; the site's own when left out.
+
+    Raises:
+        KdeployError: No broker answered in time.
+    """
+    from kdeploy.cluster.admin import connect
+
+    deadline = time.monotonic() + (site.patience if patience is None else patience)
+    while True:
+        try:
+            admin = connect(site.access)
+            break
+        except KdeployError:
+            _refuse_dead(site, site.cluster.brokers)
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE)
+    with admin:
+        yield admin
+
+
+def wait_for_coordination(site: Site, *, all_of_them: bool) -> None:
+    """Wait until the ensemble, or the controllers' quorum, serves.
+
+    Args:
+        site: The cluster.
+        all_of_them: Wait for every node of it, as before one is stopped; else a majority that
+            serves is enough.
+    """
+    if site.cluster.coordination == "zookeeper":
+        _wait(site, site.cluster.coordinators, lambda: _ensemble(site, all_of_them), "the ensemble")
+    else:
+        _wait(site, site.cluster.coordinators, lambda: _controllers(site, all_of_them), "the controllers")
+
+
+def wait_for_brokers(site: Site, admin: Admin) -> None:
+    """Wait until every broker is registered; one that ended too early is started again."""
+    from kdeploy.cluster import health
+
+    starts = {node.key: 1 for node in site.cluster.brokers}
+
+    def missing() -> str | None:
+        alive = health.observe(admin).alive
+        late = [node for node in site.cluster.brokers if node.id not in alive]
+        _start_again(site, late, starts)
+        return f"{', '.join(node.name for node in late)} not registered" if late else None
+
+    _wait(site, (), missing, "the brokers")
+
+
+def _start_again(site: Site, late: list[Node], starts: dict[str, int]) -> None:
+    states = site.provider.observe(late)
+    for node in late:
+        state = states[node.key]
+        if not state.running:
+            if starts[node.key] >= BROKER_STARTS:
+                raise _died(node, state)
+            starts[node.key] += 1
+            site.progress.step("start", f"{node.name} again: {state.detail}")
+            time.sleep(PAUSE * 2 ** starts[node.key])
+            site.provider.start(node)
+
+
+def settle(site: Site, admin: Admin) -> None:
+    """Wait until every partition is in sync under its preferred leader."""
+    from kdeploy.cluster import gate, health
+
+    expected = {node.id for node in site.cluster.brokers}
+
+    def unsettled() -> str | None:
+        admin.elect_preferred_leaders()
+        verdict = gate.settled(health.observe(admin), expected)
+        return None if verdict.open else "; ".join(verdict.reasons)
+
+    _wait(site, site.cluster.brokers, unsettled, "partitions in sync")
+
+
+def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
+    """Wait until a broker may be stopped.
+
+    Raises:
+        GateClosed: It may not, still; says which partitions need it.
+    """
+    from kdeploy.cluster import gate, health
+
+    deadline, said = time.monotonic() + site.patience, ""
+    while True:
+        verdict = gate.judge(health.observe(admin), node.id)
+        if verdict.open:
+            return
+        reasons = "\n".join(verdict.reasons)
+        if time.monotonic() > deadline:
+            raise GateClosed(
+                f"{node.name} was not stopped, since it was not safe within {site.patience:.0f} s:\n{reasons}\n"
+                "  everything still serves; mend what is named and run this again"
+            )
+        if reasons != said:
+            site.progress.step("gate", f"{node.name} waits: {reasons}")
+            said = reasons
+        time.sleep(PAUSE)
+
+
+def leading_coordinator(site: Site) -> int | None:
+    """The id of the ensemble's leader, or of the active controller."""
+    if site.cluster.coordination == "zookeeper":
+        return next((one.id for one in _ask_ensemble(site) if one.mode == "leader"), None)
+    with connected(site) as admin:
+        return controller_id(admin)
+
+
+def controller_id(admin: Admin) -> int | None:
+    """The id of the active controller (a broker in ZooKeeper mode)."""
+    from kdeploy.cluster import health
+
+    return health.observe(admin).controller
+
+
+def pending_changes(site: Site, admin: Admin) -> tuple[Change, ...]:
+    """What differs between the topics, users and ACLs declared and those that are."""
+    from kdeploy.cluster import reconcile
+
+    return reconcile.changes(site.design.loaded.environment, admin, site.passwords())
+
+
+def check(site: Site) -> HealthReport:
+    """The quick, read-only checks."""
+    from kdeploy.cluster import verify
+
+    with connected(site, patience=10) as admin:
+        return verify.check(admin, site.access, site.cluster)
+
+
+def verify(site: Site) -> HealthReport:
+    """All named checks, with records and refusals."""
+    from kdeploy.cluster import verify as checks
+
+    site.progress.step("verify", "10,000 records through each broker, and what must be refused")
+    return checks.verify(site.access, site.design.loaded.environment, site.cluster)
+
+
+def _ensemble(site: Site, all_of_them: bool) -> str | None:
+    answers = _ask_ensemble(site)
+    leaders = [one.id for one in answers if one.mode == "leader"]
+    needed = len(site.cluster.coordinators) if all_of_them else len(site.cluster.coordinators) // 2 + 1
+    serving = sum(one.mode in ("leader", "follower", "standalone") for one in answers)
+    if serving >= needed and (leaders or needed == 1):
+        return None
+    return f"{serving} of {len(site.cluster.coordinators)} ZooKeeper nodes serve"
+
+
+def _ask_ensemble(site: Site):
+    from kdeploy.cluster import zookeeper
+
+    return zookeeper.ask(site.access, site.cluster.coordinators)
+
+
+def _controllers(site: Site, all_of_them: bool) -> str | None:
+    nodes = site.cluster.coordinators
+    listening = [node for node in nodes if _listens(node.host, node.ports["controller"])]
+    if len(listening) < (len(nodes) if all_of_them else len(nodes) // 2 + 1):
+        return f"{len(listening)} of {len(nodes)} controllers listen"
+    return None
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _wait(site: Site, nodes: tuple[Node, ...], lacking: Callable[[], str | None], what: str) -> None:
+    """Look until `lacking` has nothing to say; nodes whose process ends meanwhile end the wait."""
+    deadline = time.monotonic() + site.patience
+    while True:
+        try:
+            reason = lacking()
+        except KdeployError as error:
+            if type(error) is Unhealthy:
+                raise
+            reason = str(error).splitlines()[0]
+        if reason is None:
+            return
+        _refuse_dead(site, nodes)
+        if time.monotonic() > deadline:
+            raise KdeployError(
+                f"waited {site.patience:.0f} s for {what}: {reason}\n"
+                f"  look at `kdeploy status {site.design.blueprint.environment}`, then run this again"
+            )
+        time.sleep(PAUSE)
+
+
+def _refuse_dead(site: Site, nodes: tuple[Node, ...]) -> None:
+    """Raise for the first node whose process has ended, when none of those given runs any more."""
+    states = site.provider.observe(nodes)
+    if nodes and not any(state.running for state in states.values()):
+        raise _died(nodes[0], states[nodes[0].key])
+
+
+def _died(node: Node, state: NodeState) -> Unhealthy:
+    return Unhealthy(f"{node.name} ended while it started: {state.detail}")
