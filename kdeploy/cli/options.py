@@ -7,6 +7,7 @@ sorted keys and a `schema` field.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,6 +26,14 @@ output_option = click.option(
 
 yes_option = click.option("--yes", is_flag=True, help="Go ahead without asking (for pipelines).")
 """`--yes`, wherever a command would ask."""
+
+vault_password_option = click.option(
+    "--vault-password-file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the vault's password (not needed for provider local).",
+)
+"""`--vault-password-file`, wherever the vault is opened."""
 
 
 def print_json(document: dict[str, Any]) -> None:

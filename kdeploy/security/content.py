@@ -26,8 +26,8 @@ PASSWORD_LENGTHS: Final = (8, 256)
 800-63B-4, section 3.1.1.2); generated ones have 32."""
 
 _HEAD: Final = (
-    "# Secrets of the environment {environment}. Everything in it can be replaced by `kdeploy vault create`\n"
-    "# except the trust that others have placed in it: what is removed here, clients must be given anew.\n"
+    "# Every secret of the environment {environment}, as kdeploy keeps it. What is taken out here, `kdeploy vault\n"
+    "# create` makes anew; comments are not kept.\n"
 )
 
 

@@ -53,10 +53,19 @@ def ask(file: Path | None = None, *, new: bool = False) -> str:
 def local_password(file: Path) -> str:
     """The password of a local environment's vault: made at first, kept in a file of mode 0600.
 
+    Args:
+        file: The file; the vault stands beside it as `vault.yaml`.
+
     Raises:
-        KdeployError: The file can neither be read nor made.
+        KdeployError: The file can neither be read nor made, or is gone while its vault is still there.
     """
     if not file.exists():
+        if file.with_name("vault.yaml").exists():
+            # A new password could never open the old vault: better to say what happened.
+            raise KdeployError(
+                f"{file} is gone, and with it the password of {file.with_name('vault.yaml')}\n"
+                "  bring the file back; or give up the cluster and its data with `kdeploy down --delete-data`"
+            )
         write_secret(file, f"{secrets.token_urlsafe(KEY_BYTES)}\n".encode())
     return _read(file)
 

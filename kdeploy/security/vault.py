@@ -55,7 +55,10 @@ def read_text(path: Path, password: str) -> str:
         remedy = "bring back an earlier version from git, or a backup"
     except ansible_vault.WrongPassword as error:
         fault = str(error)
-        remedy = "check --vault-password-file or KDEPLOY_VAULT_PASSWORD_FILE, KDEPLOY_VAULT_PASSWORD"
+        remedy = (
+            "check --vault-password-file, KDEPLOY_VAULT_PASSWORD_FILE and KDEPLOY_VAULT_PASSWORD "
+            "(provider local: the file vault.key beside it)"
+        )
     except UnicodeDecodeError:
         fault, remedy = "its content is not text", "bring back an earlier version from git, or a backup"
     raise UnreadableVault(f"{path}: {fault}\n  {remedy}")
