@@ -73,7 +73,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="kdeploy")
 def kdeploy() -> None:
-    r"""Plan, provision, configure and operate Apache Kafka from files in git.
+    """Plan, provision, configure and operate Apache Kafka from files in git.
 
     ENV is the name of a folder under ./environments, or a path to one.
 

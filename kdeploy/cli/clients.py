@@ -45,7 +45,7 @@ def clients(
     vault_password_file: Path | None,
     output: str,
 ) -> None:
-    r"""Write client properties and certificates for Java, librdkafka and Python.
+    """Write client properties and certificates for Java, librdkafka and Python.
 
     Without --user and --admin: for every user of the environment, and the administrator. The folders are
     private (0700) and tell git to ignore them.

@@ -46,7 +46,7 @@ def _exit_unless(ok: Iterable[bool]) -> None:
 @password_option
 @output_option
 def preview(environment: str, vault_password_file: Path | None, output: str) -> None:
-    r"""Show what up would do, node by node; changes nothing.
+    """Show what up would do, node by node; changes nothing.
 
     Exit code 0: nothing to do. 4: changes are pending.
 
@@ -68,7 +68,7 @@ def preview(environment: str, vault_password_file: Path | None, output: str) -> 
 @password_option
 @output_option
 def up(environment: str, vault_password_file: Path | None, output: str) -> None:
-    r"""Make the cluster what the environment says: plan, render, start, secure, verify.
+    """Make the cluster what the environment says: plan, render, start, secure, verify.
 
     Run it again after any failure or crash: it goes on from what it finds.
 
@@ -105,7 +105,7 @@ def _next_steps(environment: str, loaded: Loaded) -> str:
 @password_option
 @output_option
 def status(environment: str, vault_password_file: Path | None, output: str) -> None:
-    r"""Show each node, and whether the cluster is healthy; changes nothing.
+    """Show each node, and whether the cluster is healthy; changes nothing.
 
     Exit code 0: everything runs and serves. 5: something does not.
 
@@ -127,7 +127,7 @@ def status(environment: str, vault_password_file: Path | None, output: str) -> N
 @password_option
 @output_option
 def verify(environment: str, vault_password_file: Path | None, output: str) -> None:
-    r"""Prove by named checks that the cluster works, records and refusals included.
+    """Prove by named checks that the cluster works, records and refusals included.
 
     Exit code 0: every check holds. 5: one does not.
 
@@ -152,7 +152,7 @@ def verify(environment: str, vault_password_file: Path | None, output: str) -> N
 @click.option("--delete-data", is_flag=True, help="Delete every record, certificate and password too.")
 @yes_option
 def down(environment: str, delete_data: bool, yes: bool) -> None:
-    r"""Stop the cluster, brokers first; its data stays unless --delete-data says otherwise.
+    """Stop the cluster, brokers first; its data stays unless --delete-data says otherwise.
 
     \b
     Example: kdeploy down local

@@ -26,7 +26,7 @@ SOON = timedelta(days=30)
 
 @click.group()
 def vault() -> None:
-    r"""Create, show or edit an environment's secrets.
+    """Create, show or edit an environment's secrets.
 
     They are in vault.yaml, encrypted as Ansible Vault: `ansible-vault view` opens it too. The password
     comes from --vault-password-file, KDEPLOY_VAULT_PASSWORD_FILE, KDEPLOY_VAULT_PASSWORD, or a prompt;
@@ -41,7 +41,7 @@ def vault() -> None:
 @environment_argument
 @vault_password_option
 def create(environment: str, vault_password_file: Path | None) -> None:
-    r"""Make the vault, or add what it lacks; what is there stays as it is.
+    """Make the vault, or add what it lacks; what is there stays as it is.
 
     \b
     Example: kdeploy vault create prod-eu --vault-password-file ~/.kdeploy-prod
@@ -66,7 +66,7 @@ def _whole(file: Path) -> str:
 @vault_password_option
 @output_option
 def show(environment: str, reveal: str | None, vault_password_file: Path | None, output: str) -> None:
-    r"""Show what is in the vault and when certificates end; no secret without --reveal.
+    """Show what is in the vault and when certificates end; no secret without --reveal.
 
     \b
     Example: kdeploy vault show local
@@ -87,7 +87,7 @@ def show(environment: str, reveal: str | None, vault_password_file: Path | None,
 @environment_argument
 @vault_password_option
 def edit(environment: str, vault_password_file: Path | None) -> None:
-    r"""Edit the vault in $EDITOR; broken content is refused and the vault stays as it was.
+    """Edit the vault in $EDITOR; broken content is refused and the vault stays as it was.
 
     \b
     Example: EDITOR=nano kdeploy vault edit prod-eu
