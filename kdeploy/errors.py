@@ -8,6 +8,7 @@ that is not in this tree is a defect of kdeploy.
     ├── UsageError                2  the command line asks for something impossible
     ├── InvalidEnvironment        2  one or more `Problem`s, each with file, line, path, remedy
     ├── InvalidSetting            2  a problem known by its path alone, before its line is looked up
+    ├── UnsupportedChange         2  the environment differs from its lock in what cannot be carried out yet
     ├── MissingExtra              1  an optional dependency is not installed
     ├── Unhealthy                 5  deployed, but a named check fails
     ├── StaleLock                 6  the lock does not say what the environment says
@@ -92,6 +93,12 @@ class InvalidSetting(KdeployError):
     def __init__(self, path: tuple[str | int, ...], wrong: str, right: str) -> None:
         self.path, self.wrong, self.right = path, wrong, right
         super().__init__(f"{dotted(path)}: {wrong}\n  {right}")
+
+
+class UnsupportedChange(KdeployError):
+    """The environment asks for a change of a deployed cluster that kdeploy cannot carry out safely yet."""
+
+    exit_code = 2
 
 
 class MissingExtra(KdeployError):

@@ -32,7 +32,7 @@ class LockedVolumes(Frozen):
 class LockedShape(Frozen):
     """What every node of a role in a datacenter is made of."""
 
-    instance_type: str | None
+    instance_type: str | None = None
     cores: int
     memory: float
     volumes: tuple[LockedVolumes, ...] = ()
@@ -43,7 +43,7 @@ class LockedNode(Frozen):
 
     `directory_id` is a KRaft log directory's id (base64 UUID), None elsewhere.
     `ports` maps a port's purpose (client, internal, admin, controller, quorum,
-    election) to its number.
+    election) to its number. `host` is the declared machine it runs on (provider hosts), None elsewhere.
     """
 
     id: int
@@ -53,6 +53,7 @@ class LockedNode(Frozen):
     ordinal: int
     ports: dict[str, int]
     directory_id: str | None = None
+    host: str | None = None
 
 
 class LockedDatacenter(Frozen):
@@ -83,6 +84,8 @@ class Lock(Frozen):
     catalogue_date: str | None = None
     inputs: str
     """Hash of everything in the environment that a plan or a file depends on; not topics, users, ACLs."""
+    asked: dict[str, str] = Field(default_factory=dict)
+    """The same as text by path, without defaults: it says in words what differs when the hash does."""
     datacenters: tuple[LockedDatacenter, ...]
     files: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of each rendered file, by `datacenter/node/path`."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from kdeploy.errors import InvalidEnvironment, KdeployError, Problem
 from kdeploy.spec.lock import LOCK_SCHEMA, Lock
-from kdeploy.spec.source import Source, read
+from kdeploy.spec.source import Source, read, scalar
 
 HEADER: Final = """\
 # What kdeploy decided for this environment: node ids, shapes, ports, versions.
@@ -78,8 +78,24 @@ def write_lock(file: Path, lock: Lock) -> None:
 def render(lock: Lock) -> str:
     """The text of a lock's file. The same lock gives the same bytes."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.nodes import MappingNode, ScalarNode
+    from ruamel.yaml.representer import SafeRepresenter
 
+    class Representer(SafeRepresenter):
+        """Maps of numbers (ports) on one line; text that would be read as something else in quotes."""
+
+    def represent_map(representer: Representer, value: dict[str, Any]) -> MappingNode:
+        in_line = all(isinstance(one, int) for one in value.values())
+        return representer.represent_mapping("tag:yaml.org,2002:map", value, flow_style=in_line)
+
+    def represent_text(representer: Representer, value: str) -> ScalarNode:
+        style = None if isinstance(scalar(value), str) else "'"
+        return representer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Representer.add_representer(dict, represent_map)
+    Representer.add_representer(str, represent_text)
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = Representer
     yaml.default_flow_style = False
     yaml.width = 110
     stream = io.StringIO()
@@ -112,7 +128,10 @@ def _check_schema(source: Source) -> None:
     match = _SCHEMA.fullmatch(found) if isinstance(found, str) else None
     current = int(LOCK_SCHEMA.rpartition("/v")[2])
     if match and int(match.group(1)) > current:
-        wrong, right = f"the lock is of a newer kdeploy ({found})", "upgrade kdeploy to at least the one that wrote it"
+        wrong, right = (
+            f"the lock is of a newer kdeploy ({found})",
+            "upgrade kdeploy to at least the one that wrote it",
+        )
     else:
         wrong, right = f"this is not a lock: its schema is {found!r}, not {LOCK_SCHEMA}", _RESTORE
     raise InvalidEnvironment([source.problem(("schema",), wrong, right)])

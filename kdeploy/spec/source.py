@@ -114,7 +114,9 @@ def _text(file: Path, name: str) -> str:
             content = stream.read(LARGEST_FILE + 1)
     except OSError as error:
         why = error.strerror or "it cannot be opened"
-        raise _whole(name, f"the file cannot be read: {why}", "check that it exists and is readable") from None
+        raise _whole(
+            name, f"the file cannot be read: {why}", "check that it exists and is readable"
+        ) from None
     if len(content) > LARGEST_FILE:
         raise _whole(name, "the file is larger than 16 MiB", "check that it is the file you mean")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -145,7 +147,9 @@ def _events(text: str, name: str) -> Iterator[Event]:
         raise InvalidEnvironment([Problem(name, line, "", wrong, "remove it")]) from None
     except (YAMLError, YAMLStreamError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise _whole(name, f"the file is not YAML: {reason}", "compare it with a shipped environment") from None
+        raise _whole(
+            name, f"the file is not YAML: {reason}", "compare it with a shipped environment"
+        ) from None
 
 
 _SYNTAX: Final = (
@@ -315,7 +319,9 @@ class _Builder:
         elif anchor:
             self._wrong(event, f"the anchor &{anchor} is not supported", "write values out where they hold")
         if tag:
-            self._wrong(event, f"the tag {tag} is not supported", "write a plain value, in quotes if it is text")
+            self._wrong(
+                event, f"the tag {tag} is not supported", "write a plain value, in quotes if it is text"
+            )
 
     def _wrong(self, event: Event, wrong: str, right: str, path: Path_ = ()) -> None:
         line = event.start_mark.line + 1

@@ -1,0 +1,198 @@
+"""What differs between an environment and what was decided for it before.
+
+Invariant: pure. A change that kdeploy cannot carry out safely is refused as a whole,
+before anything happens, with what the lock says, what the environment says and why;
+topics, users and ACLs never count as a difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from kdeploy.errors import UnsupportedChange
+from kdeploy.planner.result import DatacenterPlan, Plan
+from kdeploy.spec.lock import Lock, LockedDatacenter
+from kdeploy.spec.model import Datacenter, Environment
+
+_NOT_PLANNED: Final = {"topics", "users", "accept_risks"}
+"""Parts of an environment that neither a plan nor a file depends on."""
+
+_DEFAULT: Final = "the default"
+
+
+def inputs(environment: Environment) -> str:
+    """SHA-256 of all that a plan or a file depends on, defaults included."""
+    document = environment.model_dump(mode="json", exclude=_NOT_PLANNED)
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def asked(environment: Environment) -> dict[str, str]:
+    """The same as text by path, without defaults: what `stale` explains a difference with."""
+    document = environment.model_dump(mode="json", exclude=_NOT_PLANNED, exclude_defaults=True)
+    return dict(sorted(_flat("", document)))
+
+
+def stale(environment: Environment, lock: Lock) -> tuple[str, ...]:
+    """Differences between the environment and the one its lock was written for, a sentence each.
+
+    Returns:
+        Nothing when the lock is current.
+    """
+    if lock.inputs == inputs(environment):
+        return ()
+    old, new = lock.asked, asked(environment)
+    differences = [
+        f"{path}: the lock was written for {old.get(path, _DEFAULT)}, "
+        f"the environment says {new.get(path, _DEFAULT)}"
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+    ]
+    by_default = f"the lock was written by kdeploy {lock.kdeploy}, whose defaults were different"
+    return tuple(differences or [by_default])
+
+
+def refuse_unsupported(environment: Environment, plan: Plan, previous: Lock) -> None:
+    """Refuse changes that cannot be carried out yet on what the lock says is there.
+
+    Args:
+        environment: What is wanted.
+        plan: A feasible plan for it, made with `previous`.
+        previous: What was decided before.
+
+    Raises:
+        UnsupportedChange: Naming every such change.
+    """
+    refusals = [*_of_environment(environment, previous)]
+    same_kind = previous.kafka_coordination == environment.kafka.coordination
+    wanted = {datacenter.name: datacenter for datacenter in environment.datacenters}
+    planned = {datacenter.name: datacenter for datacenter in plan.datacenters}
+    for locked in previous.datacenters:
+        if locked.name in wanted:
+            moved = [*_of_datacenter(wanted[locked.name], locked)]
+            if same_kind and not moved:
+                moved += _of_plan(wanted[locked.name], planned[locked.name], locked)
+            refusals += moved
+        else:
+            refusals.append(_gone(f"datacenter {locked.name}", "a cluster is removed with `kdeploy down`"))
+    if refusals:
+        raise UnsupportedChange(
+            "the environment asks for a change that kdeploy cannot carry out yet\n"
+            + "\n".join(refusals)
+            + "\n  put back what the lock says, or make another environment with `kdeploy init`"
+        )
+
+
+def _refusal(what: str, lock: object, environment: object, why: str) -> Iterator[str]:
+    """The sentence for one setting; nothing when both say the same."""
+    if lock != environment:
+        yield f"- {what}: the lock says {_word(lock)}, the environment says {_word(environment)}\n  {why}"
+
+
+def _gone(what: str, why: str) -> str:
+    return f"- {what}: it is in the lock and no longer in the environment\n  {why}"
+
+
+def _word(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _of_environment(environment: Environment, previous: Lock) -> Iterator[str]:
+    yield from _refusal(
+        "name", previous.environment, environment.name, "the name is in every certificate of the cluster"
+    )
+    yield from _refusal(
+        "kafka.version",
+        previous.kafka_version,
+        environment.kafka.version,
+        "another version needs a rolling upgrade, step by step",
+    )
+    yield from _refusal(
+        "kafka.coordination",
+        previous.kafka_coordination,
+        environment.kafka.coordination,
+        "moving metadata from one to the other needs a migration",
+    )
+
+
+def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:
+    place = f"datacenter {wanted.name}"
+    moved = "data would have to move to other machines"
+    yield from _refusal(f"{place}: provider", locked.provider, wanted.provider, moved)
+    if locked.provider != wanted.provider:
+        return
+    yield from _refusal(f"{place}: region", locked.region, wanted.region, moved)
+    for rack in sorted({node.rack for node in locked.nodes} - set(wanted.racks)):
+        yield _gone(f"{place}: rack {rack}", "its brokers' partitions would have to move first")
+    if wanted.provider == "hosts":
+        addresses = {host.address for host in wanted.hosts}
+        for node in locked.nodes:
+            if node.host not in addresses:
+                yield _gone(f"{place}: host {node.host} of {node.name}", "its data would have to move first")
+    if wanted.provider == "local":
+        yield from _of_ports(wanted, locked)
+
+
+def _of_ports(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:
+    from kdeploy.planner.decide import ports
+
+    for node in locked.nodes[:1]:
+        offset = ports(node.role, 0, node.ordinal)
+        base = min(node.ports.values()) - min(offset.values())
+        why = "clients know the brokers by their ports"
+        yield from _refusal(f"datacenter {wanted.name}: base_port", base, wanted.base_port, why)
+
+
+def _of_plan(wanted: Datacenter, planned: DatacenterPlan, locked: LockedDatacenter) -> Iterator[str]:
+    place = f"datacenter {planned.name}"
+    brokers = sum(node.role == "broker" for node in locked.nodes)
+    coordinators = len(locked.nodes) - brokers
+    count = wanted.brokers.count or planned.brokers.count
+    if count < brokers:
+        why = "the partitions of a broker would have to move before it goes"
+        yield from _refusal(f"{place}: brokers", brokers, count, why)
+    kind = "ZooKeeper nodes" if planned.coordination.kind == "zookeeper" else "KRaft controllers"
+    count = wanted.coordination.count or planned.coordination.nodes
+    why = "the members of the quorum would have to change one by one"
+    yield from _refusal(f"{place}: {kind}", coordinators, count, why)
+    for what, old, new, chosen in (
+        ("brokers", locked.brokers, planned.brokers, wanted.brokers.instance_type),
+        ("coordination", locked.coordination, planned.coordination, wanted.coordination.instance_type),
+    ):
+        why = "running nodes would have to be replaced one by one"
+        instance_type = chosen or new.instance_type
+        yield from _refusal(f"{place}: {what}: instance type", old.instance_type, instance_type, why)
+        yield from _of_volumes(
+            f"{place}: {what}",
+            [(one.type, one.count, one.size) for one in old.volumes],
+            [(one.type, one.count, one.size) for one in new.volumes],
+        )
+
+
+def _of_volumes(
+    place: str, old: list[tuple[str, int, float]], new: list[tuple[str, int, float]]
+) -> Iterator[str]:
+    from kdeploy.units import format_bytes
+
+    kinds, wanted_kinds = (
+        ", ".join(f"{count} × {kind}" for kind, count, _ in volumes) or None for volumes in (old, new)
+    )
+    yield from _refusal(f"{place}: volumes", kinds, wanted_kinds, "data would have to move from disk to disk")
+    if kinds == wanted_kinds:
+        for (_, _, size), (_, _, wanted) in zip(old, new, strict=True):
+            if wanted < size:
+                why = "a volume cannot shrink in place"
+                yield from _refusal(f"{place}: volume", format_bytes(size), format_bytes(wanted), why)
+
+
+def _flat(prefix: str, value: object) -> Iterable[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), one)
+    elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        for index, one in enumerate(value):
+            yield from _flat(f"{prefix}[{index}]", one)
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value, sort_keys=True)
