@@ -1,0 +1,39 @@
+"""How a cluster is, seen in a few questions.
+
+Invariant: `observe` changes nothing and asks a fixed, small number of questions,
+however many topics there are: brokers, partitions, one setting of every topic,
+reassignments, and with KRaft the quorum.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kdeploy.cluster.admin import Admin
+from kdeploy.cluster.state import ClusterState
+
+MIN_INSYNC: Final = "min.insync.replicas"
+"""The setting that says how many in-sync copies an acks=all producer needs (Kafka documentation)."""
+
+
+def observe(admin: Admin) -> ClusterState:
+    """Look at a cluster.
+
+    Raises:
+        ClusterError: It does not answer.
+    """
+    metadata = admin.metadata()
+    topics = sorted({partition.topic for partition in metadata.partitions})
+    settings = admin.topic_settings(topics, [MIN_INSYNC])
+    quorum = admin.quorum()
+    return ClusterState(
+        cluster_id=metadata.cluster_id,
+        brokers=metadata.brokers,
+        controller=quorum.leader if quorum is not None else metadata.controller,
+        partitions=metadata.partitions,
+        min_insync={
+            topic: int(found[MIN_INSYNC]) for topic, found in settings.items() if MIN_INSYNC in found
+        },
+        reassigning=admin.reassigning(),
+        quorum=quorum,
+    )

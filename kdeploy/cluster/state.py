@@ -1,0 +1,167 @@
+"""What a cluster is at one moment, as values: brokers, partitions, quorum, topics, access lists.
+
+Invariant: frozen, free of any Kafka client's types, and complete: a question that
+`gate`, `reconcile` or `checks` asks is answered from here without connecting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, order=True)
+class Broker:
+    """A broker that is registered and alive.
+
+    Attributes:
+        id: broker.id or node.id.
+        rack: broker.rack; None when it has none.
+        host: The name it advertises on the listener that was asked.
+    """
+
+    id: int
+    rack: str | None
+    host: str
+
+
+@dataclass(frozen=True, order=True)
+class Partition:
+    """One partition.
+
+    Attributes:
+        topic: Its topic.
+        index: Its number.
+        leader: The broker that leads it; None without one.
+        replicas: Brokers that hold it, the preferred leader first.
+        isr: Those in sync with the leader.
+        offline: Those that are not there.
+    """
+
+    topic: str
+    index: int
+    leader: int | None
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    offline: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`topic-index`, as Kafka's own tools and folders call it."""
+        return f"{self.topic}-{self.index}"
+
+
+@dataclass(frozen=True, order=True)
+class Voter:
+    """A controller that votes in the KRaft quorum.
+
+    Attributes:
+        id: node.id.
+        lag: Records of the metadata log that it has not fetched yet.
+        silent: Seconds since the leader last heard it fetch; None when it never did.
+    """
+
+    id: int
+    lag: int
+    silent: float | None
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """The KRaft quorum. `leader` is the active controller; None while none is elected."""
+
+    leader: int | None
+    voters: tuple[Voter, ...]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What one metadata answer says. `controller` is only meaningful in ZooKeeper mode."""
+
+    cluster_id: str | None
+    controller: int | None
+    brokers: tuple[Broker, ...]
+    partitions: tuple[Partition, ...]
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """A cluster at one moment.
+
+    Attributes:
+        cluster_id: Kafka's own id of it.
+        brokers: Those registered and alive, by id.
+        controller: The active controller: a broker with ZooKeeper, the quorum's leader with
+            KRaft; None when there is none.
+        partitions: All, by topic and number.
+        min_insync: min.insync.replicas in effect, by topic.
+        reassigning: Partitions that are being moved, as `topic-index`.
+        quorum: The KRaft quorum; None in ZooKeeper mode.
+    """
+
+    cluster_id: str | None
+    brokers: tuple[Broker, ...]
+    controller: int | None
+    partitions: tuple[Partition, ...] = ()
+    min_insync: Mapping[str, int] = field(default_factory=dict)
+    reassigning: tuple[str, ...] = ()
+    quorum: Quorum | None = None
+
+    @property
+    def alive(self) -> frozenset[int]:
+        """Ids of the brokers."""
+        return frozenset(broker.id for broker in self.brokers)
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class NewTopic:
+    """A topic to create.
+
+    Attributes:
+        name: Its name.
+        partitions: How many; None for the cluster's default.
+        replication_factor: Copies; None for the cluster's default.
+        config: Its own settings, by Kafka's names.
+        assignment: Replicas of each partition, in place of both numbers.
+    """
+
+    name: str
+    partitions: int | None = None
+    replication_factor: int | None = None
+    config: Mapping[str, str] = field(default_factory=dict)
+    assignment: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True, order=True)
+class Binding:
+    """One entry of the access lists, in the words of `spec.model.Acl`.
+
+    Attributes:
+        user: The user's name, without `User:`.
+        resource: Kind of resource: topic, group, cluster, transactional-id, delegation-token.
+        name: The resource's name or a prefix of it.
+        pattern: literal or prefixed.
+        operation: What is allowed or denied.
+        permission: allow or deny.
+        host: The address it holds for, * for all.
+    """
+
+    user: str
+    resource: str
+    name: str
+    pattern: str
+    operation: str
+    permission: str
+    host: str
+
+    def __str__(self) -> str:
+        who = self.user if self.host == "*" else f"{self.user} from {self.host}"
+        verb = "may" if self.permission == "allow" else "may not"
+        names = f"{self.name}*" if self.pattern == "prefixed" else self.name
+        what = "the cluster" if self.resource == "cluster" else f"{self.resource} {names}"
+        return f"{who} {verb} {self.operation} {what}"
