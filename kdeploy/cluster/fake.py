@@ -1,0 +1,169 @@
+"""A cluster in memory, for tests of whatever takes an `Admin`.
+
+Invariant: it refuses what Kafka refuses (a topic that exists, a replication factor above
+the brokers, an unknown setting), changes nothing it is not told to, and remembers every
+change it was asked for, so that a test can say what must not have happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from kdeploy.cluster.failure import ClusterError
+from kdeploy.cluster.state import Binding, Broker, Metadata, NewTopic, Partition, Quorum
+
+DEFAULTS: Final[Mapping[str, str]] = {
+    "cleanup.policy": "delete",
+    "min.insync.replicas": "2",
+    "retention.ms": "604800000",
+    "unclean.leader.election.enable": "false",
+}
+"""The topic settings that this cluster knows, with the values its brokers give them."""
+
+BROKERS: Final = (Broker(1, "a", "localhost"), Broker(2, "b", "localhost"), Broker(3, "c", "localhost"))
+"""One broker in each of three racks."""
+
+
+class FakeAdmin:
+    """An `Admin` of a cluster that is a few dictionaries.
+
+    Args:
+        brokers: Its brokers, all alive.
+        quorum: Its KRaft quorum; None for ZooKeeper mode.
+        partitions: Partitions of a topic created from defaults.
+        lost: Names of methods whose changes are accepted and not stored, as some real ones were.
+    """
+
+    def __init__(
+        self,
+        brokers: Sequence[Broker] = BROKERS,
+        quorum: Quorum | None = None,
+        partitions: int = 6,
+        lost: Collection[str] = (),
+    ) -> None:
+        self.brokers = tuple(brokers)
+        self.found_quorum = quorum
+        self.partitions = partitions
+        self.lost = frozenset(lost)
+        self.topics: dict[str, tuple[Partition, ...]] = {}
+        self.config: dict[str, dict[str, str]] = {}
+        self.passwords: dict[str, str] = {}
+        self.acls: set[Binding] = set()
+        self.moving: tuple[str, ...] = ()
+        self.calls: list[str] = []
+
+    def metadata(self) -> Metadata:
+        """Brokers and partitions."""
+        partitions = (one for topic in self.topics.values() for one in topic)
+        controller = self.brokers[0].id if self.brokers else None
+        return Metadata("fake", controller, self.brokers, tuple(sorted(partitions)))
+
+    def topic_settings(self, topics: Collection[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Values in effect."""
+        return {
+            topic: {key: {**DEFAULTS, **self.config[topic]}[key] for key in keys if key in DEFAULTS}
+            for topic in topics
+            if topic in self.topics
+        }
+
+    def reassigning(self) -> tuple[str, ...]:
+        """What `moving` says."""
+        return self.moving
+
+    def quorum(self) -> Quorum | None:
+        """The quorum it was made with."""
+        return self.found_quorum
+
+    def users(self) -> frozenset[str]:
+        """Names of all users."""
+        return frozenset(self.passwords)
+
+    def logins(self, passwords: Mapping[str, str]) -> dict[str, bool]:
+        """Whether each password is the one that was set."""
+        return {user: self.passwords.get(user) == password for user, password in passwords.items()}
+
+    def bindings(self) -> frozenset[Binding]:
+        """All access list entries."""
+        return frozenset(self.acls)
+
+    def create_topics(self, topics: Sequence[NewTopic]) -> None:
+        """Create topics, their replicas dealt out in turn."""
+        if self._stored("create_topics"):
+            for topic in topics:
+                self._create(topic)
+
+    def delete_topics(self, names: Collection[str]) -> None:
+        """Delete topics."""
+        if self._stored("delete_topics"):
+            for name in names:
+                self.topics.pop(name, None)
+                self.config.pop(name, None)
+
+    def add_partitions(self, topic: str, count: int) -> None:
+        """Grow a topic."""
+        found = self.topics[topic]
+        if count <= len(found):
+            raise ClusterError(f"the cluster refused to add partitions to topic {topic}: it has {len(found)}")
+        if self._stored("add_partitions"):
+            new = tuple(replace(found[0], index=index) for index in range(len(found), count))
+            self.topics[topic] = found + new
+
+    def set_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
+        """Set some of a topic's settings."""
+        unknown = sorted(set(config) - set(DEFAULTS))
+        if unknown:
+            raise ClusterError(f"the cluster refused the settings of topic {topic}: unknown {unknown[0]}")
+        if self._stored("set_topic_config"):
+            self.config[topic].update(config)
+
+    def set_passwords(self, passwords: Mapping[str, str]) -> None:
+        """Create users or give them new passwords."""
+        if self._stored("set_passwords"):
+            self.passwords.update(passwords)
+
+    def delete_users(self, users: Collection[str]) -> None:
+        """Remove users."""
+        if self._stored("delete_users"):
+            for user in users:
+                self.passwords.pop(user, None)
+
+    def create_bindings(self, bindings: Collection[Binding]) -> None:
+        """Add access list entries."""
+        if self._stored("create_bindings"):
+            self.acls.update(bindings)
+
+    def delete_bindings(self, bindings: Collection[Binding]) -> None:
+        """Remove access list entries."""
+        if self._stored("delete_bindings"):
+            self.acls.difference_update(bindings)
+
+    def elect_preferred_leaders(self) -> None:
+        """Make the first replica of every partition lead it, where it is in sync."""
+        self._stored("elect_preferred_leaders")
+        for name, found in self.topics.items():
+            self.topics[name] = tuple(
+                replace(one, leader=one.replicas[0]) if one.replicas[0] in one.isr else one for one in found
+            )
+
+    def _stored(self, call: str) -> bool:
+        self.calls.append(call)
+        return call not in self.lost
+
+    def _create(self, topic: NewTopic) -> None:
+        ids = [broker.id for broker in self.brokers]
+        copies = topic.replication_factor or min(3, len(ids))
+        if topic.name in self.topics:
+            raise ClusterError(f"the cluster refused to create topic {topic.name}: it exists")
+        if copies > len(ids):
+            raise ClusterError(f"the cluster refused to create topic {topic.name}: only {len(ids)} brokers")
+        dealt = tuple(
+            tuple(ids[(index + step) % len(ids)] for step in range(copies))
+            for index in range(topic.partitions or self.partitions)
+        )
+        self.config[topic.name] = dict(topic.config)
+        self.topics[topic.name] = tuple(
+            Partition(topic.name, index, replicas[0], replicas, replicas)
+            for index, replicas in enumerate(topic.assignment or dealt)
+        )
