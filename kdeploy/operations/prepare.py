@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import InvalidSetting, KdeployError, StaleLock
-from kdeploy.operations import places
+from kdeploy.operations import places, vaults
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Blueprint, Node
@@ -124,24 +124,27 @@ def save_lock(design: Design) -> None:
         lockfile.write_lock(file, design.lock)
 
 
-def open_vault(design: Design, password_file: Path | None) -> Vault:
+def complete_vault(design: Design, password_file: Path | None) -> Vault:
     """The vault with every secret the blueprint needs.
 
     Provider local makes and completes its vault by itself; elsewhere `up` never
     invents a secret, and a lack is refused with the command that fills it.
+
+    Args:
+        design: The environment's design; the caller holds its lease.
+        password_file: File with the vault's password.
     """
-    from kdeploy.security import issue, password, vault
+    from kdeploy.security import issue, vault
 
     loaded = design.loaded
     file = places.vault_file(loaded)
     needed = issue.requirements(loaded.environment, design.lock)
-    local = places.is_local(loaded)
-    key = password.local_password(places.vault_key_file(loaded)) if local else password.ask(password_file)
+    key = vaults.password(loaded, password_file)
     current = vault.read(file, key) if file.exists() else None
     lacking = issue.lacking(current, needed)
     if current is not None and not lacking:
         return current
-    if not local:
+    if not places.is_local(loaded):
         raise KdeployError(
             f"{file} lacks {', '.join(lacking)}\n"
             f"  add what is missing with `kdeploy vault create {loaded.environment.name}`"
@@ -149,18 +152,6 @@ def open_vault(design: Design, password_file: Path | None) -> Vault:
     completed = issue.complete(current, needed, datetime.now(UTC))
     vault.write(file, completed, key)
     return completed
-
-
-def existing_vault(design: Design, password_file: Path | None) -> Vault | None:
-    """The vault as it stands, or None where there is none yet; writes nothing."""
-    from kdeploy.security import password, vault
-
-    loaded = design.loaded
-    file, key_file = places.vault_file(loaded), places.vault_key_file(loaded)
-    if not file.exists():
-        return None
-    local = places.is_local(loaded)
-    return vault.read(file, password.local_password(key_file) if local else password.ask(password_file))
 
 
 def secrets_of(node: Node, vault: Vault) -> dict[str, bytes]:

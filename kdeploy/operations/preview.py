@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import places, prepare, readiness, site
+from kdeploy.operations import places, prepare, readiness, site, vaults
 from kdeploy.operations.difference import Action, actions
 from kdeploy.operations.progress import Silent
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import ClusterBlueprint
-    from kdeploy.cluster.reconcile import Change
+    from kdeploy.cluster.change import Change
     from kdeploy.security.vault import Vault
     from kdeploy.spec.load import Loaded
 
@@ -59,7 +59,7 @@ class Preview:
 def preview(loaded: Loaded, password_file: Path | None = None) -> Preview:
     """Compare an environment with what runs; read-only."""
     design = prepare.design(loaded, freeze=True)
-    vault = prepare.existing_vault(design, password_file)
+    vault = vaults.open_existing(loaded, password_file) if places.vault_file(loaded).exists() else None
     name = loaded.environment.name
     return Preview(name, tuple(_preview(design, cluster, vault) for cluster in design.blueprint.clusters))
 

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from kdeploy.errors import GateClosed, KdeployError, Unhealthy
+from kdeploy.errors import GateClosed, InvalidSetting, KdeployError, Unhealthy
 from kdeploy.operations.site import Site
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
     from kdeploy.cluster import HealthReport
     from kdeploy.cluster.admin import Admin
-    from kdeploy.cluster.reconcile import Change
+    from kdeploy.cluster.change import Change
+    from kdeploy.cluster.gate import Verdict
+    from kdeploy.cluster.zookeeper import Member
     from kdeploy.infra import NodeState
 
 PAUSE: Final = 0.25
@@ -115,19 +117,16 @@ def settle(site: Site, admin: Admin) -> None:
 
 
 def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
-    """Wait until a broker may be stopped.
+    """Wait until a broker or a KRaft controller may be stopped.
 
     Raises:
-        GateClosed: It may not, still; says which partitions need it.
+        GateClosed: It may not, still; says what needs it.
     """
-    from kdeploy.cluster import gate, health
-
     deadline, said = time.monotonic() + site.patience, ""
     while True:
-        verdict = gate.judge(health.observe(admin), node.id)
-        if verdict.open:
+        reasons = "\n".join(_verdict(admin, node).reasons)
+        if not reasons:
             return
-        reasons = "\n".join(verdict.reasons)
         if time.monotonic() > deadline:
             raise GateClosed(
                 f"{node.name} was not stopped, since it was not safe within {site.patience:.0f} s:\n{reasons}\n"
@@ -139,10 +138,19 @@ def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
         time.sleep(PAUSE)
 
 
+def _verdict(admin: Admin, node: Node) -> Verdict:
+    from kdeploy.cluster import gate, health
+
+    state = health.observe(admin)
+    if node.role == "controller" and state.quorum is not None:
+        return gate.judge_voter(state.quorum, node.id)
+    return gate.judge(state, node.id)
+
+
 def leading_coordinator(site: Site) -> int | None:
     """The id of the ensemble's leader, or of the active controller."""
     if site.cluster.coordination == "zookeeper":
-        return next((one.id for one in _ask_ensemble(site) if one.mode == "leader"), None)
+        return next((one.id for one in _members(site) if one.mode == "leader"), None)
     with connected(site) as admin:
         return controller_id(admin)
 
@@ -158,7 +166,10 @@ def pending_changes(site: Site, admin: Admin) -> tuple[Change, ...]:
     """What differs between the topics, users and ACLs declared and those that are."""
     from kdeploy.cluster import reconcile
 
-    return reconcile.changes(site.design.loaded.environment, admin, site.passwords())
+    try:
+        return reconcile.changes(site.design.loaded.environment, admin, site.passwords())
+    except InvalidSetting as error:
+        raise site.design.loaded.source.locate(error) from None
 
 
 def check(site: Site) -> HealthReport:
@@ -178,25 +189,29 @@ def verify(site: Site) -> HealthReport:
 
 
 def _ensemble(site: Site, all_of_them: bool) -> str | None:
-    answers = _ask_ensemble(site)
-    leaders = [one.id for one in answers if one.mode == "leader"]
-    needed = len(site.cluster.coordinators) if all_of_them else len(site.cluster.coordinators) // 2 + 1
-    serving = sum(one.mode in ("leader", "follower", "standalone") for one in answers)
-    if serving >= needed and (leaders or needed == 1):
+    members = _members(site)
+    serving = sum(member.serves for member in members)
+    led = any(member.mode in ("leader", "standalone") for member in members)
+    if serving >= _needed(len(members), all_of_them) and led:
         return None
-    return f"{serving} of {len(site.cluster.coordinators)} ZooKeeper nodes serve"
+    problems = "; ".join(f"{one.name}: {one.problem}" for one in members if not one.serves)
+    return f"{serving} of {len(members)} ZooKeeper nodes serve ({problems})"
 
 
-def _ask_ensemble(site: Site):
+def _members(site: Site) -> tuple[Member, ...]:
     from kdeploy.cluster import zookeeper
 
     return zookeeper.ask(site.access, site.cluster.coordinators)
 
 
+def _needed(nodes: int, all_of_them: bool) -> int:
+    return nodes if all_of_them else nodes // 2 + 1
+
+
 def _controllers(site: Site, all_of_them: bool) -> str | None:
     nodes = site.cluster.coordinators
     listening = [node for node in nodes if _listens(node.host, node.ports["controller"])]
-    if len(listening) < (len(nodes) if all_of_them else len(nodes) // 2 + 1):
+    if len(listening) < _needed(len(nodes), all_of_them):
         return f"{len(listening)} of {len(nodes)} controllers listen"
     return None
 

@@ -55,6 +55,9 @@ def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[No
 
 def _roll_coordinator(site: Site, node: Node) -> None:
     readiness.wait_for_coordination(site, all_of_them=True)
+    if node.role == "controller":
+        with readiness.connected(site) as admin:
+            readiness.wait_for_gate(site, admin, node)
     site.progress.step("roll", f"{node.name}: its ensemble is whole, restarting")
     _restart(site, node, "coordinator")
     readiness.wait_for_coordination(site, all_of_them=True)

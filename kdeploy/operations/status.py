@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import places, prepare, readiness, site
+from kdeploy.operations import places, prepare, readiness, site, vaults
 from kdeploy.operations.difference import Action
 from kdeploy.operations.progress import Progress, Silent
 
@@ -78,7 +78,7 @@ def verify(loaded: Loaded, progress: Progress, password_file: Path | None = None
 
 def _sites(loaded: Loaded, progress: Progress, password_file: Path | None) -> tuple[site.Site, ...]:
     design = prepare.design(loaded, freeze=False)
-    vault = prepare.existing_vault(design, password_file)
+    vault = vaults.open_existing(loaded, password_file) if places.vault_file(loaded).exists() else None
     if vault is None or not places.lock_file(loaded).exists():
         raise KdeployError(
             f"{loaded.environment.name} was never brought up from here\n"

@@ -23,7 +23,7 @@ from kdeploy.operations.site import Site
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
     from kdeploy.cluster import HealthReport
-    from kdeploy.cluster.reconcile import Change
+    from kdeploy.cluster.change import Change
     from kdeploy.spec.load import Loaded
 
 
@@ -62,7 +62,7 @@ def up(loaded: Loaded, progress: Progress, password_file: Path | None = None) ->
         design = prepare.design(loaded, freeze=True)
         prepare.save_lock(design)
         kill_point("lock-written")
-        vault = prepare.open_vault(design, password_file)
+        vault = prepare.complete_vault(design, password_file)
         kill_point("vault-written")
         return tuple(_up(one) for one in site.sites(design, vault, progress))
 
