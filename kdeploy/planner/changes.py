@@ -16,6 +16,8 @@ from kdeploy.errors import UnsupportedChange
 from kdeploy.planner.result import DatacenterPlan, Plan
 from kdeploy.spec.lock import Lock, LockedDatacenter
 from kdeploy.spec.model import Datacenter, Environment
+from kdeploy.spec.ports import local_ports
+from kdeploy.units import format_bytes
 
 _NOT_PLANNED: Final = {"topics", "users", "accept_risks"}
 """Parts of an environment that neither a plan nor a file depends on."""
@@ -136,10 +138,8 @@ def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str
 
 
 def _of_ports(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:
-    from kdeploy.planner.decide import ports
-
     for node in locked.nodes[:1]:
-        offset = ports(node.role, 0, node.ordinal)
+        offset = local_ports(node.role, 0, node.ordinal)
         base = min(node.ports.values()) - min(offset.values())
         why = "clients know the brokers by their ports"
         yield from _refusal(f"datacenter {wanted.name}: base_port", base, wanted.base_port, why)
@@ -174,8 +174,6 @@ def _of_plan(wanted: Datacenter, planned: DatacenterPlan, locked: LockedDatacent
 def _of_volumes(
     place: str, old: list[tuple[str, int, float]], new: list[tuple[str, int, float]]
 ) -> Iterator[str]:
-    from kdeploy.units import format_bytes
-
     kinds, wanted_kinds = (
         ", ".join(f"{count} × {kind}" for kind, count, _ in volumes) or None for volumes in (old, new)
     )

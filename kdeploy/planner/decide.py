@@ -17,33 +17,15 @@ from kdeploy.planner.changes import asked, inputs, refuse_unsupported, stale
 from kdeploy.planner.result import BrokerPlan, CoordinationPlan, DatacenterPlan, Plan, Volumes
 from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, LockedShape, LockedVolumes, Role
 from kdeploy.spec.model import Datacenter, Environment
+from kdeploy.spec.ports import STANDARD, local_ports
 
-__all__ = ["decide", "ports", "refuse_unsupported", "stale"]
+__all__ = ["decide", "refuse_unsupported", "stale"]
 
 CONTROLLER_IDS: Final = range(1001, 2000)
 """Ids of KRaft controllers. Brokers leave them out: in KRaft both are node.id of one cluster."""
 
 ZOOKEEPER_IDS: Final = range(1, 256)
 """Ids of ZooKeeper nodes (myid: 1 to 255, ZooKeeper 3.8 Administrator's Guide, cluster options)."""
-
-PORTS: Final[Mapping[Role, tuple[int, tuple[str, ...]]]] = {
-    "broker": (0, ("client", "internal", "admin")),
-    "zookeeper": (2000, ("secure", "quorum", "election")),
-    "controller": (3000, ("controller",)),
-}
-"""For each role: where its ports begin above the datacenter's base port, and what they are for, in order."""
-
-PORTS_PER_NODE: Final = 10
-"""Distance between the ports of two nodes of a role."""
-
-STANDARD_PORTS: Final[Mapping[Role, Mapping[str, int]]] = {
-    "broker": {"client": 9092, "internal": 9094, "admin": 9095},
-    "zookeeper": {"secure": 2281, "quorum": 2888, "election": 3888},
-    "controller": {"controller": 9093},
-}
-"""Ports where each node has an address of its own: Kafka's 9092 and 9093 (Kafka 3.9 quick start,
-KRaft configuration), ZooKeeper's 2888 and 3888 (ZooKeeper 3.8 Administrator's Guide, cluster
-options) and 2281 (ZooKeeper 3.8 SSL user guide); 9094 and 9095 follow on."""
 
 
 def decide(environment: Environment, plan: Plan, previous: Lock | None, new_id: Callable[[], str]) -> Lock:
@@ -77,19 +59,6 @@ def decide(environment: Environment, plan: Plan, previous: Lock | None, new_id: 
         asked=asked(environment),
         datacenters=datacenters,
     )
-
-
-def ports(role: Role, base: int, ordinal: int) -> dict[str, int]:
-    """Ports of a local node by purpose.
-
-    Args:
-        role: What the node is.
-        base: The datacenter's base port.
-        ordinal: The node's place among those of its role, from 1.
-    """
-    offset, purposes = PORTS[role]
-    first = base + offset + PORTS_PER_NODE * ordinal
-    return {purpose: first + index for index, purpose in enumerate(purposes)}
 
 
 def _datacenter(
@@ -154,8 +123,8 @@ def _grow(
 def _ports(wanted: Datacenter, role: Role, ordinal: int) -> dict[str, int]:
     """Local nodes share one address, so each has its own ports; elsewhere every node has the first ones."""
     if wanted.provider == "local":
-        return ports(role, wanted.base_port, ordinal)
-    return dict(STANDARD_PORTS[role])
+        return local_ports(role, wanted.base_port, ordinal)
+    return dict(STANDARD[role])
 
 
 def _identifiers(role: Role, taken: set[int]) -> Iterator[int]:

@@ -1,0 +1,23 @@
+"""What no single field can judge: whether the settings of an environment fit each other.
+
+Invariant: pure. `check` finds everything at once, each with the setting to change;
+what only a Kafka version's own definitions can judge is judged in `kdeploy.tuning`,
+what is legal but risky in `kdeploy.spec.risks`.
+"""
+
+from __future__ import annotations
+
+from kdeploy.spec.check import access, datacenters, durability, kafka, topics
+from kdeploy.spec.check.finding import Finding
+from kdeploy.spec.model import Environment
+
+__all__ = ["Finding", "check"]
+
+
+def check(environment: Environment) -> tuple[Finding, ...]:
+    """Everything in an environment that does not fit; empty when all is well."""
+    return tuple(
+        finding
+        for part in (kafka, durability, datacenters, topics, access)
+        for finding in part.check(environment)
+    )

@@ -1,0 +1,154 @@
+"""Whether a datacenter's provider, racks, hosts, ensemble and ports fit each other.
+
+Invariant: pure, as all of `kdeploy.spec.check`. A setting that its provider would
+ignore is refused: silence would look like consent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kdeploy.spec.check.finding import Finding, duplicates
+from kdeploy.spec.lock import Role
+from kdeploy.spec.model import Datacenter, Environment
+from kdeploy.spec.ports import HIGHEST, MOST_LOCAL_NODES, OFFSETS, local_ports
+from kdeploy.spec.regions import AWS_REGIONS
+from kdeploy.spec.source import Path_
+from kdeploy.spec.wording import did_you_mean
+
+_ENSEMBLE = 3
+"""Coordination nodes where nothing is said (`CoordinationNodes.count`)."""
+
+
+def check(environment: Environment) -> Iterator[Finding]:
+    """Findings about each datacenter, and about two of them together."""
+    datacenters = environment.datacenters
+    role: Role = "zookeeper" if environment.kafka.coordination == "zookeeper" else "controller"
+    yield from duplicates(
+        "datacenter", ((("datacenters", index, "name"), one.name) for index, one in enumerate(datacenters))
+    )
+    for index, datacenter in enumerate(datacenters):
+        place: Path_ = ("datacenters", index)
+        if len(datacenters) > 1 and datacenter.provider == "local":
+            wrong = "two datacenters on this machine are not supported yet"
+            yield Finding((*place, "provider"), wrong, "keep one datacenter for provider local", (place,))
+        yield from _racks(place, datacenter)
+        yield from _region(place, datacenter)
+        yield from _ensemble(place, datacenter)
+        yield from _hosts(place, datacenter, role)
+        yield from _only_for_aws(place, datacenter)
+        if datacenter.provider == "local":
+            yield from _local_ports(place, datacenter, role)
+
+
+def _racks(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
+    yield from duplicates(
+        "rack", (((*place, "racks", index), rack) for index, rack in enumerate(datacenter.racks))
+    )
+    region = datacenter.region
+    if datacenter.provider != "aws" or region not in AWS_REGIONS:
+        return
+    for index, rack in enumerate(datacenter.racks):
+        path = (*place, "racks", index)
+        letter = rack.removeprefix(region)
+        if len(letter) != 1 or not letter.isalpha():
+            wrong = f"{rack!r} is not an availability zone of {region}"
+            yield Finding(path, wrong, f"write a zone's letter, for example a for {region}a")
+        elif letter != rack and letter in datacenter.racks:
+            wrong = f"{letter} and {rack} are the same zone"
+            yield Finding(path, wrong, "write all zones one way: by letter or by name")
+
+
+def _region(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
+    path = (*place, "region")
+    region = datacenter.region
+    if datacenter.provider != "aws":
+        if region is not None:
+            wrong = f"a region means nothing to provider {datacenter.provider}"
+            yield Finding(path, wrong, "remove it, or write provider: aws")
+    elif region is None:
+        yield Finding(
+            path,
+            "provider aws needs a region",
+            "add one, for example eu-west-1",
+            ((*place, "provider"), place),
+        )
+    elif region not in AWS_REGIONS:
+        yield Finding(path, f"{region!r} is not a region of AWS", did_you_mean(region, AWS_REGIONS))
+
+
+def _only_for_aws(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
+    if datacenter.provider == "aws":
+        return
+    for part, chosen in (("brokers", datacenter.brokers), ("coordination", datacenter.coordination)):
+        if chosen.instance_type is not None:
+            wrong = f"an instance type means nothing to provider {datacenter.provider}"
+            yield Finding((*place, part, "instance_type"), wrong, "remove it, or write provider: aws")
+
+
+def _ensemble(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
+    count = datacenter.coordination.count
+    if count is not None and count % 2 == 0:
+        wrong = f"{count} nodes survive no more failures than {count - 1}, and one more can fail"
+        right = f"write {count - 1} or {count + 1}"
+        yield Finding((*place, "coordination", "count"), wrong, right)
+
+
+def _hosts(place: Path_, datacenter: Datacenter, role: Role) -> Iterator[Finding]:
+    path = (*place, "hosts")
+    if datacenter.provider != "hosts":
+        if datacenter.hosts:
+            wrong = f"hosts mean nothing to provider {datacenter.provider}"
+            yield Finding(path, wrong, "remove them, or write provider: hosts")
+        return
+    if not datacenter.hosts:
+        right = "list each with address, rack and role"
+        yield Finding(path, "provider hosts needs the hosts", right, ((*place, "provider"), place))
+        return
+    yield from duplicates(
+        "host", (((*path, index, "address"), host.address) for index, host in enumerate(datacenter.hosts))
+    )
+    for index, host in enumerate(datacenter.hosts):
+        if host.rack not in datacenter.racks:
+            wrong = f"there is no rack called {host.rack!r} in this datacenter"
+            yield Finding((*path, index, "rack"), wrong, did_you_mean(host.rack, datacenter.racks))
+        if host.role not in ("broker", role):
+            wrong = f"a {host.role} has nothing to do in a cluster that is coordinated otherwise"
+            yield Finding((*path, index, "role"), wrong, f"write broker or {role}")
+        disks = enumerate(host.hardware.disks)
+        yield from duplicates("disk", (((*path, index, "hardware", "disks", at), disk) for at, disk in disks))
+    yield from _hosts_by_role(place, datacenter, role)
+
+
+def _hosts_by_role(place: Path_, datacenter: Datacenter, coordinator: Role) -> Iterator[Finding]:
+    path = (*place, "hosts")
+    for role, part, wanted in (
+        ("broker", "brokers", datacenter.brokers.count),
+        (coordinator, "coordination", datacenter.coordination.count),
+    ):
+        have = sum(host.role == role for host in datacenter.hosts)
+        if not have:
+            yield Finding(path, f"no host has the role {role}", f"add at least one with role: {role}")
+        elif role == coordinator and have % 2 == 0:
+            wrong = f"{have} hosts with role {role} survive no more failures than {have - 1}"
+            yield Finding(path, wrong, f"have {have - 1} or {have + 1} of them")
+        elif wanted is not None and wanted != have:
+            wrong = f"{wanted} are asked for, and {have} hosts have the role {role}"
+            yield Finding((*place, part, "count"), wrong, "leave the count out, or add or remove hosts")
+
+
+def _local_ports(place: Path_, datacenter: Datacenter, coordinator: Role) -> Iterator[Finding]:
+    base = datacenter.base_port
+    counts: dict[Role, int] = {
+        "broker": datacenter.brokers.count or len(datacenter.racks),
+        coordinator: datacenter.coordination.count or _ENSEMBLE,
+    }
+    if counts["broker"] > MOST_LOCAL_NODES:
+        wrong = f"{counts['broker']} brokers have no ports of their own on one machine"
+        yield Finding((*place, "brokers", "count"), wrong, f"write {MOST_LOCAL_NODES} or less")
+        return
+    highest = max(max(local_ports(role, base, count).values()) for role, count in counts.items())
+    if highest > HIGHEST:
+        wrong = f"the nodes need ports up to {highest}, and there are none above {HIGHEST}"
+        room = max(OFFSETS[role] + 10 * count + 10 for role, count in counts.items())
+        yield Finding((*place, "base_port"), wrong, f"write {(HIGHEST - room) // 1000 * 1000} or less")

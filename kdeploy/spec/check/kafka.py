@@ -1,0 +1,55 @@
+"""Whether this Kafka version is known and can be coordinated this way; the workload as a whole.
+
+Invariant: pure, as all of `kdeploy.spec.check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kdeploy.spec.check.finding import Finding
+from kdeploy.spec.model import Environment
+from kdeploy.spec.risks import RISKS
+from kdeploy.spec.versions import SUPPORTED
+from kdeploy.spec.wording import did_you_mean, either
+
+
+def check(environment: Environment) -> Iterator[Finding]:
+    """Findings about version, coordination, workload and accepted risks."""
+    yield from _version(environment)
+    yield from _workload(environment)
+    for index, name in enumerate(environment.accept_risks):
+        if name not in RISKS:
+            wrong = f"there is no risk called {name!r}"
+            yield Finding(("accept_risks", index), wrong, did_you_mean(name, RISKS))
+    for role, options in environment.overrides.jvm.items():
+        for index, option in enumerate(options):
+            if not option.startswith("-"):
+                wrong = f"{option!r} is not an option of the JVM"
+                yield Finding(
+                    ("overrides", "jvm", role, index), wrong, "write it with its hyphen, like -Xmx2g"
+                )
+
+
+def _version(environment: Environment) -> Iterator[Finding]:
+    version, coordination = environment.kafka.version, environment.kafka.coordination
+    if version not in SUPPORTED:
+        wrong = f"Kafka {version!r} is not a version that kdeploy knows"
+        yield Finding(("kafka", "version"), wrong, did_you_mean(version, SUPPORTED))
+    elif coordination not in SUPPORTED[version]:
+        others = [known for known, kinds in SUPPORTED.items() if coordination in kinds]
+        right = f"write coordination: {either(SUPPORTED[version])}, or version: {either(map(repr, others))}"
+        wrong = f"Kafka {version} cannot be coordinated by {coordination}"
+        yield Finding(("kafka", "coordination"), wrong, right, (("kafka", "version"),))
+
+
+def _workload(environment: Environment) -> Iterator[Finding]:
+    workload = environment.workload
+    if workload.throughput <= 0:
+        right = "write what producers write on average, for example 10MB/s"
+        yield Finding(("workload", "throughput"), "a throughput of nothing leaves nothing to plan", right)
+    declared = sum(topic.partitions or 0 for topic in environment.topics)
+    if workload.partitions is not None and workload.partitions < declared:
+        wrong = f"{workload.partitions} partitions in all, and the topics below have {declared} already"
+        right = f"write {declared} or more, or leave it out"
+        yield Finding(("workload", "partitions"), wrong, right)

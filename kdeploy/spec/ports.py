@@ -1,0 +1,53 @@
+"""Which ports nodes listen on.
+
+Invariant: two local nodes of a datacenter never share a port, as long as there are at
+most `MOST_LOCAL_NODES` of a role; elsewhere each node has an address of its own, and
+the same ports as every other of its role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from kdeploy.spec.lock import Role
+
+PURPOSES: Final[Mapping[Role, tuple[str, ...]]] = {
+    "broker": ("client", "internal", "admin"),
+    "zookeeper": ("secure", "quorum", "election"),
+    "controller": ("controller",),
+}
+"""What a role's ports are for, in the order of their numbers."""
+
+OFFSETS: Final[Mapping[Role, int]] = {"broker": 0, "zookeeper": 2000, "controller": 3000}
+"""Where a role's ports begin above the datacenter's base port (provider local)."""
+
+PER_NODE: Final = 10
+"""Distance between the ports of two local nodes of a role."""
+
+MOST_LOCAL_NODES: Final = 99
+"""Nodes of a role whose ports stay below those of the next role and within 1,000 above their own offset."""
+
+HIGHEST: Final = 65535
+"""The highest port of TCP (RFC 9293, section 3.1)."""
+
+STANDARD: Final[Mapping[Role, Mapping[str, int]]] = {
+    "broker": {"client": 9092, "internal": 9094, "admin": 9095},
+    "zookeeper": {"secure": 2182, "quorum": 2888, "election": 3888},
+    "controller": {"controller": 9093},
+}
+"""Ports where each node has an address of its own: Kafka's 9092 and 9093 (Kafka 3.9 quick start,
+KRaft configuration), ZooKeeper's 2888 and 3888 (ZooKeeper 3.8 Administrator's Guide, cluster
+options) and 2182 for TLS (Cloudera Runtime, "Configure ZooKeeper TLS"); 9094 and 9095 follow on."""
+
+
+def local_ports(role: Role, base: int, ordinal: int) -> dict[str, int]:
+    """Ports of a local node by purpose.
+
+    Args:
+        role: What the node is.
+        base: The datacenter's base port.
+        ordinal: The node's place among those of its role, from 1.
+    """
+    first = base + OFFSETS[role] + PER_NODE * ordinal
+    return {purpose: first + index for index, purpose in enumerate(PURPOSES[role])}

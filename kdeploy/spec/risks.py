@@ -1,0 +1,187 @@
+"""Legal but risky: settings that Kafka takes and an operator may regret.
+
+Invariant: a risk never stops anything. It is a named warning that says why, and that
+adding its name to `accept_risks` silences it; a name that is no risk is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kdeploy.spec.model import Environment
+from kdeploy.spec.source import Path_
+
+
+@dataclass(frozen=True)
+class Risk:
+    """One risky setting of an environment.
+
+    Attributes:
+        name: Its name, for `accept_risks`.
+        path: The setting.
+        why: What may happen, as a sentence without a full stop.
+    """
+
+    name: str
+    path: Path_
+    why: str
+
+    @property
+    def silence(self) -> str:
+        """How to say that it is meant."""
+        return f"if it is meant, add {self.name} to accept_risks"
+
+
+Places = tuple[Path_, ...]
+
+
+def risks(environment: Environment) -> tuple[Risk, ...]:
+    """The risks an environment takes and has not accepted, in the order of their names."""
+    return tuple(
+        Risk(name, path, why)
+        for name, (find, why) in sorted(RISKS.items())
+        if name not in environment.accept_risks
+        for path in find(environment)
+    )
+
+
+def _single_copy(environment: Environment) -> Places:
+    found: list[Path_] = []
+    if environment.durability.replication_factor == 1:
+        found.append(("durability", "replication_factor"))
+    found += [
+        ("topics", index, "replication_factor")
+        for index, topic in enumerate(environment.topics)
+        if topic.replication_factor == 1
+    ]
+    return tuple(found)
+
+
+def _no_spare_copy(environment: Environment) -> Places:
+    durability = environment.durability
+    found: list[Path_] = []
+    if durability.min_insync_replicas == durability.replication_factor > 1:
+        found.append(("durability", "min_insync_replicas"))
+    for index, topic in enumerate(environment.topics):
+        copies = topic.replication_factor or durability.replication_factor
+        own = topic.config.get("min.insync.replicas")
+        needed = durability.min_insync_replicas if own is None else own
+        is_own = own is not None or topic.replication_factor is not None
+        if is_own and copies > 1 and str(needed) == str(copies):
+            found.append(("topics", index, "config", "min.insync.replicas"))
+    return tuple(found)
+
+
+def _one_acknowledgement(environment: Environment) -> Places:
+    durability = environment.durability
+    if durability.min_insync_replicas == 1 < durability.replication_factor:
+        return (("durability", "min_insync_replicas"),)
+    return ()
+
+
+def _unclean_election(environment: Environment) -> Places:
+    return _setting_is(environment, "unclean.leader.election.enable", "true")
+
+
+def _automatic_topics(environment: Environment) -> Places:
+    return _setting_is(environment, "auto.create.topics.enable", "true")
+
+
+def _setting_is(environment: Environment, name: str, value: str) -> Places:
+    """Where a setting is overridden with a value, on brokers, controllers or a topic."""
+    overrides = environment.overrides
+    found: list[Path_] = [
+        ("overrides", role, name)
+        for role, settings in (("broker", overrides.broker), ("controller", overrides.controller))
+        if str(settings.get(name)).lower() == value
+    ]
+    found += [
+        ("topics", index, "config", name)
+        for index, topic in enumerate(environment.topics)
+        if str(topic.config.get(name)).lower() == value
+    ]
+    return tuple(found)
+
+
+def _plaintext(environment: Environment) -> Places:
+    return (("security", "client_listener"),) if environment.security.client_listener == "PLAINTEXT" else ()
+
+
+def _no_authorization(environment: Environment) -> Places:
+    return () if environment.security.authorization else (("security", "authorization"),)
+
+
+def _everyone(environment: Environment) -> Places:
+    return _setting_is(environment, "allow.everyone.if.no.acl.found", "true")
+
+
+def _one_rack(environment: Environment) -> Places:
+    return tuple(
+        ("datacenters", index, "racks")
+        for index, datacenter in enumerate(environment.datacenters)
+        if len(datacenter.racks) == 1
+    )
+
+
+def _one_coordination_node(environment: Environment) -> Places:
+    return tuple(
+        ("datacenters", index, "coordination", "count")
+        for index, datacenter in enumerate(environment.datacenters)
+        if datacenter.coordination.count == 1
+    )
+
+
+def _nothing_survived(environment: Environment) -> Places:
+    return (("durability", "survive"),) if environment.durability.survive == "none" else ()
+
+
+RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
+    "single-copy": (
+        _single_copy,
+        "with one copy of each record, a lost disk is lost data and a stopped broker stops its partitions",
+    ),
+    "no-spare-copy": (
+        _no_spare_copy,
+        "with min.insync.replicas equal to the replication factor, writing stops when any broker stops, "
+        "a rolling restart included",
+    ),
+    "one-acknowledgement": (
+        _one_acknowledgement,
+        "with min.insync.replicas of 1, an acknowledged record may be on one disk only and be lost with it",
+    ),
+    "unclean-election": (
+        _unclean_election,
+        "a replica that is behind may become leader, and records that were acknowledged are lost",
+    ),
+    "automatic-topics": (
+        _automatic_topics,
+        "a misspelt topic name makes a topic, with defaults that nobody chose",
+    ),
+    "plaintext": (
+        _plaintext,
+        "whoever reaches the port reads and writes, and passwords and records cross the network readable",
+    ),
+    "no-authorization": (
+        _no_authorization,
+        "every user may read, write and delete every topic",
+    ),
+    "everyone-without-acl": (
+        _everyone,
+        "a topic without an ACL is open to every user",
+    ),
+    "one-rack": (
+        _one_rack,
+        "all copies of a partition share one failure domain and are lost with it",
+    ),
+    "one-coordination-node": (
+        _one_coordination_node,
+        "when this one node stops, no leader is elected and nothing can be changed",
+    ),
+    "nothing-survived": (
+        _nothing_survived,
+        "the cluster is sized without a failure in mind, so one stopped broker overloads the rest",
+    ),
+}
+"""Each risk by its name: where an environment takes it, and why it is one."""
