@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.errors import KdeployError
@@ -92,13 +93,24 @@ def requirements(environment: Environment, lock: Lock) -> Requirements:
 
 
 def _node(environment: str, datacenter: LockedDatacenter, node: LockedNode) -> NodeRequirement:
-    names, addresses = (node.name, f"{node.name}.{datacenter.name}"), ()
-    subject = node_subject(environment, datacenter.name, node.name)
-    key = f"{datacenter.name}/{node.name}"
+    names, addresses = [node.name, f"{node.name}.{datacenter.name}"], []
     if datacenter.provider == "local":
         # ZooKeeper also checks the certificate of the peer that calls, by its address.
-        return NodeRequirement(key, subject, ("localhost", *names), ("127.0.0.1",))
-    return NodeRequirement(key, subject, names, addresses)
+        names, addresses = ["localhost", *names], ["127.0.0.1"]
+    elif node.host and _is_address(node.host):
+        addresses.append(node.host)
+    elif node.host and node.host not in names:
+        names.append(node.host)
+    subject = node_subject(environment, datacenter.name, node.name)
+    return NodeRequirement(f"{datacenter.name}/{node.name}", subject, tuple(names), tuple(addresses))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def lacking(vault: Vault | None, requirements: Requirements) -> tuple[str, ...]:
