@@ -23,7 +23,7 @@ fast: $(VENV)/.dev
 	$(BIN)/pytest -m "not kafka"
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,76 @@
+"""Running kdeploy as a person would: the installed command, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+KDEPLOY = Path(sys.executable).with_name("kdeploy")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return json.loads(self.stdout)
+
+
+@dataclass(frozen=True)
+class Kdeploy:
+    """The command, with a state folder and an environments folder of its own.
+
+    Attributes:
+        root: Holds `environments/` and `state/`.
+        name: The environment.
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state" / self.name
+
+    @property
+    def file(self) -> Path:
+        return self.root / "environments" / self.name / "environment.yaml"
+
+    def command_environment(self, **more: str) -> dict[str, str]:
+        return {**os.environ, "KDEPLOY_STATE_DIR": str(self.root / "state"), **more}
+
+    def start(self, command: str, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(KDEPLOY), command, self.name, *arguments],
+            cwd=self.root,
+            env=self.command_environment(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, command: str, *arguments: str, code: int | None = 0, **more: str) -> Finished:
+        """Run a command to its end; its exit code must be `code`, unless None."""
+        process = self.start(command, *arguments, **more)
+        stdout, stderr = process.communicate(timeout=300)
+        finished = Finished(process.returncode, stdout, stderr)
+        assert "Traceback" not in stderr, stderr
+        assert code is None or finished.code == code, f"{command}: exit {finished.code}\n{stdout}\n{stderr}"
+        return finished
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the environment's file as a person would."""
+        text = self.file.read_text()
+        assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
+        self.file.write_text(text.replace(old, new))

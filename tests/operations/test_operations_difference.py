@@ -1,0 +1,54 @@
+"""What each node needs follows from what is seen of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from kdeploy.blueprint import Node
+from kdeploy.infra import NodeState
+from kdeploy.operations.difference import actions
+
+NODE = Node(
+    datacenter="dc1",
+    name="broker-1",
+    role="broker",
+    id=1,
+    rack="a",
+    host="localhost",
+    bind="127.0.0.1",
+    ports={},
+    cores=1,
+    memory=2.0**30,
+    data_directories=(),
+    format_arguments=(),
+    java_options=(),
+    main_class="kafka.Kafka",
+    arguments=(),
+    files=(),
+    secrets=(),
+)
+
+CASES = [
+    # present, running, applied, started -> what it needs
+    (False, False, None, None, "create"),
+    (True, False, None, None, "start"),
+    (True, False, "new", None, "start"),
+    (True, False, "old", None, "start"),
+    (True, True, "new", "new", "none"),
+    (True, True, "old", "old", "restart"),
+    (True, True, "new", "old", "restart"),
+    (True, True, None, "old", "restart"),
+    (True, True, None, "new", "update"),
+    (True, True, "old", "new", "update"),
+    (True, True, "new", None, "restart"),
+]
+
+
+@pytest.mark.parametrize(("present", "running", "applied", "started", "kind"), CASES)
+def test_a_node_needs_just_what_brings_it_to_what_it_should_be(
+    present: bool, running: bool, applied: str | None, started: str | None, kind: str
+) -> None:
+    state = NodeState(present, running, applied, started, "seen")
+    (action,) = actions([NODE], {NODE.key: state}, {NODE.key: "new"})
+    assert action.kind == kind
+    assert action.reason

@@ -1,0 +1,75 @@
+"""One operator at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kdeploy.errors import KdeployError, LeaseHeld
+from kdeploy.operations.lease import lease
+
+HOLDER = """
+import sys
+from pathlib import Path
+from kdeploy.operations.lease import lease
+with lease(Path(sys.argv[1]), "up"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold(folder: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_operator_is_refused_and_told_who_is_at_work_since_when(tmp_path: Path) -> None:
+    with hold(tmp_path / "local") as first:
+        with pytest.raises(LeaseHeld) as refused, lease(tmp_path / "local", "down"):
+            pass
+        assert f"process {first.pid}" in str(refused.value)
+        assert "up by" in str(refused.value)
+        assert " since 20" in str(refused.value)
+        first.kill()
+
+
+def test_a_lease_ends_with_its_holder_however_that_dies(tmp_path: Path) -> None:
+    with hold(tmp_path / "local") as first:
+        first.kill()
+    with lease(tmp_path / "local", "up"):
+        pass
+
+
+def test_a_lease_can_be_taken_again_and_again(tmp_path: Path) -> None:
+    for _ in range(3):
+        with lease(tmp_path / "local", "up"):
+            pass
+
+
+def test_a_lease_on_a_folder_that_was_deleted_meanwhile_is_not_one(tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "local"
+    with lease(folder, "down"):
+        shutil.rmtree(folder)
+        with lease(folder, "up"):
+            assert (folder / "lease").exists()
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(KdeployError, match=r"state folder .*file/local cannot be written"),
+        lease(tmp_path / "file" / "local", "up"),
+    ):
+        pass
