@@ -38,11 +38,11 @@ def run(*words: str) -> str:
 
 def commands() -> str:
     """The command reference, whole."""
-    parts = ["# Commands\n\nWhat each command says of itself. This page is generated: `make docs`.\n"]
+    head = "# Commands\n\nWhat each command says of itself. This page is generated: `make docs`.\n"
     context = click.Context(kdeploy)
-    for name in COMMANDS:
-        parts.append(_command(context, (name,), kdeploy.get_command(context, name)))
-    return "\n".join(parts)
+    return "\n".join(
+        [head, *(_command(context, (name,), kdeploy.get_command(context, name)) for name in COMMANDS)]
+    )
 
 
 def _command(context: click.Context, words: tuple[str, ...], command: click.Command | None) -> str:
