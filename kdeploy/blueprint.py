@@ -9,11 +9,17 @@ give the same bytes.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from kdeploy.spec.lock import Role
-from kdeploy.spec.model import Coordination, Provider
+from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, Role
+from kdeploy.spec.model import Coordination, Environment, Hardware, Provider
+
+if TYPE_CHECKING:
+    from kdeploy.planner.result import DatacenterPlan, Plan
+    from kdeploy.tuning.situation import Cluster, Member
+
+BLUEPRINT_SCHEMA: Final = "kdeploy.blueprint/v1"
 
 SecretKind = Literal["identity", "broker-zookeeper-identity", "nodes-authority", "clients-authority"]
 """What a secret file holds, all PEM:
@@ -155,3 +161,146 @@ class Blueprint:
     def nodes(self) -> tuple[Node, ...]:
         """Every node of every cluster."""
         return tuple(node for cluster in self.clusters for node in cluster.nodes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The blueprint as JSON values with its schema."""
+        return {"schema": BLUEPRINT_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Blueprint:
+        """Read back what `to_json` wrote, equal to it.
+
+        Raises:
+            ValueError: The document is of another schema or does not fit it.
+        """
+        from pydantic import TypeAdapter
+
+        if document.get("schema") != BLUEPRINT_SCHEMA:
+            raise ValueError(f"not a {BLUEPRINT_SCHEMA} document")
+        fields = {key: value for key, value in document.items() if key != "schema"}
+        return TypeAdapter(Blueprint).validate_python(fields)
+
+    def tree(self) -> dict[str, str]:
+        """Every file of every node by `datacenter/node/path`, and beside them `node.json`: the rest of the node."""
+        import json
+
+        files = {}
+        for node in self.nodes:
+            for file in node.files:
+                files[f"{node.key}/{file.path.lstrip('/')}"] = file.text
+            rest = {name: value for name, value in asdict(node).items() if name != "files"}
+            files[f"{node.key}/node.json"] = json.dumps(rest, indent=2, sort_keys=True) + "\n"
+        return files
+
+
+def draw(environment: Environment, plan: Plan, lock: Lock) -> Blueprint:
+    """Every node with its files, as the lock decided them.
+
+    Args:
+        environment: What is wanted.
+        plan: A feasible plan for it.
+        lock: What was decided: ids, names, ports, shapes.
+
+    Raises:
+        InvalidSetting: An override is unknown, invalid, or kdeploy's own to set.
+    """
+    planned = {datacenter.name: datacenter for datacenter in plan.datacenters}
+    clusters = tuple(
+        _cluster(environment, planned[datacenter.name], lock, datacenter) for datacenter in lock.datacenters
+    )
+    _check_topics(environment, lock.kafka_version)
+    return Blueprint(lock.environment, clusters)
+
+
+def _check_topics(environment: Environment, version: str) -> None:
+    from kdeploy.tuning.definitions import definitions
+    from kdeploy.tuning.overrides import check_topic
+
+    for index, topic in enumerate(environment.topics):
+        check_topic(("topics", index, "config"), topic.config, definitions(version))
+
+
+def _cluster(
+    environment: Environment, planned: DatacenterPlan, lock: Lock, locked: LockedDatacenter
+) -> ClusterBlueprint:
+    from kdeploy.tuning.situation import Cluster
+
+    cluster = Cluster(
+        environment=environment,
+        datacenter=locked.name,
+        provider=locked.provider,
+        version=lock.kafka_version,
+        coordination=lock.kafka_coordination,
+        cluster_id=locked.cluster_id,
+        partitions=planned.partitions,
+        members=tuple(_member(environment, locked, node) for node in locked.nodes),
+    )
+    ordered = sorted(cluster.members, key=lambda member: (member.role == "broker", member.id))
+    return ClusterBlueprint(
+        datacenter=locked.name,
+        provider=locked.provider,
+        coordination=lock.kafka_coordination,
+        kafka_version=lock.kafka_version,
+        cluster_id=locked.cluster_id,
+        nodes=tuple(_node(cluster, locked, member) for member in ordered),
+    )
+
+
+def _member(environment: Environment, locked: LockedDatacenter, node: LockedNode) -> Member:
+    from kdeploy.spec.identity import host_name
+    from kdeploy.tuning.situation import Member
+
+    return Member(
+        id=node.id,
+        name=node.name,
+        role=node.role,
+        rack=node.rack,
+        host=host_name(environment.name, locked.name, locked.provider, node.name, node.host),
+        bind="127.0.0.1" if locked.provider == "local" else "0.0.0.0",  # noqa: S104 - TLS guards every port
+        ports=node.ports,
+        directory_id=node.directory_id,
+    )
+
+
+def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
+    from kdeploy.tuning.node import tune
+    from kdeploy.tuning.situation import Situation, layout
+
+    cores, memory, disks = _machine(cluster.environment, locked, member)
+    situation = Situation(cluster, member, cores, memory, layout(cluster.provider, member.role, disks))
+    tuned = tune(situation)
+    return Node(
+        datacenter=cluster.datacenter,
+        name=member.name,
+        role=member.role,
+        id=member.id,
+        rack=member.rack,
+        host=member.host,
+        bind=member.bind,
+        ports=member.ports,
+        cores=cores,
+        memory=memory,
+        data_directories=situation.layout.data,
+        format_arguments=tuned.format_arguments,
+        java_options=tuned.java_options,
+        main_class=tuned.main_class,
+        arguments=tuned.arguments,
+        files=tuple(RenderedFile(file.path, file.text, file.restart) for file in tuned.files),
+        secrets=tuple(SecretFile(path, kind) for path, kind in tuned.secrets),
+    )
+
+
+def _machine(environment: Environment, locked: LockedDatacenter, member: Member) -> tuple[int, float, int]:
+    """Cores, memory and data disks of a node: as its own host was declared, else as the lock has it."""
+    hardware = _declared(environment, locked, member)
+    if hardware is not None:
+        return hardware.cores, hardware.memory, len(hardware.disks)
+    shape = locked.brokers if member.role == "broker" else locked.coordination
+    return shape.cores, shape.memory, sum(volumes.count for volumes in shape.volumes)
+
+
+def _declared(environment: Environment, locked: LockedDatacenter, member: Member) -> Hardware | None:
+    if locked.provider != "hosts":
+        return None
+    datacenter = next(one for one in environment.datacenters if one.name == locked.name)
+    return next((host.hardware for host in datacenter.hosts if host.address == member.host), None)

@@ -10,6 +10,8 @@ certificate's own (DER) order is the reverse: O, OU, CN.
 
 from __future__ import annotations
 
+from kdeploy.spec.model import Provider
+
 
 def node_subject(environment: str, datacenter: str, node: str) -> str:
     """The name of one node: brokers are super users by it on the internal listener."""
@@ -28,3 +30,21 @@ def brokers_subject(environment: str, datacenter: str) -> str:
 def administrator_subject(environment: str) -> str:
     """The name of kdeploy itself on the admin listener: a super user, by certificate only."""
     return f"CN=admin,OU=operators,O={environment}"
+
+
+def host_name(environment: str, datacenter: str, provider: Provider, node: str, declared: str | None) -> str:
+    """The name or address by which nodes and clients reach a node; certificates are made out to it.
+
+    Provider local has one machine; hosts are reached as they were declared, which clients can
+    resolve already; AWS gets a private zone of its own, because addresses are known only late.
+
+    Args:
+        environment: The environment's name.
+        datacenter: The datacenter's name.
+        provider: Where the node comes from.
+        node: The node's name.
+        declared: The address of a declared machine (provider hosts), None elsewhere.
+    """
+    if provider == "local":
+        return "localhost"
+    return declared or f"{node}.{datacenter}.{environment}.kdeploy.internal"

@@ -1,0 +1,157 @@
+"""Options of a node's Java machine.
+
+Invariant: pure; heap and metaspace leave the larger part of memory to the page cache (broker)
+or unused (ZooKeeper must never swap); the machine ends when it is out of memory, so that
+what supervises it starts a whole one; JMX is not reachable from elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from kdeploy.errors import InvalidSetting
+from kdeploy.spec.lock import Role
+from kdeploy.tuning.situation import Situation
+
+MEBIBYTE: Final = 2**20
+
+LARGEST_HEAP: Final[dict[Role, int]] = {"broker": 6 * 2**30, "controller": 4 * 2**30, "zookeeper": 4 * 2**30}
+"""Most heap per role. Brokers: LinkedIn's busiest clusters ran with 6 GB (Kafka 3.9 documentation, 6.5 Java
+Version); controllers: cp-ansible's -Xmx4g (roles/kafka_controller); ZooKeeper holds its whole tree, which for
+Kafka is far below this, and collections of a larger heap would outlast a session (our bound)."""
+
+HEAP_SHARE: Final = 0.5
+"""Share of memory that is heap; the rest is page cache, threads and buffers (Strimzi's 50 %,
+cluster-operator KafkaCluster.java, 2024)."""
+
+LEAST_HEAP: Final = 64 * MEBIBYTE
+"""Below this Kafka does not start; our bound."""
+
+REGION_HEAP: Final = 4 * 2**30
+"""Heap from which regions of 16 MiB are asked for: 256 of them at least. Java's own choice aims at 2048
+(Java 21 G1 tuning guide), and a 512 MiB heap would have 32."""
+
+GC_LOG_FILES: Final = 10
+GC_LOG_BYTES: Final = "10M"
+"""The last 100 MB of collections: ten files as in kafka-run-class.sh (Kafka 3.9), each a tenth of its 100M."""
+
+FORBIDDEN: Final = ("-cp", "-classpath", "--class-path", "-jar", "-version", "--version", "-help", "-Xint")
+_NAMED = (
+    re.compile(r"(-Xmx|-Xms|-Xss|-Xmn)"),
+    re.compile(r"(-Xlog:gc)"),
+    re.compile(r"(-XX:)[+-]?([A-Za-z0-9]+)"),
+    re.compile(r"(-D[^=]+)"),
+)
+_COLLECTORS = re.compile(r"-XX:\+Use(\w+)GC")
+
+
+def heap(role: Role, memory: float) -> int:
+    """Bytes of heap, in whole mebibytes.
+
+    Args:
+        role: What the node is.
+        memory: Bytes of memory it may count on.
+    """
+    wanted = min(memory * HEAP_SHARE, LARGEST_HEAP[role])
+    return int(max(wanted, LEAST_HEAP)) // MEBIBYTE * MEBIBYTE
+
+
+def options(situation: Situation, logging: str) -> tuple[str, ...]:
+    """Java options of one node, a person's overrides included.
+
+    Args:
+        situation: The node.
+        logging: The option that names the logging configuration.
+
+    Raises:
+        InvalidSetting: An override is no option, or one that is kdeploy's own.
+    """
+    role = situation.member.role
+    decided = (
+        "-server",
+        *memory_options(heap(role, situation.memory)),
+        *collector_options(),
+        gc_log(situation.layout.logs),
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Djava.awt.headless=true",
+        logging,
+    )
+    return override(decided, situation.environment.overrides.jvm.get(role, ()), role)
+
+
+def memory_options(size: int) -> tuple[str, ...]:
+    """Heap and metaspace. One size from the start: growing pauses (Kafka 3.9 documentation, 6.5, has both equal).
+
+    Args:
+        size: Bytes of heap.
+    """
+    amount = f"{size // MEBIBYTE}m"
+    regions = ("-XX:G1HeapRegionSize=16M",) if size >= REGION_HEAP else ()
+    # MetaspaceSize and both free ratios: Kafka 3.9 documentation, 6.5 Java Version.
+    metaspace = ("-XX:MetaspaceSize=96m", "-XX:MinMetaspaceFreeRatio=50", "-XX:MaxMetaspaceFreeRatio=80")
+    return (f"-Xms{amount}", f"-Xmx{amount}", *metaspace, *regions)
+
+
+def collector_options() -> tuple[str, ...]:
+    """G1 as Kafka runs it (Kafka 3.9 documentation, 6.5 Java Version; kafka-run-class.sh has the same values).
+
+    MaxInlineLevel of that script is Java's own since 15 (JDK-8234863), so it is left out.
+    """
+    return (
+        "-XX:+UseG1GC",
+        "-XX:MaxGCPauseMillis=20",
+        "-XX:InitiatingHeapOccupancyPercent=35",
+        "-XX:+ExplicitGCInvokesConcurrent",
+    )
+
+
+def gc_log(folder: str) -> str:
+    """The option that logs collections to rotated files (JEP 158; kafka-run-class.sh, Kafka 3.9)."""
+    rotation = f"filecount={GC_LOG_FILES},filesize={GC_LOG_BYTES}"
+    return f"-Xlog:gc*:file={folder}/gc.log:time,tags:{rotation}"
+
+
+def override(decided: Iterable[str], wanted: Iterable[str], role: Role) -> tuple[str, ...]:
+    """Options with a person's in the place of those that say the same; others of theirs follow.
+
+    A largest heap without a first one sets both, or Java would refuse the pair.
+
+    Raises:
+        InvalidSetting: One is no option, or one that is kdeploy's own.
+    """
+    merged = {name(option): option for option in decided}
+    theirs = {}
+    for index, option in enumerate(wanted):
+        _refuse(option, ("overrides", "jvm", role, index))
+        theirs[name(option)] = option
+    if "-Xmx" in theirs and "-Xms" not in theirs:
+        theirs["-Xms"] = theirs["-Xmx"].replace("-Xmx", "-Xms")
+    if any(_COLLECTORS.fullmatch(option) for option in theirs.values()):
+        merged = {key: option for key, option in merged.items() if not _is_g1(option)}
+    return tuple((merged | theirs).values())
+
+
+def name(option: str) -> str:
+    """What an option sets: two options of one name say the same thing twice."""
+    for pattern in _NAMED:
+        match = pattern.match(option)
+        if match:
+            return "".join(match.groups())
+    return option
+
+
+def _is_g1(option: str) -> bool:
+    return "G1" in option or option.startswith("-XX:InitiatingHeapOccupancyPercent")
+
+
+def _refuse(option: str, path: tuple[str | int, ...]) -> None:
+    if not option.startswith("-") or re.search(r"\s", option):
+        raise InvalidSetting(
+            path, f"{option!r} is not one Java option", "write each like -Xmx2g, one an item"
+        )
+    if option.split("=")[0] in FORBIDDEN:
+        raise InvalidSetting(
+            path, f"{option} would replace what kdeploy starts", "give options of the machine, no class path"
+        )

@@ -1,0 +1,107 @@
+"""Where a node's log goes: files in its logs folder, bounded in size; nothing to its output.
+
+Kafka 3.9 and ZooKeeper 3.8 log through reload4j (log4j 1 properties), Kafka 4 through log4j 2
+(KIP-653), whose properties format needs no further library. Invariant: `logs/server.log`
+is the log of every node, whatever its role and version.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kdeploy.spec.lock import Role
+from kdeploy.tuning.overrides import Settings
+
+FILE_BYTES: Final = "50MB"
+BACKUPS: Final = 9
+"""500 MB for each log: at Kafka's usual rate some weeks, and never a full disk. Kafka's own configuration
+rotates by the hour and deletes nothing (config/log4j.properties, Kafka 3.9)."""
+
+PATTERN: Final = "[%d] %p %m (%c)%n"
+"""Kafka's own layout (config/log4j.properties, Kafka 3.9), which log tools know."""
+
+OWN_FILE: Final[dict[str, tuple[str, ...]]] = {
+    "controller": ("kafka.controller", "org.apache.kafka.controller", "state.change.logger"),
+    "authorizer": ("kafka.authorizer.logger",),
+}
+"""Logs with a file of their own, and their loggers, as in Kafka's own configuration."""
+
+
+def file_name(version: str) -> str:
+    """Name of the configuration file."""
+    return "log4j.properties" if version.startswith("3.") else "log4j2.properties"
+
+
+def option(version: str, path: str) -> str:
+    """The Java option that names the configuration.
+
+    Args:
+        version: Kafka's version.
+        path: The configuration's path, relative to the working directory or absolute.
+    """
+    if version.startswith("3."):
+        return f"-Dlog4j.configuration=file:{path}"
+    return f"-Dlog4j2.configurationFile={path}"
+
+
+def settings(version: str, role: Role, folder: str) -> Settings:
+    """The configuration's properties.
+
+    Args:
+        version: Kafka's version.
+        role: What the node is.
+        folder: Where its logs go.
+    """
+    own = {} if role == "zookeeper" else OWN_FILE
+    return _log4j1(own, folder) if version.startswith("3.") else _log4j2(own, folder)
+
+
+def _log4j1(own: dict[str, tuple[str, ...]], folder: str) -> Settings:
+    all_of_them = {"log4j.rootLogger": "INFO, server"}
+    for name in ("server", *own):
+        prefix = f"log4j.appender.{name}"
+        all_of_them |= {
+            prefix: "org.apache.log4j.RollingFileAppender",
+            f"{prefix}.File": f"{folder}/{name}.log",
+            f"{prefix}.MaxFileSize": FILE_BYTES,
+            f"{prefix}.MaxBackupIndex": str(BACKUPS),
+            f"{prefix}.layout": "org.apache.log4j.PatternLayout",
+            f"{prefix}.layout.ConversionPattern": PATTERN,
+        }
+    for name, loggers in own.items():
+        for logger in loggers:
+            all_of_them |= {f"log4j.logger.{logger}": f"INFO, {name}", f"log4j.additivity.{logger}": "false"}
+    return all_of_them
+
+
+def _log4j2(own: dict[str, tuple[str, ...]], folder: str) -> Settings:
+    all_of_them = {
+        "rootLogger.level": "INFO",
+        "rootLogger.appenderRef.server.ref": "server",
+        "status": "ERROR",
+    }
+    for name in ("server", *own):
+        prefix = f"appender.{name}"
+        all_of_them |= {
+            f"{prefix}.type": "RollingFile",
+            f"{prefix}.name": name,
+            f"{prefix}.fileName": f"{folder}/{name}.log",
+            f"{prefix}.filePattern": f"{folder}/{name}.log.%i",
+            f"{prefix}.layout.type": "PatternLayout",
+            f"{prefix}.layout.pattern": PATTERN,
+            f"{prefix}.policies.type": "Policies",
+            f"{prefix}.policies.size.type": "SizeBasedTriggeringPolicy",
+            f"{prefix}.policies.size.size": FILE_BYTES,
+            f"{prefix}.strategy.type": "DefaultRolloverStrategy",
+            f"{prefix}.strategy.max": str(BACKUPS),
+        }
+    for name, loggers in own.items():
+        for number, logger in enumerate(loggers):
+            prefix = f"logger.{name}{number}"
+            all_of_them |= {
+                f"{prefix}.name": logger,
+                f"{prefix}.level": "INFO",
+                f"{prefix}.additivity": "false",
+                f"{prefix}.appenderRef.{name}.ref": name,
+            }
+    return all_of_them

@@ -1,0 +1,113 @@
+"""Everything that is on a node, put together from the other modules of this room.
+
+Invariant: the files of a node depend on its situation alone; a node of provider local
+gets only what a process needs, with paths relative to its folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from kdeploy.spec.lock import Role
+from kdeploy.tuning import broker, controller, jvm, kernel, logs, render, service, zookeeper
+from kdeploy.tuning.situation import Situation
+
+MAIN_CLASSES: Final[dict[Role, str]] = {
+    "broker": "kafka.Kafka",
+    "controller": "kafka.Kafka",
+    "zookeeper": "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+}
+"""Java class of each role (bin/kafka-server-start.sh and bin/zookeeper-server-start.sh, Kafka 3.9)."""
+
+
+SecretKind = Literal["identity", "broker-zookeeper-identity", "nodes-authority", "clients-authority"]
+"""What a secret file holds; `kdeploy.blueprint.SecretKind` says it in full."""
+
+
+@dataclass(frozen=True)
+class TunedFile:
+    """A rendered file: where, what, and whether a change takes a restart."""
+
+    path: str
+    text: str
+    restart: bool = True
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What runs on a node and what it needs on disk.
+
+    Attributes:
+        main_class: Java class.
+        arguments: Its arguments.
+        java_options: Options of the Java machine.
+        format_arguments: Arguments of StorageTool before the first start (KRaft only).
+        files: Rendered files.
+        secrets: Path and kind of each secret file.
+    """
+
+    main_class: str
+    arguments: tuple[str, ...]
+    java_options: tuple[str, ...]
+    format_arguments: tuple[str, ...]
+    files: tuple[TunedFile, ...]
+    secrets: tuple[tuple[str, SecretKind], ...]
+
+
+def tune(situation: Situation) -> Tuned:
+    """Decide and render all of a node.
+
+    Raises:
+        InvalidSetting: An override is unknown, invalid, or kdeploy's own to set.
+    """
+    cluster, role, layout = situation.cluster, situation.member.role, situation.layout
+    configuration = f"{layout.config}/{'zoo.cfg' if role == 'zookeeper' else 'server.properties'}"
+    logging = f"{layout.config}/{logs.file_name(cluster.version)}"
+    options_file = f"{layout.config}/jvm.options"
+    options = jvm.options(situation, logs.option(cluster.version, logging))
+    files = [
+        TunedFile(configuration, render.properties(_settings(situation))),
+        TunedFile(logging, render.properties(logs.settings(cluster.version, role, layout.logs))),
+        TunedFile(options_file, render.options(options)),
+    ]
+    if role == "zookeeper":
+        files.append(TunedFile(f"{layout.data[0]}/myid", f"{situation.member.id}\n"))
+    if not situation.is_local:
+        files += _host_files(situation, options_file, configuration)
+    return Tuned(
+        main_class=MAIN_CLASSES[role],
+        arguments=(configuration,),
+        java_options=options,
+        format_arguments=controller.format_arguments(situation, configuration),
+        files=tuple(sorted(files, key=lambda file: file.path)),
+        secrets=_secrets(situation),
+    )
+
+
+def _settings(situation: Situation) -> dict[str, str]:
+    decide = {"broker": broker.settings, "controller": controller.settings, "zookeeper": zookeeper.settings}
+    return decide[situation.member.role](situation)
+
+
+def _host_files(situation: Situation, options_file: str, configuration: str) -> tuple[TunedFile, ...]:
+    """What a host gets besides: its service, and what its kernel needs for it."""
+    name = service.unit_name(situation)
+    main_class = MAIN_CLASSES[situation.member.role]
+    unit = service.unit(situation, main_class, options_file, configuration)
+    limits = render.limits(kernel.USER, kernel.limits())
+    return (
+        TunedFile(f"/etc/systemd/system/{name}", render.unit(unit)),
+        TunedFile("/etc/sysctl.d/90-kdeploy.conf", render.sysctl(kernel.settings(situation)), restart=False),
+        TunedFile("/etc/security/limits.d/90-kdeploy.conf", limits, restart=False),
+    )
+
+
+def _secrets(situation: Situation) -> tuple[tuple[str, SecretKind], ...]:
+    """Secret files: everyone's own identity and whom to trust; a broker's also towards clients and ZooKeeper."""
+    names: dict[str, SecretKind] = {"identity.pem": "identity", "nodes-authority.pem": "nodes-authority"}
+    if situation.member.role == "broker":
+        names["clients-authority.pem"] = "clients-authority"
+        if situation.cluster.coordination == "zookeeper":
+            names["broker-zookeeper.pem"] = "broker-zookeeper-identity"
+    return tuple(sorted((f"{situation.layout.secrets}/{name}", kind) for name, kind in names.items()))

@@ -1,0 +1,144 @@
+"""A person's overrides, checked and put in the place of what kdeploy decided.
+
+Invariant: an override that passes has a name that the deployed version knows and a value
+that it would parse, and none touches what a node's identity or the cluster's safety rests
+on; each refusal names the path in the environment and what to do instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from kdeploy.errors import InvalidSetting
+from kdeploy.spec.lock import Role
+from kdeploy.spec.model import Setting
+from kdeploy.tuning.definitions import Definition, Definitions, nearest
+
+Settings = dict[str, str]
+"""Settings by name, with the text that a file holds for each."""
+
+_IDENTITY = (
+    "it is the node's identity, which the lock keeps",
+    "leave it to kdeploy; ids are never chosen by hand",
+)
+_PLACE = ("every other node and file rests on it", "say it by the datacenter's hosts, disks or base_port")
+_ACCESS = (
+    "the cluster's protection rests on it, and all nodes must agree",
+    "say it under security, or leave it to kdeploy",
+)
+_COPIES = ("the plan rests on it", "say it under durability")
+
+OWNED: Final[Mapping[str, tuple[str, str]]] = {
+    r"(broker|node)\.id(\.generation\.enable)?": _IDENTITY,
+    r"reserved\.broker\.max\.id": _IDENTITY,
+    r"process\.roles": _IDENTITY,
+    r"broker\.rack": ("the plan spreads copies by it", "say it by the datacenter's racks or the host's rack"),
+    r"(log|metadata\.log)\.dirs?": _PLACE,
+    r"(advertised\.|control\.plane\.)?listeners?(\.name)?": _PLACE,
+    r"controller\.(quorum\.(voters|bootstrap\.servers)|listener\.names)": _PLACE,
+    r"zookeeper\.connect": _PLACE,
+    r"zookeeper\.(set\.acl|clientCnxnSocket|ssl\..*)": _ACCESS,
+    r"listener\.security\.protocol\.map|security\.inter\.broker\.protocol|inter\.broker\.listener\.name": _ACCESS,
+    r"(listener\.name\..*\.)?ssl\.(keystore|truststore|key|client\.auth|principal|endpoint).*": _ACCESS,
+    r"(listener\.name\..*\.)?sasl\.(enabled\.mechanisms|jaas\.config|mechanism\..*)": _ACCESS,
+    r"(listener\.name\..*\.)?principal\.builder\.class": _ACCESS,
+    r"super\.users|authorizer\.class\.name|early\.start\.listeners": _ACCESS,
+    r"allow\.everyone\.if\.no\.acl\.found": _ACCESS,
+    r"default\.replication\.factor|min\.insync\.replicas": _COPIES,
+    r"log\.retention\.(ms|minutes|hours|bytes)": ("the disks are sized by it", "say it under workload"),
+    r"inter\.broker\.protocol\.version|zookeeper\.metadata\.migration\.enable": (
+        "it belongs to a change of version or coordination",
+        "say it by kafka.version and kafka.coordination",
+    ),
+}
+"""Broker and controller settings that kdeploy itself answers for: pattern, why, and where to say it instead."""
+
+OWNED_BY_ZOOKEEPER: Final[Mapping[str, tuple[str, str]]] = {
+    r"(server|group|weight)\.\d+": _IDENTITY,
+    r"data(Log)?Dir|dynamicConfigFile": _PLACE,
+    r"(secureC|c)lientPort(Address)?|(client\.)?portUnification": _PLACE,
+    r"ssl(Quorum|\..*)|serverCnxnFactory|authProvider\..*|skipACL|admin\.enableServer": _ACCESS,
+    r"(x509AuthenticationProvider|DigestAuthenticationProvider|SASLAuthenticationProvider)\.super.*|superUser": _ACCESS,
+    r"reconfigEnabled|standaloneEnabled": ("a joining node could change the ensemble", "leave it off"),
+    r"forceSync": ("without it a crash of the ensemble loses what it acknowledged", "leave it on"),
+}
+"""The same of zoo.cfg."""
+
+
+def override(
+    role: Role, decided: Mapping[str, str], wanted: Mapping[str, Setting], known: Definitions
+) -> Settings:
+    """What kdeploy decided, with a person's overrides in its place.
+
+    Args:
+        role: Whose settings they are.
+        decided: Settings by name.
+        wanted: Overrides by name, as YAML read them.
+        known: The deployed version's definitions.
+
+    Raises:
+        InvalidSetting: A name is unknown or kdeploy's own, or a value is not valid.
+    """
+    owned = OWNED_BY_ZOOKEEPER if role == "zookeeper" else OWNED
+    merged = dict(decided)
+    for name, value in wanted.items():
+        path = ("overrides", role, name)
+        definition = known.zookeeper_setting(name) if role == "zookeeper" else known.broker_setting(name)
+        if definition is None:
+            raise _unknown(
+                path, name, known.zookeeper if role == "zookeeper" else known.broker, known.version
+            )
+        for pattern, (why, instead) in owned.items():
+            if re.fullmatch(pattern, name):
+                raise InvalidSetting(path, f"{name} is kdeploy's to set: {why}", instead)
+        merged[name] = _checked(path, definition, text(value))
+    return merged
+
+
+def check_topic(path: tuple[str | int, ...], config: Mapping[str, Setting], known: Definitions) -> Settings:
+    """A topic's settings as text, each with a known name and a valid value.
+
+    Args:
+        path: Where they stand in the environment, for example `("topics", 0, "config")`.
+        config: Settings by name, as YAML read them.
+        known: The deployed version's definitions.
+
+    Raises:
+        InvalidSetting: A name is unknown, or a value is not valid.
+    """
+    checked: Settings = {}
+    for name, value in config.items():
+        definition = known.topic_setting(name)
+        if definition is None:
+            raise _unknown((*path, name), name, known.topic, known.version)
+        checked[name] = _checked((*path, name), definition, text(value))
+    return checked
+
+
+def text(value: Setting) -> str:
+    """A value as Kafka reads it: true and false in lower case, a number without a needless fraction."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _checked(path: tuple[str | int, ...], definition: Definition, value: str) -> str:
+    problem = definition.problem(value)
+    if problem is not None:
+        raise InvalidSetting(path, f"{value!r} is not a value of {path[-1]} ({definition.type})", problem)
+    return value
+
+
+def _unknown(
+    path: tuple[str | int, ...], name: str, known: Mapping[str, Definition], version: str
+) -> InvalidSetting:
+    suggestion = nearest(name, known)
+    right = f"did you mean {suggestion}?" if suggestion else "names are those of Kafka's own documentation"
+    what = {"topics": "topic", "zookeeper": "ZooKeeper"}.get(
+        str(path[0] if path[0] == "topics" else path[1]), "broker"
+    )
+    return InvalidSetting(path, f"Kafka {version} has no {what} setting {name}", right)
