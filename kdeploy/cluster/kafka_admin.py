@@ -26,7 +26,7 @@ from kdeploy.cluster.failure import (
 )
 from kdeploy.cluster.login import AT_ONCE, logins
 from kdeploy.cluster.state import Binding, Metadata, NewTopic, Quorum
-from kdeploy.cluster.wire import addresses, context, refusal
+from kdeploy.cluster.wire import addresses, ask, context
 
 T = TypeVar("T")
 
@@ -292,7 +292,7 @@ def _answering(access: Access, tls: ssl.SSLContext, timeout: float) -> list[str]
     while True:
         brokers = addresses(access.bootstrap)
         with ThreadPoolExecutor(min(AT_ONCE, len(brokers)), "kdeploy-connect") as pool:
-            found = list(pool.map(lambda one: refusal(one[0], one[1], tls, patience), brokers))
+            found = list(pool.map(lambda one: _why_not(one[0], one[1], tls, patience), brokers))
         if not all(found):
             return [f"{host}:{port}" for (host, port), why in zip(brokers, found, strict=True) if not why]
         if time.monotonic() > deadline:
@@ -303,3 +303,12 @@ def _answering(access: Access, tls: ssl.SSLContext, timeout: float) -> list[str]
                 raise AuthenticationFailed(f"no broker accepts the administrator's certificate\n{said}")
             raise Unreachable(f"no broker could be reached within {timeout:g} s\n{said}")
         time.sleep(0.2)
+
+
+def _why_not(host: str, port: int, tls: ssl.SSLContext, timeout: float) -> str | None:
+    """None when a broker answers there, else why not."""
+    try:
+        ask(host, port, tls, timeout)
+    except OSError as error:
+        return reason(error)
+    return None

@@ -21,7 +21,7 @@ from typing import Final
 
 from kdeploy.cluster import Access
 from kdeploy.cluster.failure import ClusterError, Unreachable, translate
-from kdeploy.cluster.wire import addresses, call, connected, context
+from kdeploy.cluster.wire import METADATA, METADATA_VERSION, addresses, call, connected, context
 
 MECHANISM: Final = "SCRAM-SHA-512"
 """The one SASL mechanism of the client listener."""
@@ -52,6 +52,29 @@ def accepted(
             return _scram(channel, user, password)
     except OSError as error:
         raise translate(error, f"log in as {user} at {host}:{port}") from None
+
+
+def topic_error(
+    host: str, port: int, tls: ssl.SSLContext, user: str, password: str, topic: str, timeout: float = 10.0
+) -> int | None:
+    """Log in and ask for one topic.
+
+    Returns:
+        Kafka's error code for the topic (0: it is there and may be seen), or None when the
+        broker did not accept the password.
+
+    Raises:
+        ClusterError: As `accepted`.
+    """
+    name = topic.encode()
+    body = struct.pack(">ih", 1, len(name)) + name + b"\0"
+    try:
+        with connected(host, port, tls, timeout) as channel:
+            if not _scram(channel, user, password):
+                return None
+            return _first_topic_error(call(channel, METADATA, METADATA_VERSION, body))
+    except OSError as error:
+        raise translate(error, f"ask for topic {topic} as {user} at {host}:{port}") from None
 
 
 def logins(access: Access, passwords: Mapping[str, str]) -> dict[str, bool]:
@@ -127,3 +150,29 @@ def _attributes(message: str) -> dict[str, str]:
 
 def _hmac(key: bytes, message: bytes) -> bytes:
     return hmac.digest(key, message, "sha512")
+
+
+def _first_topic_error(answer: bytes) -> int:
+    """The error code of the first topic in a Metadata answer, version 4 (Kafka protocol guide)."""
+    position = 4
+
+    def number(form: str) -> int:
+        nonlocal position
+        (value,) = struct.unpack_from(form, answer, position)
+        position += struct.calcsize(form)
+        return int(value)
+
+    def skip_text() -> None:
+        nonlocal position
+        length = number(">h")
+        position += max(length, 0)
+
+    for _ in range(number(">i")):
+        number(">i")
+        skip_text()
+        number(">i")
+        skip_text()
+    skip_text()
+    number(">i")
+    number(">i")
+    return number(">h")

@@ -112,10 +112,12 @@ def difference(environment: Environment, observed: Observed) -> tuple[Change, ..
             found.append(SetPassword(user.name, kind, provable))
     if observed.bindings is not None:
         wanted = acl.declared(environment)
-        # Denials first, so that nobody is allowed for a moment what is to be denied.
+        # Denials come first and go last, so that nobody is allowed for a moment what is to be denied.
         created = sorted(wanted - observed.bindings, key=lambda one: (one.permission != "deny", one))
         found += map(CreateAcl, created)
-        found += map(DeleteAcl, sorted(observed.bindings - wanted))
+        found += map(
+            DeleteAcl, sorted(observed.bindings - wanted, key=lambda one: (one.permission == "deny", one))
+        )
     return tuple(found)
 
 

@@ -106,18 +106,15 @@ def until_closed(channel: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def refusal(host: str, port: int, tls: ssl.SSLContext | None, timeout: float = 5.0) -> str | None:
-    """Ask a broker's listener for metadata without any SASL.
+def ask(host: str, port: int, tls: ssl.SSLContext | None, timeout: float = 5.0) -> None:
+    """Ask a broker's listener for metadata without any SASL; returns when it answered.
 
-    Returns:
-        None when a broker answered, else why not, in words.
+    Raises:
+        Refused: As `call`.
+        OSError: As `connected`.
     """
-    try:
-        with connected(host, port, tls, timeout) as channel:
-            call(channel, METADATA, METADATA_VERSION, NO_TOPICS)
-    except OSError as error:
-        return reason(error)
-    return None
+    with connected(host, port, tls, timeout) as channel:
+        call(channel, METADATA, METADATA_VERSION, NO_TOPICS)
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes:

@@ -1,0 +1,113 @@
+"""What a secure cluster must refuse, proved by trying: each of them is let in nowhere.
+
+A refusal counts only where somebody listens and says no: a port that nobody answers on
+proves nothing. Invariant: nothing is changed by trying; what an environment has switched
+off by name is reported as not applicable, never as passed in silence.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from kdeploy.blueprint import ClusterBlueprint
+from kdeploy.cluster import Access, Check, wire, zookeeper
+from kdeploy.cluster.failure import reason
+from kdeploy.cluster.login import AT_ONCE
+
+ASKED_FOR_PLAINTEXT: Final = "not applicable: asked for by name (security.client_listener: PLAINTEXT)"
+"""Why clients are not asked who they are."""
+
+ASKED_FOR_NO_ACLS: Final = "not applicable: asked for by name (security.authorization: false)"
+"""Why clients may do everything."""
+
+PLAIN_QUESTION: Final = b"srvr".ljust(16)
+"""ZooKeeper's question, with room after it: TLS decides on the first 5 bytes of a record (RFC 8446, 5.1)."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port to try. `ask` raises OSError when it is refused, and returns when it was answered."""
+
+    name: str
+    ask: Callable[[ssl.SSLContext | None], None]
+
+
+def ports(cluster: ClusterBlueprint, purposes: Sequence[str]) -> tuple[Port, ...]:
+    """The brokers' listeners for some purposes, and with `secure` the ZooKeeper nodes' client ports."""
+    brokers = [
+        Port(f"{node.name} {purpose}", _kafka(node.host, node.ports[purpose]))
+        for node in cluster.brokers
+        for purpose in purposes
+        if purpose in node.ports
+    ]
+    ensemble = [
+        Port(node.name, _zookeeper(node.host, node.ports["secure"]))
+        for node in cluster.coordinators
+        if node.role == "zookeeper" and "secure" in purposes
+    ]
+    return (*brokers, *ensemble)
+
+
+def unauthenticated(access: Access, cluster: ClusterBlueprint, plaintext: bool) -> Check:
+    """A client that does not say who it is is refused: no SASL, no certificate.
+
+    Args:
+        access: With the authority to trust.
+        cluster: Whose ports to try.
+        plaintext: Whether the client listener was asked to be open.
+    """
+    purposes = ("internal", "admin", "secure") if plaintext else ("client", "internal", "admin", "secure")
+    found = _let_in(ports(cluster, purposes), wire.context(access.authority))
+    return _check("unauthenticated client refused", found, len(ports(cluster, purposes)), plaintext)
+
+
+def in_plaintext(cluster: ClusterBlueprint, plaintext: bool) -> Check:
+    """A client that does not speak TLS is refused; arguments as `unauthenticated`."""
+    purposes = ("internal", "admin", "secure") if plaintext else ("client", "internal", "admin", "secure")
+    found = _let_in(ports(cluster, purposes), None)
+    return _check("plaintext client refused", found, len(ports(cluster, purposes)), plaintext)
+
+
+def _let_in(tried: Sequence[Port], tls: ssl.SSLContext | None) -> tuple[str, ...]:
+    """Ports that answered, or where nothing was proved."""
+    if not tried:
+        return ()
+    with ThreadPoolExecutor(AT_ONCE, "kdeploy-refusals") as pool:
+        return tuple(found for found in pool.map(lambda port: _try(port, tls), tried) if found)
+
+
+def _try(port: Port, tls: ssl.SSLContext | None) -> str | None:
+    try:
+        port.ask(tls)
+    except (ConnectionRefusedError, TimeoutError, socket.gaierror, ssl.SSLCertVerificationError) as error:
+        return f"{port.name} proves nothing: {reason(error)}"
+    except OSError:
+        return None
+    return f"{port.name} let it in"
+
+
+def _check(name: str, found: Iterable[str], tried: int, plaintext: bool) -> Check:
+    wrong = "; ".join(found)
+    right = f"{tried} ports"
+    if plaintext:
+        right = f"{tried} ports; client listener {ASKED_FOR_PLAINTEXT}"
+    return Check(name, not wrong, wrong or right)
+
+
+def _kafka(host: str, port: int) -> Callable[[ssl.SSLContext | None], None]:
+    return lambda tls: wire.ask(host, port, tls)
+
+
+def _zookeeper(host: str, port: int) -> Callable[[ssl.SSLContext | None], None]:
+    def ask(tls: ssl.SSLContext | None) -> None:
+        with wire.connected(host, port, tls, zookeeper.TIMEOUT) as channel:
+            channel.sendall(PLAIN_QUESTION)
+            if zookeeper.read(0, "", wire.until_closed(channel).decode(errors="replace")).mode is None:
+                raise wire.Refused("the connection was closed")
+
+    return ask

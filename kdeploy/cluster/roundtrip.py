@@ -1,0 +1,134 @@
+"""Records through one broker and back, by librdkafka as a client would: equal, in order, all acknowledged.
+
+Invariant: a passed round trip means that every record was acknowledged by all in-sync
+replicas (acks=all, idempotent) and read back at its own place. Nothing is logged, and
+both clients are closed when it returns.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from kdeploy.cluster.client import Foreign
+from kdeploy.cluster.failure import ClusterError
+
+RECORDS: Final = 10_000
+"""Records through each broker."""
+
+SIZE: Final = 100
+"""Bytes of each record's value."""
+
+PATIENCE: Final = 30.0
+"""Seconds for all to be acknowledged, and again for all to be read."""
+
+_SILENT = logging.getLogger("kdeploy.cluster.librdkafka")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+
+
+class Refusal(ClusterError):
+    """The cluster turned a client away. `code` is librdkafka's name of the error."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def round_trip(client: Mapping[str, str], topic: str, partition: int, records: int = RECORDS) -> float:
+    """Produce records to a partition and read them back.
+
+    Args:
+        client: librdkafka settings: where, and as whom.
+        topic: A topic that holds nothing else.
+        partition: The partition to go through.
+        records: How many.
+
+    Returns:
+        Seconds it took.
+
+    Raises:
+        ClusterError: Something was refused, lost, doubled, changed or out of order.
+    """
+    began = time.monotonic()
+    values = [f"{topic}/{partition}/{number}".encode().ljust(SIZE, b".") for number in range(records)]
+    produce(client, topic, partition, values)
+    read = consume(client, topic, partition, records)
+    if read != values:
+        wrong = next((n for n, (a, b) in enumerate(zip(read, values, strict=False)) if a != b), len(read))
+        raise ClusterError(
+            f"{len(read)} records came back of {records}, and number {wrong} is not the one sent"
+        )
+    return time.monotonic() - began
+
+
+def produce(client: Mapping[str, str], topic: str, partition: int, values: list[bytes]) -> None:
+    """Send records and wait until all are acknowledged by all in-sync replicas.
+
+    Raises:
+        Refusal: The first one that was not.
+    """
+    from confluent_kafka import Producer
+
+    problems: list[Foreign] = []
+    settings = {"acks": "all", "enable.idempotence": "true", "linger.ms": "5", **_common(client, problems)}
+    settings["message.timeout.ms"] = str(int(PATIENCE * 1000))
+    failed: list[Foreign] = []
+
+    def delivered(error: Foreign, _: Foreign) -> None:
+        if error is not None:
+            failed.append(error)
+
+    producer = Producer(settings, logger=_SILENT)
+    for value in values:
+        while True:
+            try:
+                producer.produce(topic, value, partition=partition, on_delivery=delivered)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    left = producer.flush(PATIENCE)
+    if failed:
+        raise _refusal(f"{len(failed)} of {len(values)} records were not taken", failed[0])
+    if left:
+        said = f": {problems[-1].str()}" if problems else ""
+        raise ClusterError(f"{left} of {len(values)} records were not acknowledged in {PATIENCE:g} s{said}")
+
+
+def consume(client: Mapping[str, str], topic: str, partition: int, records: int) -> list[bytes]:
+    """Read records from the beginning of a partition.
+
+    Returns:
+        Their values, in order; fewer than asked for when the rest did not come in time.
+
+    Raises:
+        Refusal: The cluster turned the reader away.
+    """
+    from confluent_kafka import Consumer, TopicPartition
+
+    problems: list[Foreign] = []
+    settings = {"group.id": topic, "enable.auto.commit": "false", **_common(client, problems)}
+    settings["auto.offset.reset"] = "error"
+    consumer = Consumer(settings, logger=_SILENT)
+    values: list[bytes] = []
+    deadline = time.monotonic() + PATIENCE
+    try:
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        while len(values) < records and time.monotonic() < deadline:
+            for message in consumer.consume(records - len(values), timeout=0.2):
+                if message.error() is not None:
+                    raise _refusal("reading was refused", message.error())
+                values.append(message.value())
+    finally:
+        consumer.close()
+    return values
+
+
+def _common(client: Mapping[str, str], problems: list[Foreign]) -> dict[str, Foreign]:
+    return {"log_level": 0, "error_cb": problems.append, "client.id": "kdeploy-verify", **client}
+
+
+def _refusal(what: str, error: Foreign) -> Refusal:
+    return Refusal(f"{what}: {error.str()}", error.name())

@@ -1,0 +1,138 @@
+"""What verify puts into a cluster for a moment, and how it gets out again, whatever happens.
+
+Every topic and user has a name under one reserved prefix, and every access list entry
+names one of them. Kafka's own tools and MirrorMaker leave names with two underscores
+alone. Invariant: leaving the block removes all of it; what a killed verify left is
+removed by the next one, while another that still runs keeps its own: a name says when
+it was made, on which machine and by which process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from kdeploy.cluster.admin import Admin
+
+PREFIX: Final = "__kdeploy-verify-"
+"""Reserved: topics and users under it belong to verify."""
+
+LONGEST: Final = 600.0
+"""Seconds after which what another machine's verify made counts as abandoned: far above a slow verify."""
+
+GONE_IN: Final = 15.0
+"""Seconds that removals have to be seen."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of one run's topics and users."""
+
+    run: str
+
+    @property
+    def records(self) -> str:
+        """The topic that records go through, with a partition led by each broker."""
+        return f"{self.run}-records"
+
+    @property
+    def defaults(self) -> str:
+        """The topic made from the cluster's defaults."""
+        return f"{self.run}-defaults"
+
+    @property
+    def client(self) -> str:
+        """The user that may use this run's topics."""
+        return f"{self.run}-client"
+
+    @property
+    def stranger(self) -> str:
+        """The user that may do nothing."""
+        return f"{self.run}-stranger"
+
+
+def new_names() -> Names:
+    """Names for a run of this process, now."""
+    return Names(f"{PREFIX}{int(time.time()):x}-{_machine()}-{os.getpid():x}-{secrets.token_hex(3)}")
+
+
+def abandoned(name: str, now: float, machine: str, alive: Callable[[int], bool]) -> bool:
+    """Whether something under the prefix was left by a verify that no longer runs.
+
+    Args:
+        name: Name of a topic or user.
+        now: Seconds since 1970.
+        machine: Mark of this machine.
+        alive: Whether a process of this machine runs.
+    """
+    if not name.startswith(PREFIX):
+        return False
+    try:
+        made, where, process, *_ = name.removeprefix(PREFIX).split("-")
+        old = now - int(made, 16) > LONGEST
+        return old or (where == machine and not alive(int(process, 16)))
+    except ValueError:
+        return False
+
+
+def sweep(admin: Admin) -> tuple[str, ...]:
+    """Remove what killed runs left; returns its names."""
+    now, machine = time.time(), _machine()
+    return _remove(admin, lambda name: abandoned(name, now, machine, _alive))
+
+
+@contextmanager
+def removed_after(admin: Admin, names: Names) -> Iterator[None]:
+    """Remove everything of a run when the block ends, however it ends."""
+    try:
+        yield
+    finally:
+        _remove(admin, lambda name: name.startswith(names.run))
+
+
+def remains(admin: Admin, names: Names) -> tuple[str, ...]:
+    """What is still there of a run once removals had time to reach every broker; empty is as it should be."""
+    deadline = time.monotonic() + GONE_IN
+    while True:
+        found = _found(admin, lambda name: name.startswith(names.run))
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
+
+
+def _remove(admin: Admin, ours: Callable[[str], bool]) -> tuple[str, ...]:
+    found = _found(admin, ours)
+    if found:
+        topics = {one.topic for one in admin.metadata().partitions}
+        admin.delete_bindings([one for one in admin.bindings() if ours(one.name) or ours(one.user)])
+        admin.delete_users([name for name in admin.users() if ours(name)])
+        admin.delete_topics([name for name in topics if ours(name)])
+    return found
+
+
+def _found(admin: Admin, ours: Callable[[str], bool]) -> tuple[str, ...]:
+    names = {one.topic for one in admin.metadata().partitions} | admin.users()
+    for binding in admin.bindings():
+        names |= {binding.name, binding.user}
+    return tuple(sorted(filter(ours, names)))
+
+
+def _machine() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
