@@ -63,6 +63,7 @@ class BrokerPlan:
             present and at the peak; only limits that apply are there.
         bottleneck: The limit that sets the count: it needs the most brokers.
         required: The least brokers each limit alone would need.
+        ceilings: The most of each limit that a plan uses; every utilisation is at most this.
     """
 
     count: int
@@ -74,6 +75,7 @@ class BrokerPlan:
     utilisation: dict[str, float]
     bottleneck: str | None
     required: dict[str, int]
+    ceilings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,181 @@
+"""Sizing what is declared: processes on this machine, and hosts a person already has.
+
+Nothing is chosen here. The same loads and limits as for EC2 say whether the
+declared machines hold, for every limit whose capacity is declared. Invariant:
+provider local is always feasible (it is for trying things out, its limits are
+shown all the same); hosts are feasible only when every known limit holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdeploy.planner import ensemble, figures, limits
+from kdeploy.planner.catalogue import Floats
+from kdeploy.planner.cloud import Shortfall, Sized
+from kdeploy.planner.demand import Demand
+from kdeploy.planner.limits import Fleet
+from kdeploy.planner.result import LIMITS, BrokerPlan, CoordinationPlan, Cost, DatacenterPlan, Volumes
+from kdeploy.spec.lock import LockedDatacenter
+from kdeploy.spec.model import Datacenter, Host
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What one node has; None where it is not declared. Units as in `spec.model.Hardware`."""
+
+    cores: int
+    memory: float
+    disks: int = 0
+    disk_size: float | None = None
+    disk_throughput: float | None = None
+    network: float | None = None
+
+
+def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDatacenter | None) -> Sized:
+    """Describe declared brokers and coordination nodes, and check them against the limits.
+
+    Args:
+        demand: What to carry.
+        datacenter: Where; provider local or hosts.
+        position: Its position in the environment, for messages.
+        before: What the lock holds.
+
+    Raises:
+        InvalidSetting: The declared failure would leave the ensemble without a majority.
+    """
+    if datacenter.provider == "hosts":
+        brokers = tuple(host for host in datacenter.hosts if host.role == "broker")
+        coordinators = tuple(host for host in datacenter.hosts if host.role != "broker")
+        per_rack, machine = _by_rack(brokers, datacenter.racks), _least(brokers)
+        nodes, coordinator = _by_rack(coordinators, datacenter.racks), _least(coordinators)
+    else:
+        per_rack = ensemble.spread(_local_brokers(datacenter, before), datacenter.racks)
+        machine = Machine(int(figures.LOCAL_CORES.value), datacenter.brokers.memory)
+        nodes = ensemble.spread(datacenter.coordination.count or 3, datacenter.racks)
+        coordinator = Machine(int(figures.LOCAL_CORES.value), datacenter.coordination.memory)
+    stated = datacenter.coordination.count is not None
+    ensemble.refuse_lost_majority(nodes, demand.survive, position, stated)
+    disks = max(1, machine.disks)
+    capacity = _capacity(machine, datacenter.provider == "hosts")
+    used = _utilisation(demand, per_rack, disks, capacity)
+    ceilings: dict[str, float] = {**figures.CEILINGS}
+    excess = {limit: ratio / ceilings[limit] for limit, ratio in used.items()}
+    worst = max(excess, key=lambda limit: excess[limit])
+    if datacenter.provider == "hosts" and excess[worst] > 1:
+        return Sized(None, shortfall=Shortfall(worst, excess[worst]))
+    needs = _required(demand, disks, capacity)
+    return Sized(
+        DatacenterPlan(
+            name=datacenter.name,
+            provider=datacenter.provider,
+            region=None,
+            partitions=_partitions(demand, per_rack, disks),
+            brokers=BrokerPlan(
+                count=sum(per_rack.values()),
+                per_rack=per_rack,
+                instance_type=None,
+                cores=machine.cores,
+                memory=machine.memory,
+                volumes=_volumes(machine),
+                utilisation=used,
+                bottleneck=max(needs, key=lambda limit: (needs[limit], excess[limit]), default=None),
+                required=needs,
+                ceilings=ceilings,
+            ),
+            coordination=CoordinationPlan(
+                kind=demand.coordination,
+                nodes=sum(nodes.values()),
+                per_rack=nodes,
+                instance_type=None,
+                cores=coordinator.cores,
+                memory=coordinator.memory,
+                volumes=_volumes(coordinator),
+            ),
+            cost=Cost(None, {}),
+        )
+    )
+
+
+def _local_brokers(datacenter: Datacenter, before: LockedDatacenter | None) -> int:
+    """What is stated, or one broker per rack; never fewer than the lock has unless it is stated."""
+    if datacenter.brokers.count is not None:
+        return datacenter.brokers.count
+    running = sum(node.role == "broker" for node in before.nodes) if before else 0
+    return max(len(datacenter.racks), running)
+
+
+def _by_rack(hosts: tuple[Host, ...], racks: tuple[str, ...]) -> dict[str, int]:
+    return {rack: sum(host.rack == rack for host in hosts) for rack in racks}
+
+
+def _least(hosts: tuple[Host, ...]) -> Machine:
+    """What every one of the hosts has: the least of each, and nothing that one of them does not say."""
+    machines = [host.hardware for host in hosts]
+
+    def least(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return min(known) if known and len(known) == len(values) else None
+
+    return Machine(
+        cores=min((machine.cores for machine in machines), default=1),
+        memory=min((machine.memory for machine in machines), default=0.0),
+        disks=min((len(machine.disks) for machine in machines), default=0),
+        disk_size=least([machine.disk_size for machine in machines]),
+        disk_throughput=least([machine.disk_throughput for machine in machines]),
+        network=least([machine.network for machine in machines]),
+    )
+
+
+def _capacity(machine: Machine, whole_machine: bool) -> Floats:
+    """Capacity of each limit that is declared; without a machine of its own only partitions count."""
+    columns = {"partitions": limits.replicas_capacity(np.array([float(machine.cores)]))}
+    if whole_machine:
+        disks = max(1, machine.disks)
+        columns["cpu"] = np.array([float(machine.cores)])
+        columns["memory"] = limits.page_cache(np.array([machine.memory]))
+        if machine.network is not None:
+            columns["network_in"] = columns["network_out"] = np.array([machine.network])
+        if machine.disk_throughput is not None:
+            columns["disk_write"] = np.array([machine.disk_throughput * disks])
+        if machine.disk_size is not None:
+            columns["disk_space"] = np.array([machine.disk_size * disks])
+    return limits.capacities(**columns)
+
+
+def _fleet(per_rack: dict[str, int]) -> Fleet:
+    used = [count for count in per_rack.values() if count] or [1]
+    return Fleet(*(np.array([float(part)]) for part in (sum(used), min(used), max(used), len(used))))
+
+
+def _utilisation(demand: Demand, per_rack: dict[str, int], disks: int, capacity: Floats) -> dict[str, float]:
+    load = limits.loads(demand, _fleet(per_rack), np.array([float(disks)]))[0, :, 0]
+    largest = float(np.finfo(float).max)  # one broker, and it is the one that fails: nothing is left
+    ratios: dict[str, float] = dict(
+        zip(LIMITS, np.nan_to_num(load / capacity[0], posinf=largest).tolist(), strict=True)
+    )
+    return {limit: ratios[limit] for i, limit in enumerate(LIMITS) if np.isfinite(capacity[0, i])}
+
+
+def _required(demand: Demand, disks: int, capacity: Floats) -> dict[str, int]:
+    counts = np.arange(1.0, limits.MOST_BROKERS + 1)
+    load = limits.loads(demand, Fleet.even(counts, demand.racks), np.array([float(disks)]))[0]
+    first = limits.required(load, capacity)[0]
+    return {
+        limit: int(first[i]) + 1
+        for i, limit in enumerate(LIMITS)
+        if np.isfinite(capacity[0, i]) and first[i] < len(counts)
+    }
+
+
+def _partitions(demand: Demand, per_rack: dict[str, int], disks: int) -> int:
+    partitions = limits.shares(demand, _fleet(per_rack), np.array([float(disks)])).partitions
+    return round(float(partitions[0, 0]))
+
+
+def _volumes(machine: Machine) -> tuple[Volumes, ...]:
+    if not machine.disks or machine.disk_size is None:
+        return ()
+    return (Volumes("disk", machine.disks, machine.disk_size, None, machine.disk_throughput),)

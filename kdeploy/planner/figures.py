@@ -1,0 +1,240 @@
+"""Every number the model rests on that no one measured here: each once, with its source and date.
+
+Invariant: no other module of the planner holds a constant of the model; each
+figure of this one is in every plan's assumptions and in docs/planner.md.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from kdeploy.planner.result import Assumption, Limit
+
+
+class Figure(NamedTuple):
+    """A number of the model.
+
+    Attributes:
+        name: What it is.
+        value: In base units (bytes, bytes per second, seconds, vCPU seconds).
+        shown: The same, as a person reads it.
+        source: Where it comes from, and when.
+    """
+
+    name: str
+    value: float
+    shown: str
+    source: str
+
+
+IMBALANCE: Final = Figure(
+    "imbalance between brokers",
+    1.2,
+    "the busiest broker carries 1.2 times the average",
+    "estimate, 2026; Cruise Control's balance threshold is 1.1, AWS's leader imbalance limit 10 %",
+)
+PROTOCOL_OVERHEAD: Final = Figure(
+    "protocol overhead on the network",
+    1.04,
+    "1.04 bytes sent for each byte of a record batch",
+    "IP and TCP headers, 52 B per 1,448 B segment, and TLS 1.3 records, 22 B per 16 KiB (RFC 9293, RFC 8446)",
+)
+LAGGING_READS: Final = Figure(
+    "reads that miss the page cache",
+    0.5,
+    "0.5 times the produce rate, at most the fan-out",
+    "AWS, MSK sizing model (aws-samples): 0.5 for lagging consumers, seen 2026",
+)
+IO_SIZE: Final = Figure(
+    "size of a disk operation",
+    128 * 1024.0,
+    "128 KiB",
+    "estimate, 2026: writeback of sequential appends; EBS counts up to 256 KiB as one (Amazon EBS User Guide)",
+)
+HOT_WINDOW: Final = Figure(
+    "page cache for what was just written",
+    30.0,
+    "30 s of writes",
+    "Apache Kafka documentation, 6.7 Hardware and OS: write_throughput × 30",
+)
+HEAP_LARGEST: Final = Figure(
+    "largest heap of a broker",
+    6 * 2.0**30,
+    "6 GiB, at most a quarter of memory",
+    "Apache Kafka documentation, 6.6 Java version: -Xmx6g",
+)
+SYSTEM_MEMORY: Final = Figure(
+    "memory for the system beside heap and page cache",
+    2.0**30,
+    "1 GiB",
+    "estimate, 2026: kernel, agents, and the JVM outside its heap",
+)
+SEGMENT_BYTES: Final = Figure(
+    "log segment that is not rolled yet",
+    2.0**30,
+    "1 GiB or 7 d per partition, whichever is less, beyond retention",
+    "Apache Kafka documentation: log.segment.bytes, log.roll.hours (3.9)",
+)
+SEGMENT_AGE: Final = Figure(
+    "age at which a segment rolls", 7 * 86400.0, "7 d", "Apache Kafka documentation: log.roll.hours (3.9)"
+)
+INDEX_SHARE: Final = Figure(
+    "indexes beside the log",
+    1.005,
+    "0.5 % of the data",
+    "Apache Kafka documentation: 8 B and 12 B per log.index.interval.bytes of 4 KiB (3.9)",
+)
+PARTITION_RATE: Final = Figure(
+    "rate one partition is planned for",
+    10e6,
+    "10 MB/s at the peak",
+    "Jun Rao, How to choose the number of topics/partitions in a Kafka cluster (Confluent, 2015): "
+    "tens of MB/s; by memory. Measured ceiling: 190 MB/s (StreamNative, 2020)",
+)
+CPU_PRODUCE: Final = Figure(
+    "processor time to take in a produced GB",
+    4e-9,
+    "4 vCPU s",
+    "estimate, 2026, under the bound of StreamNative's 200 MB/s per i3en.2xlarge (2020)",
+)
+CPU_REPLICATE: Final = Figure(
+    "processor time to take in a replicated GB", 2e-9, "2 vCPU s", "estimate, 2026, as for produce"
+)
+CPU_SEND: Final = Figure("processor time to send a GB", 1e-9, "1 vCPU s", "estimate, 2026, as for produce")
+CPU_TLS: Final = Figure(
+    "processor time for TLS on a GB, each way",
+    2e-9,
+    "2 vCPU s",
+    "estimate, 2026: AES-GCM in Java 11+, and no zero-copy",
+)
+CPU_RECORD: Final = Figure(
+    "processor time to validate a produced record",
+    0.5e-6,
+    "0.5 µs",
+    "estimate, 2026, under the bound of 274,000 records/s per processor (DC/OS, m3.xlarge, 10 B records)",
+)
+CPU_REFERENCE: Final = Figure(
+    "processor the times are for",
+    3.1,
+    "one thread of a 3.1 GHz Xeon (m5, i3en)",
+    "EC2 clock speeds, DescribeInstanceTypes, 2026-10-27",
+)
+WHOLE_CORE: Final = Figure(
+    "vCPU that is a whole core",
+    1.5,
+    "1.5 times a hyperthread",
+    "estimate, 2026, below Netflix's 1.95 for m7a (service-capacity-modeling, 2026)",
+)
+COORDINATOR_MEMORY: Final = Figure(
+    "memory of a ZooKeeper node or controller without metadata",
+    4 * 2.0**30,
+    "4 GiB",
+    "estimate, 2026: 1 GiB heap (Apache Kafka documentation, 6.8 ZooKeeper), page cache, system",
+)
+METADATA_PER_REPLICA: Final = Figure(
+    "metadata of a partition replica in a coordinator's memory",
+    8 * 1024.0,
+    "8 KiB, twice what is live, for snapshots",
+    "estimate, 2026",
+)
+COORDINATOR_DISK: Final = Figure(
+    "disk of a ZooKeeper node or controller",
+    20 * 2.0**30,
+    "20 GiB and ten times the metadata",
+    "estimate, 2026: transaction log segments and three snapshots (ZooKeeper 3.8 Administrator's Guide)",
+)
+LARGE_CLUSTER: Final = Figure(
+    "brokers from which coordination survives two failures",
+    30,
+    "30 brokers: five nodes in place of three",
+    "estimate, 2026: with five, a failure during maintenance of another node is survived "
+    "(ZooKeeper 3.8 Administrator's Guide)",
+)
+LOCAL_CORES: Final = Figure(
+    "processors a local node counts on",
+    2,
+    "2",
+    "estimate, 2026: several brokers and coordination nodes share one machine",
+)
+FIGURES: Final = (
+    IMBALANCE,
+    PROTOCOL_OVERHEAD,
+    LAGGING_READS,
+    IO_SIZE,
+    HOT_WINDOW,
+    HEAP_LARGEST,
+    SYSTEM_MEMORY,
+    SEGMENT_BYTES,
+    SEGMENT_AGE,
+    INDEX_SHARE,
+    PARTITION_RATE,
+    CPU_PRODUCE,
+    CPU_REPLICATE,
+    CPU_SEND,
+    CPU_TLS,
+    CPU_RECORD,
+    CPU_REFERENCE,
+    WHOLE_CORE,
+    COORDINATOR_MEMORY,
+    METADATA_PER_REPLICA,
+    COORDINATOR_DISK,
+    LARGE_CLUSTER,
+    LOCAL_CORES,
+)
+
+CEILINGS: Final[dict[Limit, float]] = {
+    "network_in": 0.8,
+    "network_out": 0.8,
+    "disk_write": 0.8,
+    "disk_throughput": 0.8,
+    "disk_iops": 0.8,
+    "disk_space": 0.8,
+    "memory": 1.0,
+    "cpu": 0.6,
+    "partitions": 1.0,
+}
+"""The most of each limit that a plan uses, with the declared failure present and at the peak."""
+
+CEILINGS_SOURCE: Final = (
+    "Cruise Control's capacity thresholds: 0.8 for network and disk; AWS, MSK best practices: "
+    "processor under 60 %; seen 2026"
+)
+
+DECOMPRESSION: Final[dict[str, float]] = {
+    "none": 0.0,
+    "lz4": 2.101 / 4000e6,
+    "snappy": 2.073 / 1660e6,
+    "gzip": 2.743 / 400e6,
+    "zstd": 2.887 / 1580e6,
+}
+"""vCPU seconds per compressed byte to look into a batch: ratio ÷ decompression speed
+(lzbench results in the zstd README 1.5: level 1 of each)."""
+
+REPLICAS_PER_BROKER: Final = ((0, 1000), (8, 2000), (16, 4000))
+"""(least vCPUs, replicas): AWS, MSK best practices, partitions per broker, seen 2026; the 4,000 is
+also Confluent's (Apache Kafka supports 200K partitions per cluster, 2018)."""
+
+REPLICAS_PER_CLUSTER: Final[dict[str, float]] = {"zookeeper": 200_000, "kraft": 2_000_000}
+"""Partition replicas per cluster: Confluent, 2018 (ZooKeeper), and their KRaft test, 2021."""
+
+
+def assumptions() -> tuple[Assumption, ...]:
+    """Every figure of the model, as a plan lists them."""
+    ceilings = ", ".join(f"{limit} {ceiling:.0%}" for limit, ceiling in CEILINGS.items())
+    speeds = ", ".join(f"{codec} {cost * 1e9:.2f}" for codec, cost in DECOMPRESSION.items() if cost)
+    replicas = ", ".join(f"{most:,} from {cores} vCPUs" for cores, most in REPLICAS_PER_BROKER)
+    return (
+        *(Assumption(figure.name, figure.shown, figure.source) for figure in FIGURES),
+        Assumption("ceilings", ceilings, CEILINGS_SOURCE),
+        Assumption(
+            "processor time to look into a compressed GB",
+            f"vCPU s: {speeds}",
+            "ratio ÷ speed, lzbench in the zstd README 1.5",
+        ),
+        Assumption("replicas per broker", replicas, "AWS, MSK best practices, seen 2026; Confluent, 2018"),
+        Assumption(
+            "replicas per cluster",
+            ", ".join(f"{kind} {most:,.0f}" for kind, most in REPLICAS_PER_CLUSTER.items()),
+            "Confluent, 2018 and 2021",
+        ),
+    )

@@ -1,0 +1,282 @@
+"""A plan as a person reads it: the answer first, then why, then what it rests on.
+
+Invariant: pure; text stays within 80 columns, and text and markdown are printed
+from the same sections, so they say the same.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Volumes
+from kdeploy.spec.model import Environment
+from kdeploy.units import format_bytes, format_duration, format_rate, format_usd
+
+WIDTH: Final = 80
+BAR: Final = 24
+PLAIN: Final = str.maketrans(
+    {"×": "x", "█": "#", "░": ".", "│": "|", "◀": "<", "µ": "u", "÷": "/", "–": "-", "²": "2"}
+)
+"""What stands for each character where the terminal has only ASCII."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with sentences and a table below it.
+
+    Attributes:
+        title: The heading.
+        lines: Sentences before the table.
+        rows: The table; the first row is its head, empty cells in it mean that it has none.
+        right: Columns that are aligned to the right.
+        hanging: Whether the last column is wrapped; else a row has to fit.
+    """
+
+    title: str
+    lines: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    right: tuple[int, ...] = ()
+    hanging: bool = False
+
+
+def text(plan: Plan, environment: Environment, unicode: bool = True) -> str:
+    """The plan for a terminal.
+
+    Args:
+        plan: The plan.
+        environment: What was asked for.
+        unicode: Whether more than ASCII can be shown.
+    """
+    lines = [*_wrapped(answer(plan)), "", *_wrapped(asked(environment))]
+    for section in sections(plan, environment):
+        lines += ["", section.title, *(part for line in section.lines for part in _wrapped(line, "  "))]
+        lines += _table(section)
+    whole = "\n".join(line.rstrip() for line in lines)
+    return whole if unicode else whole.translate(PLAIN)
+
+
+def markdown(plan: Plan, environment: Environment) -> str:
+    """The plan for a pull request or a page."""
+    lines = [f"**{answer(plan)}**", "", asked(environment)]
+    for section in sections(plan, environment):
+        lines += ["", f"### {section.title}", *(f"\n{line}" for line in section.lines)]
+        if section.rows:
+            head, *body = section.rows
+            marks = ["---:" if column in section.right else "---" for column in range(len(head))]
+            rows = [head, tuple(marks), *body]
+            cells = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+            lines += ["", *(f"| {row} |" for row in cells)]
+    return "\n".join(lines)
+
+
+def answer(plan: Plan) -> str:
+    """The answer in one sentence."""
+    if not plan.feasible:
+        return "No plan fits: " + "; ".join(
+            f"in {one.datacenter} {_words(one.limit)} is {_times(one.by)} what the best choice may use"
+            for one in plan.infeasible
+        )
+    parts = [f"{_nodes(one)}{_place(one)}" for one in plan.datacenters]
+    prices = [one.cost.monthly_usd for one in plan.datacenters if one.cost.monthly_usd is not None]
+    price = f": {format_usd(sum(prices))} a month" if prices else ""
+    return " and ".join(parts) + price
+
+
+def asked(environment: Environment) -> str:
+    """What the plan is for, in one sentence."""
+    workload, durability = environment.workload, environment.durability
+    kept = format_duration(workload.retention)
+    if workload.retention_bytes is not None:
+        kept += f" or {format_bytes(workload.retention_bytes)} per partition"
+    failure = {"none": "no failure", "broker": "the loss of a broker", "zone": "the loss of a zone"}
+    return (
+        f"It carries {format_rate(workload.throughput)} on average and "
+        f"{format_rate(workload.throughput * workload.peak_factor)} at the peak, read "
+        f"{workload.fan_out:g} times, kept {kept} in {durability.replication_factor} "
+        f"{'copy' if durability.replication_factor == 1 else 'copies'}, "
+        f"and survives {failure[durability.survive]}."
+    )
+
+
+def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
+    """Everything after the answer, in order."""
+    several = len(environment.datacenters) > 1
+    for unfit in plan.infeasible:
+        yield Section(f"What would fit in {unfit.datacenter}", (f"{unfit.nearest}.",))
+    for planned in plan.datacenters:
+        name = f" ({planned.name})" if several else ""
+        yield Section(f"What it is{name}", rows=tuple(_parts(planned)))
+        yield _utilisation(planned, name, environment.durability.survive)
+        rejected = tuple(one for one in plan.rejected if one.datacenter == planned.name)
+        if rejected:
+            yield _choices(f"Cheaper, and why not{name}", rejected)
+        others = tuple(one for one in plan.alternatives if one.datacenter == planned.name)
+        if others:
+            yield _choices(f"Next best{name}", others)
+        yield from _cost(planned, name)
+    rows = (
+        ("what", "value and source"),
+        *((one.name, f"{one.value} [{one.source}]") for one in plan.assumptions),
+    )
+    yield Section("What it rests on", (_carried(environment),), rows, hanging=True)
+
+
+def _carried(environment: Environment) -> str:
+    every = "Each datacenter carries the whole workload. " if len(environment.datacenters) > 1 else ""
+    return (
+        f"{every}Network and EBS rates of EC2 types are baselines, not bursts. Clients are spread evenly "
+        "over the zones and read from leaders. A rate is what Kafka's BytesInPerSec shows."
+    )
+
+
+def _nodes(planned: DatacenterPlan) -> str:
+    brokers = planned.brokers
+    if brokers.instance_type:
+        return f"{brokers.count} × {brokers.instance_type}"
+    return f"{brokers.count} broker{'s' if brokers.count > 1 else ''}"
+
+
+def _place(planned: DatacenterPlan) -> str:
+    where = {"local": " on this machine", "hosts": f" in {planned.name}", "aws": f" in {planned.region}"}
+    return where[planned.provider]
+
+
+def _parts(planned: DatacenterPlan) -> Iterator[tuple[str, str]]:
+    brokers, coordination = planned.brokers, planned.coordination
+    yield "part", "what"
+    yield "brokers", f"{_nodes(planned)}, {_machine(brokers.cores, brokers.memory)}"
+    yield "racks", _racks(brokers.per_rack)
+    for volumes in brokers.volumes:
+        yield "data", f"{_volumes(volumes)} per broker"
+    yield coordination.kind, _coordination(coordination)
+    yield "racks", _racks(coordination.per_rack)
+    yield "partitions", f"{planned.partitions:,}, before replication"
+
+
+def _coordination(coordination: CoordinationPlan) -> str:
+    kind = "nodes" if coordination.kind == "zookeeper" else "controllers"
+    name = coordination.instance_type or kind
+    disk = "".join(f", {_volumes(volumes)}" for volumes in coordination.volumes)
+    return f"{coordination.nodes} × {name}, {_machine(coordination.cores, coordination.memory)}{disk}"
+
+
+def _machine(cores: int, memory: float) -> str:
+    return f"{cores} vCPU, {format_bytes(memory)}"
+
+
+def _racks(per_rack: dict[str, int]) -> str:
+    return ", ".join(f"{count} in {rack}" for rack, count in per_rack.items() if count)
+
+
+def _volumes(volumes: Volumes) -> str:
+    words = f"{volumes.count} × {volumes.type} {format_bytes(volumes.size)}"
+    if volumes.iops is not None:
+        words += f", {volumes.iops:,.0f} IOPS"
+    if volumes.throughput is not None:
+        words += f", {format_rate(volumes.throughput)}"
+    return words
+
+
+def _utilisation(planned: DatacenterPlan, name: str, survive: str) -> Section:
+    brokers = planned.brokers
+    lost = {"none": "", "broker": ", with a broker lost", "zone": ", with a zone lost"}[survive]
+    rows = [("limit", "used", "ceiling", "", "brokers needed")]
+    for limit, used in brokers.utilisation.items():
+        ceiling = brokers.ceilings[limit]
+        needed = f"{brokers.required[limit]:,}" if limit in brokers.required else "none is enough"
+        mark = "  ◀ bottleneck" if limit == brokers.bottleneck else ""
+        rows.append((_words(limit), f"{used:.0%}", f"{ceiling:.0%}", _bar(used, ceiling), f"{needed}{mark}"))
+    lines = [_why_so_many(planned)] if brokers.bottleneck else []
+    return Section(
+        f"How full the busiest broker is at the peak{lost}{name}", tuple(lines), tuple(rows), (1, 2)
+    )
+
+
+def _why_so_many(planned: DatacenterPlan) -> str:
+    brokers = planned.brokers
+    needed = brokers.required[brokers.bottleneck or ""]
+    if needed >= brokers.count:
+        return f"{_words(brokers.bottleneck or '').capitalize()} sets the number of brokers."
+    return (
+        f"No limit asks for {brokers.count} brokers ({_words(brokers.bottleneck or '')} for {needed}): "
+        "copies, racks, the failure to survive, or what was stated or decided before set their number."
+    )
+
+
+def _bar(used: float, ceiling: float) -> str:
+    """Used as full blocks on a scale to 100 %, with a stroke at the ceiling."""
+    full = min(BAR, round(used * BAR))
+    stroke = min(BAR - 1, round(ceiling * BAR))
+    cells = ["█" if cell < full else "░" for cell in range(BAR)]
+    if ceiling < 1:
+        cells[max(stroke, full if full < BAR else stroke)] = "│"
+    return "".join(cells)
+
+
+def _choices(title: str, choices: tuple[Alternative, ...]) -> Section:
+    rows = [("choice", "a month", "why")]
+    rows += [
+        (f"{one.count} × {one.instance_type}, {one.volumes[0].type}", format_usd(one.monthly_usd), one.reason)
+        for one in choices
+    ]
+    return Section(title, rows=tuple(rows), right=(1,), hanging=True)
+
+
+def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
+    cost = planned.cost
+    if cost.monthly_usd is None:
+        return
+    origin = (
+        "published" if cost.exact else "derived from us-east-1's by the region's usual ratio: an estimate"
+    )
+    rows = [("part", "a month")]
+    rows += [(_words(part), format_usd(price)) for part, price in cost.parts.items()]
+    rows.append(("together", format_usd(cost.monthly_usd)))
+    line = f"On demand, 730 h, prices of {cost.date} for {planned.region}, {origin}."
+    yield Section(f"What it costs{name}", (line,), tuple(rows), right=(1,))
+
+
+def _words(limit: str) -> str:
+    return limit.replace("_", " ")
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.2f} times" if ratio < 1000 else f"{ratio:,.0f} times"
+
+
+def _wrapped(line: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        line,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _table(section: Section) -> Iterator[str]:
+    """Rows as aligned columns; the last column hangs under itself where it is longer than the line."""
+    if not section.rows:
+        return
+    last = len(section.rows[0]) - 1
+    widths = [max(len(row[column]) for row in section.rows) for column in range(last + 1)]
+    head = section.rows[0]
+    for row in section.rows[1:] if head[0] in ("part", "choice", "what") else section.rows:
+        cells = [
+            cell.rjust(width) if column in section.right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        start = "  " + "".join(f"{cell}  " for cell in cells[:last])
+        if section.hanging and len(start) > WIDTH * 0.6:
+            yield "  " + row[0]
+            start = " " * 6
+        if not section.hanging:
+            yield start + cells[last].rstrip() if last not in section.right else start + cells[last]
+            continue
+        room = textwrap.wrap(row[last], WIDTH - len(start), break_long_words=False, break_on_hyphens=False)
+        yield start + (room[0] if room else "")
+        yield from (" " * len(start) + more for more in room[1:])
