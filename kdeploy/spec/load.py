@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kdeploy.errors import InvalidEnvironment, Problem, UsageError
+from kdeploy.errors import InvalidEnvironment, UsageError
 from kdeploy.spec.model import Environment
 from kdeploy.spec.source import Source, read
 from kdeploy.spec.wording import did_you_mean
@@ -66,6 +66,11 @@ def find(name_or_path: str) -> Path:
     raise UsageError(f"there is no environment called {name_or_path}\n  {_remedy(name_or_path)}")
 
 
+def own() -> tuple[str, ...]:
+    """Names of the environments under ./environments."""
+    return tuple(sorted(file.parent.name for file in FOLDER.glob(f"*/{FILE_NAME}")))
+
+
 def available() -> tuple[str, ...]:
     """Names of the environments under ./environments and of those that kdeploy ships."""
     folders = (FOLDER, shipped_folder())
@@ -117,11 +122,6 @@ def interpret(source: Source, folder_name: str) -> Environment:
     if findings:
         raise InvalidEnvironment([finding.problem(source) for finding in findings])
     return environment
-
-
-def problem_of_file(file: Path, wrong: str, right: str) -> InvalidEnvironment:
-    """A problem that belongs to a whole file."""
-    return InvalidEnvironment([Problem(str(file), 0, "", wrong, right)])
 
 
 def _is_environment(folder: Path) -> bool:

@@ -113,10 +113,6 @@ def _no_authorization(environment: Environment) -> Places:
     return () if environment.security.authorization else (("security", "authorization"),)
 
 
-def _everyone(environment: Environment) -> Places:
-    return _setting_is(environment, "allow.everyone.if.no.acl.found", "true")
-
-
 def _one_rack(environment: Environment) -> Places:
     return tuple(
         ("datacenters", index, "racks")
@@ -166,10 +162,6 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     "no-authorization": (
         _no_authorization,
         "every user may read, write and delete every topic",
-    ),
-    "everyone-without-acl": (
-        _everyone,
-        "a topic without an ACL is open to every user",
     ),
     "one-rack": (
         _one_rack,

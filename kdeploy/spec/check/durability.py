@@ -42,6 +42,8 @@ def check(environment: Environment) -> Iterator[Finding]:
     elif durability.survive == "zone":
         for index, datacenter in enumerate(environment.datacenters):
             yield from _zone(environment, index, datacenter)
+    if durability.survive == "broker":
+        yield from _lonely(environment)
     for index, datacenter in enumerate(environment.datacenters):
         yield from _brokers(environment, index, datacenter)
 
@@ -77,6 +79,16 @@ def _zone(environment: Environment, index: int, datacenter: Datacenter) -> Itera
         right = "spread them over 3 racks, or have more of them" if nodes > 1 else "write 3 or 5"
         yield Finding((*place, "coordination", "count"), wrong, right, ((*place, "hosts"), _SURVIVE))
     yield from _copies_left(environment, index, datacenter)
+
+
+def _lonely(environment: Environment) -> Iterator[Finding]:
+    """Findings about datacenters where any one machine's loss stops the coordination."""
+    for index, datacenter in enumerate(environment.datacenters):
+        nodes, _ = _quorum(datacenter, environment.kafka.coordination)
+        if nodes == 1:
+            wrong = f"one {environment.kafka.coordination} node has no majority left when its machine fails"
+            place: Path_ = ("datacenters", index, "coordination", "count")
+            yield Finding(place, wrong, "write 3, or write survive: none", (_SURVIVE,))
 
 
 def _quorum(datacenter: Datacenter, coordination: str) -> tuple[int, int]:

@@ -1,0 +1,173 @@
+"""A new environment from an existing one: its text, comments kept, made to stand beside it.
+
+Invariant: nothing that exists is overwritten; what is written is valid, has the new
+name, and on this machine ports that no other environment uses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from kdeploy.errors import KdeployError, UsageError
+from kdeploy.spec import load, schema
+from kdeploy.spec.lock import Role
+from kdeploy.spec.model import Datacenter, Environment
+from kdeploy.spec.ports import OFFSETS
+from kdeploy.spec.source import Path_, Source, parse
+
+SCHEMA_FILE: Final = "environment.schema.json"
+"""The JSON Schema that editors check with, beside the environments where there is no other."""
+
+BLOCK: Final = 1000
+"""Ports that the local nodes of one role are given room for."""
+
+_BASES: Final[tuple[int, ...]] = (
+    *range(20_000, 29_000, BLOCK),
+    *range(11_000, 19_000, BLOCK),
+    *range(33_000, 60_000, BLOCK),
+)
+"""Where free ports are looked for: below 32768 first, above which Linux opens outgoing connections
+(net.ipv4.ip_local_port_range, kernel documentation, ip-sysctl)."""
+
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+_SCHEMA_COMMENT = re.compile(r"^(#\s*yaml-language-server:\s*\$schema=)(\S+)", re.MULTILINE)
+
+
+def copy(name: str, origin: load.Loaded) -> Path:
+    """Make `environments/NAME/environment.yaml` from another environment.
+
+    Args:
+        name: The new environment's name.
+        origin: The environment to start from.
+
+    Returns:
+        The new file.
+
+    Raises:
+        UsageError: The name is none, or is taken.
+        KdeployError: The file cannot be written.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be an environment's name\n"
+            "  write lower case letters, digits and hyphens, at most 40, beginning with a letter"
+        )
+    folder = load.FOLDER / name
+    if folder.exists() or folder.is_symlink():
+        raise UsageError(f"{folder} exists already, and nothing is overwritten\n  choose another name")
+    text = adapted(name, origin, _taken())
+    try:
+        folder.mkdir(parents=True)
+        file = folder / load.FILE_NAME
+        file.write_text(_with_schema(text, folder), encoding="utf-8")
+    except OSError as error:
+        raise KdeployError(
+            f"{folder} cannot be written: {error.strerror}\n  check the folder's permissions"
+        ) from None
+    return file
+
+
+def adapted(name: str, origin: load.Loaded, taken: Iterable[range]) -> str:
+    """The text of an environment, changed as little as a copy of it needs.
+
+    Args:
+        name: The new name.
+        origin: The environment to start from.
+        taken: Ports that other local environments use.
+    """
+    text = (origin.folder / load.FILE_NAME).read_text(encoding="utf-8-sig")
+    text = _renamed(text, origin, name)
+    for index, datacenter in enumerate(origin.environment.datacenters):
+        if datacenter.provider == "local":
+            text = _moved(text, index, datacenter, free_base_port(origin.environment, list(taken)))
+    return text
+
+
+def free_base_port(environment: Environment, taken: Iterable[range]) -> int:
+    """A base port whose blocks touch no port that is taken.
+
+    Raises:
+        UsageError: There is none left.
+    """
+    used = list(taken)
+    for base in _BASES:
+        if not any(_touch(block, other) for block in _blocks(environment, base) for other in used):
+            return base
+    raise UsageError("no ports are left for another local environment\n  remove one that is not needed")
+
+
+def _taken() -> Iterator[range]:
+    """The ports of every local environment that is here or shipped; one that does not load uses none."""
+    for name in load.available():
+        try:
+            environment = load.load(load.find(name)).environment
+        except KdeployError:
+            continue
+        for datacenter in environment.datacenters:
+            if datacenter.provider == "local":
+                yield from _blocks(environment, datacenter.base_port)
+
+
+def _blocks(environment: Environment, base: int) -> tuple[range, range]:
+    role: Role = "zookeeper" if environment.kafka.coordination == "zookeeper" else "controller"
+    return range(base, base + BLOCK), range(base + OFFSETS[role], base + OFFSETS[role] + BLOCK)
+
+
+def _touch(one: range, other: range) -> bool:
+    return one.start < other.stop and other.start < one.stop
+
+
+def _renamed(text: str, origin: load.Loaded, name: str) -> str:
+    """The folder gives the name, so a `name:` of its own goes; comments that name commands follow."""
+    line = origin.source.lines.get(("name",))
+    lines = text.splitlines(keepends=True)
+    if line is not None and re.match(r"name\s*:", lines[line - 1]):
+        del lines[line - 1]
+    old = re.escape(origin.environment.name)
+    return re.sub(rf"(`kdeploy [a-z]+ ){old}\b", rf"\g<1>{name}", "".join(lines))
+
+
+def _moved(text: str, index: int, datacenter: Datacenter, base: int) -> str:
+    """The text with another base port, and port numbers in the same line's comment moved along."""
+    source = parse(text, "")
+    place: Path_ = ("datacenters", index, "base_port")
+    lines = text.splitlines(keepends=True)
+    line = source.lines.get(place)
+    if line is not None:
+        shift = base - datacenter.base_port
+        near = range(datacenter.base_port, datacenter.base_port + 4 * BLOCK)
+
+        def move(match: re.Match[str]) -> str:
+            return str(int(match.group()) + shift) if int(match.group()) in near else match.group()
+
+        lines[line - 1] = re.sub(r"\b\d{4,5}\b", move, lines[line - 1])
+        return "".join(lines)
+    return _added(lines, source, index, base)
+
+
+def _added(lines: list[str], source: Source, index: int, base: int) -> str:
+    """The text with a base port where there was none."""
+    setting = f"base_port: {base}"
+    line = source.lines.get(("datacenters", index))
+    if line is None:
+        return "".join(lines).rstrip("\n") + f"\n\ndatacenters:\n  - {setting}\n"
+    item = re.match(r"(\s*)- (?=[a-z_]+:)", lines[line - 1])
+    if item is None:
+        raise UsageError(
+            f"the copy needs `{setting}`\n  write datacenters as a list with a hyphen each, then try again"
+        )
+    lines.insert(line - 1, f"{item.group()}{setting}\n")
+    lines[line] = lines[line].replace("- ", "  ", 1)
+    return "".join(lines)
+
+
+def _with_schema(text: str, folder: Path) -> str:
+    """Point the editor's comment to a schema that is there, and write one where there is none."""
+    comment = _SCHEMA_COMMENT.search(text)
+    if comment is None or (folder / comment.group(2)).is_file():
+        return text
+    (folder.parent / SCHEMA_FILE).write_text(schema.render(), encoding="utf-8")
+    return _SCHEMA_COMMENT.sub(rf"\g<1>../{SCHEMA_FILE}", text, count=1)
