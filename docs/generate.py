@@ -1,23 +1,28 @@
-"""Write the generated documents anew: the command reference and the README's blocks.
+"""Write the generated documents anew: the command reference, the schema, and the blocks in pages.
 
     python docs/generate.py           write them
     python docs/generate.py --check   say which are not current; exit code 1 if any
 
 Invariant: between a pair of `<!-- generated: NAME -->` and `<!-- end -->` lines, and in
-docs/commands.md as a whole, stands exactly what the commands themselves print.
+docs/commands.md and docs/environment.schema.json as a whole, stands exactly what the
+commands and the schema themselves say.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from click.testing import CliRunner
 
 from kdeploy.cli import COMMANDS, kdeploy
+from kdeploy.spec import schema
+from kdeploy.spec.risks import RISKS
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -64,15 +69,68 @@ def _plan() -> str:
     return f"\n```text\n$ kdeploy plan --throughput 200MB/s\n{run('plan', '--throughput', '200MB/s')}```\n\n"
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"commands": _overview, "plan": _plan}
-"""What stands in a generated block of the README, by its name."""
+def _settings() -> str:
+    """Every setting of environment.yaml, from the published schema."""
+    rows = "".join(
+        f"| `{path}` | {_takes(part)} | {_default(part)} | {_cell(part.get('description', ''))} |\n"
+        for path, part in schema.fields()
+    )
+    return f"\n| setting | takes | default | what it is |\n|---|---|---|---|\n{rows}\n"
+
+
+def _takes(part: dict[str, Any]) -> str:
+    kind = schema.kind_of_quantity(part)
+    if kind:
+        return f"{kind}, like {part['examples'][0]}"
+    known = part.get("enum", ())
+    if 0 < len(known) <= MOST_NAMED:
+        return ", ".join(f"`{one}`" for one in known)
+    if part.get("type") == "array":
+        return f"list of {_takes(part['items'])}" if "type" in part["items"] else "list"
+    name = {"object": "map", "string": "text", "boolean": "true or false"}.get(part["type"], part["type"])
+    low, high = part.get("minimum"), part.get("maximum")
+    return f"{name}, {low:,} to {high:,}" if low is not None and high is not None else str(name)
+
+
+def _default(part: dict[str, Any]) -> str:
+    default = part.get("default")
+    return "" if default is None else f"`{default if isinstance(default, str) else json.dumps(default)}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*")
+
+
+def _risks() -> str:
+    """Every named risk and why it is one."""
+    rows = "".join(f"| `{name}` | {why} |\n" for name, (_, why) in sorted(RISKS.items()))
+    return f"\n| name | why |\n|---|---|\n{rows}\n"
+
+
+MOST_NAMED = 11
+"""Values that are all named in the table of settings; of longer lists the schema has the names."""
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "commands": _overview,
+    "plan": _plan,
+    "settings": _settings,
+    "risks": _risks,
+}
+"""What stands in a generated block of a document, by its name."""
 
 
 def documents() -> dict[Path, str]:
     """Every generated document as it should be, by its path."""
-    readme = ROOT / "README.md"
-    text = BLOCK.sub(lambda found: found[1] + BLOCKS[found["name"]]() + found[3], readme.read_text())
-    return {ROOT / "docs" / "commands.md": commands(), readme: text}
+    mixed = (ROOT / "README.md", ROOT / "docs" / "environments.md")
+    return {
+        ROOT / "docs" / "commands.md": commands(),
+        ROOT / "docs" / "environment.schema.json": schema.render(),
+        **{path: BLOCK.sub(_block, path.read_text()) for path in mixed},
+    }
+
+
+def _block(found: re.Match[str]) -> str:
+    return found[1] + BLOCKS[found["name"]]() + found[3]
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ version's own definitions can judge (the names of overrides) is judged in
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -41,9 +41,18 @@ Setting = str | int | float | bool
 
 
 class Frozen(BaseModel):
-    """What every part of an environment is: immutable, and closed to unknown keys."""
+    """What every part of an environment is: immutable, and closed to unknown keys.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    The text under each field describes it in the schema; `kdeploy.spec.descriptions` reads it
+    there when it is asked for, since pydantic would read it at every import.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    @classmethod
+    def default(cls) -> Self:
+        """The part with nothing said about it. Nothing is checked, so nothing is built to check it with."""
+        return cls.model_construct()
 
 
 class Workload(Frozen):
@@ -121,7 +130,7 @@ class Host(Frozen):
     role: Literal["broker", "zookeeper", "controller"]
     """What runs on it."""
 
-    hardware: Hardware = Hardware()
+    hardware: Hardware = Hardware.default()
     """Its cores, memory and disks; preflight refuses a host that has less."""
 
 
@@ -142,7 +151,7 @@ class CoordinationNodes(Frozen):
     """How the ZooKeeper ensemble, or the KRaft controllers, of a datacenter are chosen."""
 
     count: Annotated[int, Field(ge=1, le=9)] | None = None
-    """Nodes, an odd number; left out, 3, or 5 where the failure to survive asks for it."""
+    """Nodes, an odd number; left out, 3, or 5 for a large cluster."""
 
     instance_type: str | None = None
     """EC2 instance type; left out, the planner decides."""
@@ -166,10 +175,10 @@ class Datacenter(Frozen):
     racks: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)] = ("a", "b", "c")
     """Failure domains that copies are spread over; in AWS, the zones' letters or names."""
 
-    brokers: Brokers = Brokers()
+    brokers: Brokers = Brokers.default()
     """How many brokers, of what kind."""
 
-    coordination: CoordinationNodes = CoordinationNodes()
+    coordination: CoordinationNodes = CoordinationNodes.default()
     """How many ZooKeeper nodes or KRaft controllers, of what kind."""
 
     base_port: Annotated[int, Field(ge=1024, le=60000)] = 19000
@@ -293,19 +302,21 @@ class Environment(Frozen):
     name: Name
     """The environment's name; left out of the file, its folder's name."""
 
-    kafka: Kafka = Kafka()
+    kafka: Kafka = Kafka.default()
     """Which Kafka, coordinated by what."""
 
-    workload: Workload = Workload()
+    workload: Workload = Workload.default()
     """What it has to carry."""
 
-    durability: Durability = Durability()
+    durability: Durability = Durability.default()
     """How many copies, and what may fail."""
 
-    datacenters: Annotated[tuple[Datacenter, ...], Field(min_length=1, max_length=2)] = (Datacenter(),)
+    datacenters: Annotated[tuple[Datacenter, ...], Field(min_length=1, max_length=2)] = (
+        Datacenter.default(),
+    )
     """One or two places, each with a cluster of its own."""
 
-    security: Security = Security()
+    security: Security = Security.default()
     """What protects it."""
 
     topics: tuple[Topic, ...] = ()
@@ -314,7 +325,7 @@ class Environment(Frozen):
     users: tuple[User, ...] = ()
     """Users to exist, with their ACLs; others are left alone."""
 
-    overrides: Overrides = Overrides()
+    overrides: Overrides = Overrides.default()
     """Settings of Kafka, ZooKeeper, the JVM or the kernel, by name."""
 
     accept_risks: tuple[str, ...] = ()

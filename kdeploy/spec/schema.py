@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from kdeploy.spec.descriptions import descriptions
 from kdeploy.spec.model import Environment
 from kdeploy.spec.regions import AWS_REGIONS
 from kdeploy.spec.source import Path_
@@ -26,6 +27,8 @@ Schema = dict[str, Any]
 def document() -> Schema:
     """The schema, as JSON values. It is the same at every call."""
     schema = Environment.model_json_schema()
+    for name, part in {"Environment": schema, **schema["$defs"]}.items():
+        _describe(name, part)
     _tidy(schema)
     schema["required"] = [name for name in schema.get("required", []) if name != "name"]
     if not schema["required"]:
@@ -81,6 +84,12 @@ def written(part: Schema, value: object) -> str:
     return json.dumps(value)
 
 
+def _describe(name: str, part: Schema) -> None:
+    """Give the fields of a class the texts that stand under them in the model."""
+    for field, text in descriptions().get(name, {}).items():
+        part["properties"][field]["description"] = text
+
+
 def _risk_names() -> list[str]:
     from kdeploy.spec.risks import RISKS
 
@@ -112,6 +121,7 @@ def _tidy_field(field: Schema) -> None:
         field.pop("default", None)
     elif kind_of_quantity(field):
         field["default"] = written(field, default)
+        field["examples"] = [field["default"]]
     _tidy(field)
 
 
