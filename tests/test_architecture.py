@@ -106,7 +106,7 @@ def test_planning_loads_no_effect() -> None:
         "from kdeploy.cli import kdeploy\n"
         "kdeploy(['plan', '--throughput', '200MB/s'], standalone_mode=False)\n"
         "heavy = {'kafka', 'confluent_kafka', 'pulumi', 'ansible_runner', 'cryptography', 'psutil', 'jgo'}\n"
-        "sys.exit(' '.join(heavy & set(sys.modules)))\n"
+        "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
