@@ -76,6 +76,8 @@ def connected(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) 
         OSError: The connection, TLS (`ssl.SSLError`) or the wait (`TimeoutError`) failed.
     """
     with socket.create_connection((host, port), timeout=timeout) as plain:
+        # Several small messages each way: with Nagle's algorithm each would wait 40 ms for an acknowledgement.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is None:
             yield plain
             return
