@@ -9,7 +9,7 @@ version's own definitions can judge (the names of overrides) is judged in
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -52,7 +52,7 @@ class Frozen(BaseModel):
     @classmethod
     def default(cls) -> Self:
         """The part with nothing said about it. Nothing is checked, so nothing is built to check it with."""
-        return cls.model_construct()
+        return cast("Self", cls.model_construct())
 
 
 class Workload(Frozen):

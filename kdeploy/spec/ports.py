@@ -8,9 +8,11 @@ the same ports as every other of its role.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kdeploy.spec.lock import Role
+if TYPE_CHECKING:
+    from kdeploy.spec.lock import Role
+
 
 PURPOSES: Final[Mapping[Role, tuple[str, ...]]] = {
     "broker": ("client", "internal", "admin"),

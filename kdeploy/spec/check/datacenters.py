@@ -7,14 +7,17 @@ ignore is refused: silence would look like consent.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from kdeploy.spec.check.finding import Finding, duplicates
-from kdeploy.spec.lock import Role
 from kdeploy.spec.model import Datacenter, Environment
 from kdeploy.spec.ports import HIGHEST, MOST_LOCAL_NODES, OFFSETS, local_ports
 from kdeploy.spec.regions import AWS_REGIONS
 from kdeploy.spec.source import Path_
 from kdeploy.spec.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from kdeploy.spec.lock import Role
 
 _ENSEMBLE = 3
 """Coordination nodes where nothing is said (`CoordinationNodes.count`)."""
