@@ -7,111 +7,41 @@ YAML nor any part of kdeploy that acts, unless an environment is named.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kdeploy.cli import workload
 from kdeploy.cli.options import output_option, print_json
 from kdeploy.errors import InvalidSetting, UsageError
-from kdeploy.units import parse_bytes, parse_duration, parse_rate
 
 if TYPE_CHECKING:
+    from kdeploy.operations.prepare import Design
     from kdeploy.planner.result import Plan
-    from kdeploy.spec.load import Loaded
-    from kdeploy.spec.lock import Lock
+    from kdeploy.spec.lock import Lock, LockedDatacenter
     from kdeploy.spec.model import Environment
-
-DEFAULT_REGION: Final = "us-east-1"
-"""Region without --region: the one whose prices are the published ones."""
 
 NOT_FEASIBLE: Final = 3
 CHANGES_PENDING: Final = 4
 
 
-class Quantity(click.ParamType):
-    """A quantity with its unit; the text is kept, as environment.yaml would have it."""
-
-    def __init__(self, name: str, parse: Callable[[object], float]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
-        """Check the text."""
-        try:
-            self._parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
-
-
-RATE, SIZE, DURATION = (
-    Quantity("rate", parse_rate),
-    Quantity("size", parse_bytes),
-    Quantity("time", parse_duration),
-)
-
-WORKLOAD: Final = (
-    "throughput", "peak_factor", "fan_out", "message_size", "retention", "retention_bytes", "compression", "partitions"
-)  # fmt: skip
-DURABILITY: Final = ("replication_factor", "min_insync_replicas", "survive")
-PLACE: Final = ("zones", "region", "coordination")
-
-
-def _flags(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(
-        (
-            click.option("--throughput", type=RATE, help="Average produce rate (BytesInPerSec). [10MB/s]"),
-            click.option("--peak-factor", type=float, help="The peak over the average. [2]"),
-            click.option("--fan-out", type=float, help="How often each byte is read. [2]"),
-            click.option("--message-size", type=SIZE, help="Average record as stored. [1000B]"),
-            click.option("--retention", type=DURATION, help="How long records are kept. [7d]"),
-            click.option("--retention-bytes", type=SIZE, help="Most bytes kept per partition. [no limit]"),
-            click.option(
-                "--compression",
-                type=click.Choice(["none", "gzip", "snappy", "lz4", "zstd"]),
-                help="Codec of the producers. [none]",
-            ),
-            click.option(
-                "--partitions", type=int, help="Partitions, before replication. [as the peak needs]"
-            ),
-            click.option("--replication-factor", type=int, help="Copies of each partition. [3]"),
-            click.option("--min-insync-replicas", type=int, help="In-sync copies to write. [copies - 1]"),
-            click.option(
-                "--survive",
-                type=click.Choice(["none", "broker", "zone"]),
-                help="The failure every limit holds with. [zone; below 3 zones broker]",
-            ),
-            click.option("--zones", type=click.IntRange(1, 26), help="Zones to spread over. [3]"),
-            click.option("--region", help=f"AWS region. [{DEFAULT_REGION}]"),
-            click.option(
-                "--coordination",
-                type=click.Choice(["zookeeper", "kraft"]),
-                help="What coordinates. [zookeeper]",
-            ),
-            click.option("--lock", "write", is_flag=True, help="Write what is decided to ENV's lock.yaml."),
-            click.option("--check", is_flag=True, help="Exit with 4 if the lock would change."),
-            click.option("--reshape", is_flag=True, help="Let locked brokers get another instance type."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
 @click.command()
 @click.argument("environment", metavar="[ENV]", required=False)
-@_flags
+@workload.workload_options
+@click.option("--lock", "write", is_flag=True, help="Write what is decided to ENV's lock.yaml.")
+@click.option("--check", is_flag=True, help="Exit with 4 if the lock would change.")
+@click.option("--reshape", is_flag=True, help="Let locked brokers get another instance type.")
 @output_option
 @click.pass_context
 def plan(
     context: click.Context,
+    /,
     environment: str | None,
     write: bool,
     check: bool,
     reshape: bool,
     output: str,
-    **flags: Any,  # noqa: ANN401
+    **options: Any,  # noqa: ANN401
 ) -> None:
     r"""Size brokers and coordination for a workload, and price them.
 
@@ -121,163 +51,94 @@ def plan(
     \b
     Example: kdeploy plan --throughput 200MB/s --retention 3d --region eu-west-1
     """
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     if environment is None:
         if write or check or reshape:
             raise UsageError(
                 "--lock, --check and --reshape need an environment\n  name it: kdeploy plan ENV --lock"
             )
-        wanted = _from_flags(given)
-        result = _planned(wanted, None, False, None)
-        _show(result, wanted, output)
-        context.exit(0 if result.feasible else NOT_FEASIBLE)
+        context.exit(_of_flags(given, output))
+    if given and (write or check):
+        raise UsageError(
+            f"{workload.flags(given)}: --lock and --check are about what environment.yaml says\n"
+            "  change environment.yaml, or plan without --lock and --check"
+        )
     context.exit(_of_environment(environment, given, write, check, reshape, output))
+
+
+def _of_flags(given: dict[str, Any], output: str) -> int:
+    from kdeploy import planner
+
+    wanted = workload.environment_of(given)
+    result = planner.plan(wanted)
+    _show(result, wanted, output)
+    return 0 if result.feasible else NOT_FEASIBLE
 
 
 def _of_environment(
     name: str, given: dict[str, Any], write: bool, check: bool, reshape: bool, output: str
 ) -> int:
-    from kdeploy.operations import places
+    from kdeploy import planner
+    from kdeploy.operations import places, prepare
     from kdeploy.spec.load import find, load
     from kdeploy.spec.lockfile import read_lock
 
     loaded = load(find(name))
-    if given and (write or check):
-        raise UsageError(
-            "--lock and --check are about what environment.yaml says, so no workload can be given\n"
-            "  change environment.yaml, or leave out "
-            + ", ".join(f"--{one.replace('_', '-')}" for one in given)
-        )
-    wanted = _overridden(loaded.environment, given)
-    lock_file = places.lock_file(loaded)
-    previous = read_lock(lock_file)
-    result = _planned(wanted, previous, reshape, None if given else loaded)
+    wanted = workload.overridden(loaded.environment, given)
+    try:
+        result = planner.plan(wanted, read_lock(places.lock_file(loaded)), reshape=reshape)
+    except InvalidSetting as error:
+        if given:
+            raise
+        raise loaded.source.locate(error) from None
     _show(result, wanted, output)
     if not result.feasible:
         return NOT_FEASIBLE
     if not (write or check):
         return 0
-    lock = _decided(loaded, result, previous)
-    changes = _changes(previous, lock)
+    design = prepare.design(loaded, freeze=False, reshape=reshape)
+    changes = differences(design)
+    for change in changes or ["nothing would change"]:
+        click.echo(f"{places.lock_file(loaded)}: {change}", err=True)
     if check:
-        click.echo(f"{lock_file}: " + ("; ".join(changes) or "nothing would change"), err=True)
         return CHANGES_PENDING if changes else 0
-    _write(lock_file, lock, changes)
+    prepare.save_lock(design)
     return 0
 
 
-def _from_flags(given: dict[str, Any]) -> Environment:
-    zones = given.get("zones", 3)
-    copies = given.get("replication_factor", 3)
-    durability = {
-        "min_insync_replicas": max(1, copies - 1),
-        "survive": "zone" if zones >= 3 else "broker",
-        **{name: given[name] for name in DURABILITY if name in given},
-    }
-    coordination = given.get("coordination", "zookeeper")
-    kafka = {"coordination": coordination, "version": _version(coordination)}
-    region = given.get("region", DEFAULT_REGION)
-    racks = [chr(ord("a") + zone) for zone in range(zones)]
-    return _validated(
-        {
-            "name": "plan",
-            "kafka": kafka,
-            "workload": {name: given[name] for name in WORKLOAD if name in given},
-            "durability": durability,
-            "datacenters": [{"name": "dc1", "provider": "aws", "region": region, "racks": racks}],
-        }
-    )
+def differences(design: Design) -> list[str]:
+    """What of the lock would change, a sentence each; the version that wrote it does not count."""
+    from kdeploy.planner.decide import stale
 
-
-def _version(coordination: str) -> str:
-    from kdeploy.spec.versions import SUPPORTED
-
-    return [version for version, kinds in SUPPORTED.items() if coordination in kinds][-1]
-
-
-def _overridden(environment: Environment, given: dict[str, Any]) -> Environment:
-    fixed = [name for name in PLACE if name in given]
-    if fixed:
-        raise UsageError(
-            f"--{fixed[0]} describes a cluster without an environment\n"
-            "  change environment.yaml, or plan without ENV"
-        )
-    if not given:
-        return environment
-    document = environment.to_json()
-    document["workload"] |= {name: given[name] for name in WORKLOAD if name in given}
-    document["durability"] |= {name: given[name] for name in DURABILITY if name in given}
-    return _validated(document)
-
-
-def _validated(document: dict[str, Any]) -> Environment:
-    from pydantic import ValidationError
-
-    from kdeploy.spec.model import Environment
-
-    try:
-        environment = Environment.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        flag = "--" + str(first["loc"][-1]).replace("_", "-")
-        raise UsageError(
-            f"{flag}: {first['msg'][0].lower()}{first['msg'][1:]}\n  see kdeploy plan --help"
-        ) from None
-    from kdeploy.spec.check import check
-
-    for finding in check(environment):
-        raise InvalidSetting(finding.path, finding.wrong, finding.right)
-    return environment
-
-
-def _planned(wanted: Environment, previous: Lock | None, reshape: bool, loaded: Loaded | None) -> Plan:
-    from kdeploy import planner
-
-    try:
-        return planner.plan(wanted, previous, reshape=reshape)
-    except InvalidSetting as error:
-        if loaded is None:
-            raise
-        raise loaded.source.locate(error) from None
-
-
-def _decided(loaded: Loaded, result: Plan, previous: Lock | None) -> Lock:
-    from kdeploy import blueprint
-    from kdeploy.operations.prepare import new_id
-    from kdeploy.planner import decide
-
-    environment = loaded.environment
-    try:
-        if previous is not None:
-            decide.refuse_unsupported(environment, result, previous)
-        lock = decide.decide(environment, result, previous, new_id)
-        drawn = blueprint.draw(environment, result, lock)
-    except InvalidSetting as error:
-        raise loaded.source.locate(error) from None
-    files = {f"{node.key}/{file.path}": file.sha256 for node in drawn.nodes for file in node.files}
-    return lock.model_copy(update={"files": files})
-
-
-def _changes(previous: Lock | None, lock: Lock) -> list[str]:
-    """What of the lock would change, in words; ids that were just invented do not count without a lock."""
-    if previous is None:
-        return ["there is no lock yet"]
-    if previous == lock:
+    old, new = design.previous, design.lock
+    if old is None:
+        return ["there was no lock yet"]
+    if old.model_copy(update={"kdeploy": new.kdeploy, "catalogue_date": new.catalogue_date}) == new:
         return []
-    before, after = previous.to_json(), lock.to_json()
-    words = [f"{name.replace('_', ' ')} changes" for name in sorted(after) if before.get(name) != after[name]]
-    return words or ["the lock changes"]
+    before = {one.name: one for one in old.datacenters}
+    found = list(stale(design.loaded.environment, old))
+    for one in new.datacenters:
+        known = before.get(one.name)
+        found += _of_datacenter(known, one) if known else [f"datacenter {one.name} is new"]
+    files = _changed_files(old, new)
+    return found + ([f"{files} rendered files differ"] if files else []) or ["it would be written anew"]
 
 
-def _write(file: Path, lock: Lock, changes: list[str]) -> None:
-    from kdeploy.spec.lockfile import write_lock
+def _of_datacenter(old: LockedDatacenter, new: LockedDatacenter) -> list[str]:
+    def shape(one: LockedDatacenter) -> str:
+        brokers = sum(node.role == "broker" for node in one.nodes)
+        disks = ", ".join(f"{part.count} × {part.type} of {part.size:,.0f} B" for part in one.brokers.volumes)
+        return f"{brokers} × {one.brokers.instance_type or 'broker'}" + (f" with {disks}" if disks else "")
 
-    if not changes:
-        click.echo(f"{file} says this already", err=True)
-        return
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_lock(file, lock)
-    click.echo(f"wrote {file}", err=True)
+    found = [] if shape(old) == shape(new) else [f"{new.name}: {shape(old)} becomes {shape(new)}"]
+    if old.partitions != new.partitions:
+        found.append(f"{new.name}: {old.partitions:,} partitions become {new.partitions:,}")
+    return found
+
+
+def _changed_files(old: Lock, new: Lock) -> int:
+    names = old.files.keys() | new.files.keys()
+    return sum(old.files.get(name) != new.files.get(name) for name in names)
 
 
 def _show(result: Plan, environment: Environment, output: str) -> None:

@@ -50,13 +50,14 @@ class Design:
     blueprint: Blueprint
 
 
-def design(loaded: Loaded, *, freeze: bool) -> Design:
+def design(loaded: Loaded, *, freeze: bool, reshape: bool = False) -> Design:
     """Plan, decide and draw.
 
     Args:
         loaded: The environment.
         freeze: Refuse where the lock was written for another environment. Provider
             local decides afresh instead: its lock is its own.
+        reshape: Whether running brokers may get another EC2 type.
 
     Raises:
         NoPlan: Nothing fits.
@@ -70,7 +71,7 @@ def design(loaded: Loaded, *, freeze: bool) -> Design:
     environment = loaded.environment
     previous = lockfile.read_lock(places.lock_file(loaded))
     try:
-        plan = planner.plan(environment, previous)
+        plan = planner.plan(environment, previous, reshape=reshape)
         if not plan.feasible:
             raise NoPlan(_why(plan))
         if previous is not None:

@@ -8,7 +8,7 @@ number of brokers never falls by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -40,9 +40,11 @@ from kdeploy.planner.result import (
     DatacenterPlan,
 )
 from kdeploy.planner.storage import NOTHING, Bought
-from kdeploy.spec.lock import LockedDatacenter
 from kdeploy.spec.model import Datacenter
 from kdeploy.units import format_usd
+
+if TYPE_CHECKING:
+    from kdeploy.spec.lock import LockedDatacenter
 
 SHOWN: Final = 4
 """How many alternatives, and how many rejected shapes, a plan names."""

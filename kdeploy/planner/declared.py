@@ -9,6 +9,7 @@ shown all the same); hosts are feasible only when every known limit holds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from kdeploy.planner.cloud import Shortfall, Sized
 from kdeploy.planner.demand import Demand
 from kdeploy.planner.limits import Fleet
 from kdeploy.planner.result import LIMITS, BrokerPlan, CoordinationPlan, Cost, DatacenterPlan, Volumes
-from kdeploy.spec.lock import LockedDatacenter
 from kdeploy.spec.model import Datacenter, Host
+
+if TYPE_CHECKING:
+    from kdeploy.spec.lock import LockedDatacenter
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
     disks = max(1, machine.disks)
     capacity = _capacity(machine, datacenter.provider == "hosts")
     used = _utilisation(demand, per_rack, disks, capacity)
-    ceilings: dict[str, float] = {**figures.CEILINGS}
+    ceilings: dict[str, float] = {str(limit): most for limit, most in figures.CEILINGS.items()}
     excess = {limit: ratio / ceilings[limit] for limit, ratio in used.items()}
     worst = max(excess, key=lambda limit: excess[limit])
     if datacenter.provider == "hosts" and excess[worst] > 1:
