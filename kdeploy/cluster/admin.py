@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from kdeploy.cluster import Access
-from kdeploy.cluster.state import Binding, Metadata, NewTopic, Quorum
+from kdeploy.cluster.state import Binding, Broker, Metadata, NewTopic, Quorum
 
 if TYPE_CHECKING:
     from kdeploy.cluster.kafka_admin import KafkaAdmin
@@ -23,6 +23,10 @@ class Admin(Protocol):
 
     def metadata(self) -> Metadata:
         """Brokers and partitions."""
+        ...
+
+    def silent(self, brokers: Sequence[Broker]) -> tuple[int, ...]:
+        """Ids of those that do not answer now."""
         ...
 
     def topic_settings(self, topics: Collection[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -17,7 +17,7 @@ def metadata(cluster: Mapping[str, Any], topics: list[Mapping[str, Any]]) -> Met
     return Metadata(
         cluster["cluster_id"],
         cluster["controller_id"] if cluster["controller_id"] >= 0 else None,
-        tuple(sorted(Broker(one["broker_id"], one["rack"], one["host"]) for one in brokers)),
+        tuple(sorted(Broker(one["broker_id"], one["rack"], one["host"], one["port"]) for one in brokers)),
         tuple(sorted(_partition(topic["name"], one) for topic in topics for one in topic["partitions"])),
     )
 

@@ -45,12 +45,14 @@ def judged(state: ClusterState, members: Sequence[Member], cluster: ClusterBluep
 
 
 def registered(state: ClusterState, cluster: ClusterBlueprint) -> Check:
-    """Every broker is registered, in its rack."""
+    """Every broker is registered, in its rack, and answers."""
     found = {broker.id: broker for broker in state.brokers}
     wrong = []
     for node in cluster.brokers:
         if node.id not in found:
             wrong.append(f"{node.name} is not registered")
+        elif node.id in state.silent:
+            wrong.append(f"{node.name} does not answer")
         elif found[node.id].rack != node.rack:
             wrong.append(f"{node.name} says rack {found[node.id].rack} in place of {node.rack}")
     strangers = sorted(set(found) - {node.id for node in cluster.brokers})

@@ -52,6 +52,7 @@ class FakeAdmin:
         self.passwords: dict[str, str] = {}
         self.acls: set[Binding] = set()
         self.moving: tuple[str, ...] = ()
+        self.dead: set[int] = set()
         self.calls: list[str] = []
 
     def metadata(self) -> Metadata:
@@ -59,6 +60,10 @@ class FakeAdmin:
         partitions = (one for topic in self.topics.values() for one in topic)
         controller = self.brokers[0].id if self.brokers else None
         return Metadata("fake", controller, self.brokers, tuple(sorted(partitions)))
+
+    def silent(self, brokers: Sequence[Broker]) -> tuple[int, ...]:
+        """What `dead` says."""
+        return tuple(sorted(one.id for one in brokers if one.id in self.dead))
 
     def topic_settings(self, topics: Collection[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:
         """Values in effect."""

@@ -49,7 +49,7 @@ def judge(state: ClusterState, broker_id: int, accepted: Collection[str] = ()) -
     """
     reasons = _unknown(state)
     if broker_id not in state.alive:
-        reasons.append(f"broker {broker_id} is not registered: nobody knows what it holds")
+        reasons.append(f"broker {broker_id} is not registered, or does not answer")
     if state.reassigning:
         reasons.append(f"partitions are being moved: {_some(state.reassigning)}")
     hosted = [
@@ -72,7 +72,7 @@ def settled(state: ClusterState, expected: Collection[int]) -> Verdict:
     reasons = _unknown(state)
     missing = sorted(set(expected) - state.alive)
     if missing:
-        reasons.append(f"not registered: {_some([f'broker {one}' for one in missing])}")
+        reasons.append(f"not there: {_some([f'broker {one}' for one in missing])}")
     if state.reassigning:
         reasons.append(f"partitions are being moved: {_some(state.reassigning)}")
     return Verdict((*reasons, *lagging(state), *led_by_others(state)))

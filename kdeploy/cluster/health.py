@@ -2,7 +2,7 @@
 
 Invariant: `observe` changes nothing and asks a fixed, small number of questions,
 however many topics there are: brokers, partitions, one setting of every topic,
-reassignments, and with KRaft the quorum.
+reassignments, with KRaft the quorum, and each broker whether it is there at all.
 """
 
 from __future__ import annotations
@@ -36,4 +36,5 @@ def observe(admin: Admin) -> ClusterState:
         },
         reassigning=admin.reassigning(),
         quorum=quorum,
+        silent=admin.silent(metadata.brokers),
     )

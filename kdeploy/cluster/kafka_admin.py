@@ -25,7 +25,7 @@ from kdeploy.cluster.failure import (
     translate,
 )
 from kdeploy.cluster.login import AT_ONCE, logins
-from kdeploy.cluster.state import Binding, Metadata, NewTopic, Quorum
+from kdeploy.cluster.state import Binding, Broker, Metadata, NewTopic, Quorum
 from kdeploy.cluster.wire import addresses, ask, context
 
 T = TypeVar("T")
@@ -36,6 +36,9 @@ REQUEST_TIMEOUT: Final = 20.0
 RETRY_FOR: Final = 10.0
 """Seconds to ask again when brokers go away: longer than a controlled shutdown hands over leaders."""
 
+SILENT_AFTER: Final = 3.0
+"""Seconds after which a broker that says nothing counts as dead; a healthy one answers in milliseconds."""
+
 SCRAM_ITERATIONS: Final = 8192
 """Rounds of SCRAM-SHA-512: twice the least that Kafka and RFC 7677 allow (4096); passwords are generated."""
 
@@ -45,8 +48,8 @@ class KafkaAdmin:
 
     def __init__(self, access: Access, timeout: float = 10.0) -> None:
         self.access = access
-        tls = context(access.authority, access.certificate)
-        answering = _answering(access, tls, timeout)
+        self._tls = context(access.authority, access.certificate)
+        answering = _answering(access, self._tls, timeout)
         made: list[Foreign] = []
 
         def remember(**config: Foreign) -> Foreign:
@@ -59,7 +62,7 @@ class KafkaAdmin:
                 bootstrap_servers=answering,
                 client_id="kdeploy",
                 security_protocol="SSL",
-                ssl_context=tls,
+                ssl_context=self._tls,
                 proxy_url=DIRECT,
                 kafka_client=remember,
                 bootstrap_timeout_ms=int(timeout * 1000),
@@ -87,6 +90,14 @@ class KafkaAdmin:
         """Brokers and partitions, in two round trips."""
         cluster = self._ask("describe the cluster", self._kafka.describe_cluster)
         return answers.metadata(cluster, self._ask("describe the topics", self._kafka.describe_topics))
+
+    def silent(self, brokers: Sequence[Broker]) -> tuple[int, ...]:
+        """Ids of those that do not answer now, asked all at once on connections of their own."""
+        if not brokers:
+            return ()
+        with ThreadPoolExecutor(min(AT_ONCE, len(brokers)), "kdeploy-alive") as pool:
+            found = pool.map(lambda one: _why_not(one.host, one.port, self._tls, SILENT_AFTER), brokers)
+            return tuple(broker.id for broker, why in zip(brokers, found, strict=True) if why)
 
     def topic_settings(self, topics: Collection[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:
         """Values in effect of some settings of some topics, in one round trip; missing topics are left out."""

@@ -13,17 +13,19 @@ from typing import Any
 
 @dataclass(frozen=True, order=True)
 class Broker:
-    """A broker that is registered and alive.
+    """A broker that is registered.
 
     Attributes:
         id: broker.id or node.id.
         rack: broker.rack; None when it has none.
         host: The name it advertises on the listener that was asked.
+        port: The port that goes with it.
     """
 
     id: int
     rack: str | None
     host: str
+    port: int = 0
 
 
 @dataclass(frozen=True, order=True)
@@ -91,13 +93,15 @@ class ClusterState:
 
     Attributes:
         cluster_id: Kafka's own id of it.
-        brokers: Those registered and alive, by id.
+        brokers: Those registered, by id.
         controller: The active controller: a broker with ZooKeeper, the quorum's leader with
             KRaft; None when there is none.
         partitions: All, by topic and number.
         min_insync: min.insync.replicas in effect, by topic.
         reassigning: Partitions that are being moved, as `topic-index`.
         quorum: The KRaft quorum; None in ZooKeeper mode.
+        silent: Brokers that are registered and do not answer: a dead one stays registered, and its
+            replicas in sync, until its session ends (9 s with KRaft, 18 s with ZooKeeper by default).
     """
 
     cluster_id: str | None
@@ -107,11 +111,12 @@ class ClusterState:
     min_insync: Mapping[str, int] = field(default_factory=dict)
     reassigning: tuple[str, ...] = ()
     quorum: Quorum | None = None
+    silent: tuple[int, ...] = ()
 
     @property
     def alive(self) -> frozenset[int]:
-        """Ids of the brokers."""
-        return frozenset(broker.id for broker in self.brokers)
+        """Ids of the brokers that are registered and answer."""
+        return frozenset(broker.id for broker in self.brokers).difference(self.silent)
 
     def to_json(self) -> dict[str, Any]:
         """The state as JSON values."""
