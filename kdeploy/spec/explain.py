@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.errors import Problem
 from kdeploy.spec import schema
 from kdeploy.spec.source import Path_, Source
-from kdeploy.spec.wording import did_you_mean, either, shown
+from kdeploy.spec.wording import did_you_mean, either, nearest, shown
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -43,7 +44,6 @@ _EXAMPLES: Final = {
     "integer": "3",
     "number": "2.5",
     "array": "[a, b]",
-    "object": "{key: value}",
 }
 _NEAR_TRUTH: Final = frozenset(("yes", "no", "on", "off", "y", "n"))
 """Words that YAML 1.1 read as true or false and YAML 1.2 reads as text."""
@@ -129,7 +129,11 @@ def _words(path: Path_, error: Mapping[str, Any], part: schema.Schema, source: S
 def _unknown_key(path: Path_) -> tuple[str, str]:
     around = schema.at(path[:-1]) or {}
     names = around.get("properties") or around.get("propertyNames", {}).get("enum") or ()
-    return f"there is no setting called {shown(path[-1])} here", did_you_mean(str(path[-1]), names)
+    wrong = f"there is no setting called {shown(path[-1])} here"
+    elsewhere = [place for place, _ in schema.fields() if place.rpartition(".")[2] == path[-1]]
+    if elsewhere and not nearest(str(path[-1]), names, 0.8):
+        return wrong, f"it is {either(f'`{place}`' for place in elsewhere[:3])}"
+    return wrong, did_you_mean(str(path[-1]), names)
 
 
 def _one_of(value: object, part: schema.Schema) -> str:
@@ -148,6 +152,8 @@ def _wanted(part: schema.Schema) -> str:
         return f"write {_PATTERNS[part['pattern']]}"
     if part.get("type") == "array" and part["items"].get("type", "object") == "object":
         return "write a list, each item beginning with a hyphen"
+    if part.get("type") == "object":
+        return "write its settings below it, each as `key: value`"
     name = str(part.get("type"))
     example = f", for example {_EXAMPLES[name]}" if name in _EXAMPLES else ""
     return f"write {_KINDS.get(name, 'a text, a number, true or false')}{example}"
@@ -190,8 +196,8 @@ def _type(path: Path_, value: object, part: schema.Schema, source: Source) -> tu
     text = source.text.get(path)
     if part.get("type") == "string" and isinstance(value, int | float) and text is not None:
         kind = "as true or false" if isinstance(value, bool) else f"as the number {value}"
-        example = f', for example "{part["enum"][0]}"' if part.get("enum") else ""
-        return f"{text} is read {kind}", f'put it in quotes: "{text}"{example}'
+        quoted = max(part.get("enum", [text]), key=lambda one: len(commonprefix([one, text])))
+        return f"{text} is read {kind}", f'put it in quotes, like "{quoted}"'
     if part.get("type") == "boolean" and str(value).lower() in _NEAR_TRUTH:
         return f"{shown(value)} is a text in YAML 1.2", "write true or false"
     if isinstance(value, dict):

@@ -143,7 +143,8 @@ def _events(text: str, name: str) -> Iterator[Event]:
         raise InvalidEnvironment([_syntax(error, text, name)]) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        wrong = f"the character U+{ord(str(error.character)):04X} is not allowed in YAML"
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        wrong = f"the character U+{code:04X} is not allowed in YAML"
         raise InvalidEnvironment([Problem(name, line, "", wrong, "remove it")]) from None
     except (YAMLError, YAMLStreamError, ValueError) as error:
         reason = str(error).splitlines()[0]

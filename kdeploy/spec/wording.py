@@ -16,10 +16,16 @@ MOST_SHOWN: Final = 60
 """Characters of a value that are shown."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant; None when nothing is close."""
+def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known name that was probably meant; None when nothing is close.
+
+    Args:
+        word: What was written.
+        known: What could be meant.
+        likeness: How alike the two have to be, from 0 to 1 (`difflib`).
+    """
     by_fold = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(word.casefold()[:200], by_fold, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.casefold()[:200], by_fold, n=1, cutoff=likeness)
     return by_fold[found[0]] if found else None
 
 

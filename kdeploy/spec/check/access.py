@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from kdeploy.spec.check.finding import Finding, duplicates
+from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates
 from kdeploy.spec.model import Acl, Environment
 from kdeploy.spec.source import Path_
 from kdeploy.spec.wording import either
@@ -60,9 +60,8 @@ def _acl(place: Path_, acl: Acl) -> Iterator[Finding]:
         if operation != "all" and operation not in known:
             wrong = f"{operation} means nothing for a {acl.resource}"
             yield Finding((*place, "operations", index), wrong, f"write {either(sorted(known))}, or all")
-    yield from duplicates(
-        "operation", (((*place, "operations", index), one) for index, one in enumerate(acl.operations))
-    )
+    operations = (((*place, "operations", index), one) for index, one in enumerate(acl.operations))
+    yield from duplicates("operation", operations, KEEP_ONE)
     if not _is_address(acl.host):
         wrong = f"{acl.host!r} is not an IP address, and Kafka compares nothing else"
         yield Finding((*place, "host"), wrong, "write one address, or * for every one")

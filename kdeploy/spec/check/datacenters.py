@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kdeploy.spec.check.finding import Finding, duplicates
+from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates
 from kdeploy.spec.model import Datacenter, Environment
-from kdeploy.spec.ports import HIGHEST, MOST_LOCAL_NODES, OFFSETS, local_ports
+from kdeploy.spec.ports import MOST_LOCAL_NODES
 from kdeploy.spec.regions import AWS_REGIONS
 from kdeploy.spec.source import Path_
 from kdeploy.spec.wording import did_you_mean
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import Role
-
-_ENSEMBLE = 3
-"""Coordination nodes where nothing is said (`CoordinationNodes.count`)."""
 
 
 def check(environment: Environment) -> Iterator[Finding]:
@@ -41,13 +38,12 @@ def check(environment: Environment) -> Iterator[Finding]:
         yield from _hosts(place, datacenter, role)
         yield from _only_for_aws(place, datacenter)
         if datacenter.provider == "local":
-            yield from _local_ports(place, datacenter, role)
+            yield from _local_ports(place, datacenter)
 
 
 def _racks(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
-    yield from duplicates(
-        "rack", (((*place, "racks", index), rack) for index, rack in enumerate(datacenter.racks))
-    )
+    racks = (((*place, "racks", index), rack) for index, rack in enumerate(datacenter.racks))
+    yield from duplicates("rack", racks, KEEP_ONE)
     region = datacenter.region
     if datacenter.provider != "aws" or region not in AWS_REGIONS:
         return
@@ -108,9 +104,8 @@ def _hosts(place: Path_, datacenter: Datacenter, role: Role) -> Iterator[Finding
         right = "list each with address, rack and role"
         yield Finding(path, "provider hosts needs the hosts", right, ((*place, "provider"), place))
         return
-    yield from duplicates(
-        "host", (((*path, index, "address"), host.address) for index, host in enumerate(datacenter.hosts))
-    )
+    addresses = (((*path, index, "address"), host.address) for index, host in enumerate(datacenter.hosts))
+    yield from duplicates("host", addresses, "let each machine run one node")
     for index, host in enumerate(datacenter.hosts):
         if host.rack not in datacenter.racks:
             wrong = f"there is no rack called {host.rack!r} in this datacenter"
@@ -118,8 +113,9 @@ def _hosts(place: Path_, datacenter: Datacenter, role: Role) -> Iterator[Finding
         if host.role not in ("broker", role):
             wrong = f"a {host.role} has nothing to do in a cluster that is coordinated otherwise"
             yield Finding((*path, index, "role"), wrong, f"write broker or {role}")
-        disks = enumerate(host.hardware.disks)
-        yield from duplicates("disk", (((*path, index, "hardware", "disks", at), disk) for at, disk in disks))
+        place_of_disks = (*path, index, "hardware", "disks")
+        disks = (((*place_of_disks, at), disk) for at, disk in enumerate(host.hardware.disks))
+        yield from duplicates("disk", disks, KEEP_ONE)
     yield from _hosts_by_role(place, datacenter, role)
 
 
@@ -140,18 +136,8 @@ def _hosts_by_role(place: Path_, datacenter: Datacenter, coordinator: Role) -> I
             yield Finding((*place, part, "count"), wrong, "leave the count out, or add or remove hosts")
 
 
-def _local_ports(place: Path_, datacenter: Datacenter, coordinator: Role) -> Iterator[Finding]:
-    base = datacenter.base_port
-    counts: dict[Role, int] = {
-        "broker": datacenter.brokers.count or len(datacenter.racks),
-        coordinator: datacenter.coordination.count or _ENSEMBLE,
-    }
-    if counts["broker"] > MOST_LOCAL_NODES:
-        wrong = f"{counts['broker']} brokers have no ports of their own on one machine"
+def _local_ports(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
+    count = datacenter.brokers.count or 0
+    if count > MOST_LOCAL_NODES:
+        wrong = f"{count} brokers have no ports of their own on one machine"
         yield Finding((*place, "brokers", "count"), wrong, f"write {MOST_LOCAL_NODES} or less")
-        return
-    highest = max(max(local_ports(role, base, count).values()) for role, count in counts.items())
-    if highest > HIGHEST:
-        wrong = f"the nodes need ports up to {highest}, and there are none above {HIGHEST}"
-        room = max(OFFSETS[role] + 10 * count + 10 for role, count in counts.items())
-        yield Finding((*place, "base_port"), wrong, f"write {(HIGHEST - room) // 1000 * 1000} or less")

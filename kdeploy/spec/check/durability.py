@@ -42,7 +42,7 @@ def check(environment: Environment) -> Iterator[Finding]:
     elif durability.survive == "zone":
         for index, datacenter in enumerate(environment.datacenters):
             yield from _zone(environment, index, datacenter)
-    if durability.survive == "broker":
+    if durability.survive != "none":
         yield from _lonely(environment)
     for index, datacenter in enumerate(environment.datacenters):
         yield from _brokers(environment, index, datacenter)
@@ -74,9 +74,9 @@ def _zone(environment: Environment, index: int, datacenter: Datacenter) -> Itera
         found = f"; {datacenter.name} has {len(datacenter.racks)}"
         yield Finding(racks, wrong + found, "name 3 racks, or write survive: broker", (_SURVIVE,))
         return
-    if nodes and nodes - largest <= nodes // 2:
+    if nodes > 1 and nodes % 2 and nodes - largest <= nodes // 2:
         wrong = f"{largest} of {nodes} {coordination} nodes stand in one rack: losing it stops the majority"
-        right = "spread them over 3 racks, or have more of them" if nodes > 1 else "write 3 or 5"
+        right = "spread them over 3 racks, or have more of them"
         yield Finding((*place, "coordination", "count"), wrong, right, ((*place, "hosts"), _SURVIVE))
     yield from _copies_left(environment, index, datacenter)
 
@@ -105,6 +105,8 @@ def _copies_left(environment: Environment, index: int, datacenter: Datacenter) -
     durability = environment.durability
     brokers = known_brokers(datacenter)
     spread = min(len(datacenter.racks), brokers or len(datacenter.racks))
+    if durability.replication_factor > (brokers or durability.replication_factor):
+        return
     left = durability.replication_factor - ceil(durability.replication_factor / spread)
     if left < durability.min_insync_replicas:
         wrong = (

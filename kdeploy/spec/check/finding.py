@@ -36,16 +36,21 @@ class Finding:
         return Problem(source.file, line, dotted(self.path), self.wrong, self.right)
 
 
-def duplicates(what: str, names: Iterable[tuple[Path_, str]]) -> Iterator[Finding]:
+RENAME = "keep one of the two, or give this one another name"
+KEEP_ONE = "keep one of the two"
+
+
+def duplicates(what: str, names: Iterable[tuple[Path_, str]], right: str = RENAME) -> Iterator[Finding]:
     """Names that are there more than once, each at its second place.
 
     Args:
         what: What is named, in one word.
         names: Each name with its place, in the order of the file.
+        right: What to do about it.
     """
     first: dict[str, Path_] = {}
     for path, name in names:
         if name in first:
             wrong = f"the {what} {name} is there twice, first as {dotted(first[name])}"
-            yield Finding(path, wrong, "keep one of the two, or give this one another name")
+            yield Finding(path, wrong, right)
         first.setdefault(name, path)

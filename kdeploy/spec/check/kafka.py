@@ -22,7 +22,19 @@ def check(environment: Environment) -> Iterator[Finding]:
         if name not in RISKS:
             wrong = f"there is no risk called {name!r}"
             yield Finding(("accept_risks", index), wrong, did_you_mean(name, RISKS))
-    for role, options in environment.overrides.jvm.items():
+    yield from _overrides(environment)
+
+
+def _overrides(environment: Environment) -> Iterator[Finding]:
+    """Findings about overrides for nodes that there are not, and options that the JVM would not take as such."""
+    overrides = environment.overrides
+    absent = "controller" if environment.kafka.coordination == "zookeeper" else "zookeeper"
+    wrong = f"there is no {absent} in a cluster that is coordinated by {environment.kafka.coordination}"
+    if overrides.controller if absent == "controller" else overrides.zookeeper:
+        yield Finding(("overrides", absent), wrong, "remove these overrides")
+    for role, options in overrides.jvm.items():
+        if role == absent:
+            yield Finding(("overrides", "jvm", role), wrong, "remove these options")
         for index, option in enumerate(options):
             if not option.startswith("-"):
                 wrong = f"{option!r} is not an option of the JVM"
