@@ -97,12 +97,28 @@ def main() -> None:
         _fail(error)
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
-        if name not in EXTRAS:
-            raise
-        _fail(MissingExtra(EXTRAS[name], name))
+        _fail(MissingExtra(EXTRAS[name], name) if name in EXTRAS else _defect(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except Exception as error:  # noqa: BLE001  # the last line of defence: no traceback reaches a person
+        _fail(_defect(error))
+
+
+def _defect(error: Exception) -> KdeployError:
+    """What a person is told of an error that kdeploy did not foresee: where to read what happened."""
+    import tempfile
+    import traceback
+
+    # A file of our own with mode 0600: an error's text could hold what must not be seen.
+    with tempfile.NamedTemporaryFile("w", prefix="kdeploy-defect-", suffix=".txt", delete=False) as file:
+        file.write(f"kdeploy {__version__}\n")
+        traceback.print_exception(error, file=file)
+    return KdeployError(
+        f"stopped by a defect of its own ({type(error).__name__})\n"
+        f"  nothing that was started is undone; what happened is in {file.name}\n"
+        "  run the same command again to go on, and report the file if it happens again"
+    )
 
 
 def _fail(error: KdeployError) -> None:
