@@ -43,7 +43,7 @@ def plan(
     output: str,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    r"""Size brokers and coordination for a workload, and price them.
+    """Size brokers and coordination for a workload, and price them.
 
     Without ENV the flags describe a cluster in AWS; with ENV they take the place
     of what its environment.yaml says about workload and durability.

@@ -30,7 +30,7 @@ from kdeploy.planner.choice import (
     utilisation,
 )
 from kdeploy.planner.demand import Demand
-from kdeploy.planner.limits import CEILINGS, MOST_BROKERS
+from kdeploy.planner.limits import CEILINGS, MOST_BROKERS, in_words
 from kdeploy.planner.result import (
     LIMITS,
     Alternative,
@@ -316,10 +316,10 @@ def _refused(space: Field, choice: Choice, datacenter: Datacenter) -> Alternativ
     limit = LIMITS[int(excess.argmax())]
     if excess.max() <= 1:
         return _alternative(space, choice, datacenter, "it would hold", None)
-    reason = f"{limit} is {excess.max():.2f} times what may be used"
+    reason = f"{in_words(limit)}: the load is {excess.max():.2f} times what may be used"
     first = int(space.first[choice.row])
     if first < int(space.allowed[space.disk_row[choice.row]]):
         row, position = np.array([choice.row]), np.array([first])
         price = float(monthly_price(space, row, position)[0])
-        reason += f"; it takes {int(space.counts[first])} of them, {format_usd(price)}"
+        reason += f"; it takes {int(space.counts[first])}, {format_usd(price)}"
     return _alternative(space, choice, datacenter, reason, limit)

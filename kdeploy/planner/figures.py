@@ -54,14 +54,14 @@ IO_SIZE: Final = Figure(
 HOT_WINDOW: Final = Figure(
     "page cache for what was just written",
     30.0,
-    "30 s of writes",
-    "Apache Kafka documentation, 6.7 Hardware and OS: write_throughput × 30",
+    "30 s of writes at the peak",
+    "Apache Kafka documentation, Hardware and OS: write_throughput × 30",
 )
 HEAP_LARGEST: Final = Figure(
     "largest heap of a broker",
     6 * 2.0**30,
-    "6 GiB, at most a quarter of memory",
-    "Apache Kafka documentation, 6.6 Java version: -Xmx6g",
+    "6 GiB, at most half of memory",
+    "Apache Kafka documentation, Java version: -Xmx6g; half, as kdeploy.tuning sets it",
 )
 SYSTEM_MEMORY: Final = Figure(
     "memory for the system beside heap and page cache",
@@ -129,7 +129,7 @@ COORDINATOR_MEMORY: Final = Figure(
     "memory of a ZooKeeper node or controller without metadata",
     4 * 2.0**30,
     "4 GiB",
-    "estimate, 2026: 1 GiB heap (Apache Kafka documentation, 6.8 ZooKeeper), page cache, system",
+    "estimate, 2026: 1 GiB heap (Apache Kafka documentation, ZooKeeper), page cache, system",
 )
 METADATA_PER_REPLICA: Final = Figure(
     "metadata of a partition replica in a coordinator's memory",

@@ -85,7 +85,8 @@ def shares(demand: Demand, fleet: Fleet, disks: Floats) -> Shares:
     rack's size, so the brokers of the smallest rack hold the most: copies ÷ (racks ×
     brokers of the smallest rack). A single copy needs no second rack and spreads evenly.
     Whole partitions make it ceil(replicas ÷ brokers), and again per disk. Where the
-    planner chooses the partitions it takes a multiple of brokers × disks, which is even.
+    planner chooses the partitions it takes a multiple of brokers (as many as the
+    smallest rack has, in every rack) × disks, which is even.
 
     A failure moves leadership, not copies: with f of n brokers gone a survivor leads
     1 ÷ (n - f) of the partitions, sends each to all its consumers and to the copies that
@@ -98,11 +99,11 @@ def shares(demand: Demand, fleet: Fleet, disks: Floats) -> Shares:
         disks: Data disks per broker, one row of the result for each.
     """
     n, d = fleet.counts[None, :], disks[:, None]
+    spread = n if demand.copies == 1 else (fleet.used_racks * fleet.smallest_rack)[None, :]
     if demand.stated:
         partitions = np.broadcast_to(float(demand.partitions), np.broadcast_shapes(n.shape, d.shape))
     else:
-        partitions = np.ceil(demand.partitions / (n * d)) * n * d
-    spread = n if demand.copies == 1 else fleet.used_racks * fleet.smallest_rack
+        partitions = np.ceil(demand.partitions / (spread * d)) * spread * d
     replicas = np.ceil(np.round(partitions * demand.copies / spread, 9))
     lost = fleet.largest_rack if demand.survive == "zone" else float(demand.survive == "broker")
     left = np.maximum(n - lost, 0.0)
@@ -209,9 +210,14 @@ def replicas_capacity(vcpus: Floats) -> Floats:
     return np.array(most, dtype=float)[np.searchsorted(np.array(cores), vcpus, side="right") - 1]
 
 
+def in_words(limit: str) -> str:
+    """A limit as a sentence has it."""
+    return {"cpu": "CPU", "disk_iops": "disk IOPS"}.get(limit, limit.replace("_", " "))
+
+
 def page_cache(memory: Floats) -> Floats:
-    """Bytes that heap (6 GiB, at most a quarter of memory) and system (1 GiB) leave for the page cache."""
-    heap = np.minimum(figures.HEAP_LARGEST.value, memory / 4)
+    """Bytes that heap (6 GiB, at most half of memory) and system (1 GiB) leave for the page cache."""
+    heap = np.minimum(figures.HEAP_LARGEST.value, memory / 2)
     return np.maximum(memory - heap - figures.SYSTEM_MEMORY.value, 1.0)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from kdeploy.planner.limits import in_words
 from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Volumes
 from kdeploy.spec.model import Environment
 from kdeploy.units import format_bytes, format_duration, format_rate, format_usd
@@ -76,7 +77,8 @@ def answer(plan: Plan) -> str:
     """The answer in one sentence."""
     if not plan.feasible:
         return "No plan fits: " + "; ".join(
-            f"in {one.datacenter} {_words(one.limit)} is {_times(one.by)} what the best choice may use"
+            f"in {one.datacenter} the load on {_words(one.limit)} is {_times(one.by)} what the best choice "
+            "may use"
             for one in plan.infeasible
         )
     parts = [f"{_nodes(one)}{_place(one)}" for one in plan.datacenters]
@@ -93,11 +95,11 @@ def asked(environment: Environment) -> str:
         kept += f" or {format_bytes(workload.retention_bytes)} per partition"
     failure = {"none": "no failure", "broker": "the loss of a broker", "zone": "the loss of a zone"}
     return (
-        f"It carries {format_rate(workload.throughput)} on average and "
+        f"Planned for {format_rate(workload.throughput)} on average, "
         f"{format_rate(workload.throughput * workload.peak_factor)} at the peak, read "
         f"{workload.fan_out:g} times, kept {kept} in {durability.replication_factor} "
         f"{'copy' if durability.replication_factor == 1 else 'copies'}, "
-        f"and survives {failure[durability.survive]}."
+        f"to hold with {failure[durability.survive]}."
     )
 
 
@@ -158,9 +160,9 @@ def _parts(planned: DatacenterPlan) -> Iterator[tuple[str, str]]:
 
 def _coordination(coordination: CoordinationPlan) -> str:
     kind = "nodes" if coordination.kind == "zookeeper" else "controllers"
-    name = coordination.instance_type or kind
-    disk = "".join(f", {_volumes(volumes)}" for volumes in coordination.volumes)
-    return f"{coordination.nodes} × {name}, {_machine(coordination.cores, coordination.memory)}{disk}"
+    name = f"× {coordination.instance_type}" if coordination.instance_type else kind
+    disk = "".join(f", {one.count} × {one.type} {format_bytes(one.size)}" for one in coordination.volumes)
+    return f"{coordination.nodes} {name}, {_machine(coordination.cores, coordination.memory)}{disk}"
 
 
 def _machine(cores: int, memory: float) -> str:
@@ -175,7 +177,9 @@ def _volumes(volumes: Volumes) -> str:
     words = f"{volumes.count} × {volumes.type} {format_bytes(volumes.size)}"
     if volumes.iops is not None:
         words += f", {volumes.iops:,.0f} IOPS"
-    if volumes.throughput is not None:
+    if volumes.throughput is not None and volumes.type.startswith("gp"):
+        words += f", {volumes.throughput / 2**20:,.0f} MiB/s"
+    elif volumes.throughput is not None:
         words += f", {format_rate(volumes.throughput)}"
     return words
 
@@ -190,6 +194,8 @@ def _utilisation(planned: DatacenterPlan, name: str, survive: str) -> Section:
         mark = "  ◀ bottleneck" if limit == brokers.bottleneck else ""
         rows.append((_words(limit), f"{used:.0%}", f"{ceiling:.0%}", _bar(used, ceiling), f"{needed}{mark}"))
     lines = [_why_so_many(planned)] if brokers.bottleneck else []
+    if planned.provider == "local":
+        lines = ["All brokers share this machine, so only what does not depend on it is checked."]
     return Section(
         f"How full the busiest broker is at the peak{lost}{name}", tuple(lines), tuple(rows), (1, 2)
     )
@@ -199,7 +205,7 @@ def _why_so_many(planned: DatacenterPlan) -> str:
     brokers = planned.brokers
     needed = brokers.required[brokers.bottleneck or ""]
     if needed >= brokers.count:
-        return f"{_words(brokers.bottleneck or '').capitalize()} sets the number of brokers."
+        return f"{_opening(_words(brokers.bottleneck or ''))} sets the number of brokers."
     return (
         f"No limit asks for {brokers.count} brokers ({_words(brokers.bottleneck or '')} for {needed}): "
         "copies, racks, the failure to survive, or what was stated or decided before set their number."
@@ -239,8 +245,13 @@ def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
     yield Section(f"What it costs{name}", (line,), tuple(rows), right=(1,))
 
 
-def _words(limit: str) -> str:
-    return limit.replace("_", " ")
+def _words(name: str) -> str:
+    """A limit or a part of the price as a sentence has it."""
+    return "cross-zone traffic" if name == "cross_zone_traffic" else in_words(name)
+
+
+def _opening(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _times(ratio: float) -> str:
