@@ -94,9 +94,9 @@ def reason(error: BaseException) -> str:
     """What an error says, on one line, without the name of a Python class where it has words."""
     words = " ".join(str(argument) for argument in error.args if argument is not None and argument != "")
     if isinstance(error, ssl.SSLCertVerificationError):
-        words = f"the certificate is not trusted ({error.verify_message})"
+        words = f"the certificate is not trusted ({getattr(error, 'verify_message', words)})"
     elif isinstance(error, ssl.SSLError):
-        words = f"TLS: {(error.reason or words).lower().replace('_', ' ')}"
+        words = f"TLS: {(getattr(error, 'reason', None) or words).lower().replace('_', ' ')}"
     elif isinstance(error, OSError) and error.strerror:
         words = error.strerror.lower()
     elif not words:
