@@ -7,6 +7,7 @@ where the name server is what hangs. Proxies and authorities named in the enviro
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -32,10 +33,13 @@ def session() -> requests.Session:
     from requests.adapters import HTTPAdapter
     from urllib3 import Retry
 
+    logging.getLogger("urllib3").setLevel(
+        logging.ERROR
+    )  # its warnings of each retry are not for the operator
     retry = Retry(
         total=3,
         connect=1,
-        read=1,
+        read=False,
         backoff_factor=0.5,
         status_forcelist=(429, 502, 503, 504),
         raise_on_status=False,

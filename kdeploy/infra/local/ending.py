@@ -13,8 +13,12 @@ from typing import Final
 TAIL: Final = 65536
 """Bytes read from the end of a log."""
 
-WORST: Final = re.compile(r"\b(?:FATAL|ERROR|Exception|Error)\b")
-"""Marks a line that says why: log4j's levels, a Java stack trace's head, or the JVM's own message."""
+WORST: Final = re.compile(
+    r"\[?[-\d:, .T]*\]? ?(?:FATAL|ERROR)\b"  # a log line of log4j: [time] LEVEL message
+    r"|(?:Caused by: |Exception in thread .* )?[\w.$]+(?:Exception|Error)\b(?::|$)"  # a stack trace's head
+    r"|Error:? |java: |sh: "  # what the JVM, its launcher or the shell say
+)
+"""Begins a line that says why."""
 
 LONGEST: Final = 300
 """Characters of a line that are shown."""
@@ -26,7 +30,7 @@ def last_words(folder: Path, secret_paths: Iterable[str]) -> str:
     logs = folder / "logs"
     console = _tail(logs / "console.log")
     for lines in (_newest_log(logs), console):
-        worst = [line for line in lines if WORST.search(line) and not line.startswith(("\t", " "))]
+        worst = [line for line in lines if WORST.match(line)]
         if worst:
             return _shown(worst[-1], secrets)
     said = [line for line in console if line.strip()]

@@ -71,8 +71,10 @@ def digest(content: bytes) -> str:
 
 
 def make(folder: Path) -> None:
-    """Make a folder that only its owner can enter."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder, and those above it that lack, that only their owner can enter."""
+    for place in (*reversed(folder.parents), folder):
+        if not place.is_dir():
+            place.mkdir(mode=0o700, exist_ok=True)
 
 
 def read_record(folder: Path) -> Record | None:

@@ -50,7 +50,11 @@ def _detail(home: Path, node: Node, running: bool, started: process.Started | No
         how = "by kdeploy" if started.stopping == "controlled" else "by kdeploy, at once"
         return f"stopped {how} at {_when(home / 'process.json')}"
     said = ending.last_words(home, [secret.path for secret in node.secrets])
-    return f"ended by itself: {said}" if said else "ended by itself, without a word in its logs"
+    return (
+        f"ended by itself; its logs last say: {said}"
+        if said
+        else "ended by itself, without a word in its logs"
+    )
 
 
 def _when(file: Path) -> str:

@@ -85,8 +85,7 @@ class LocalProvider:
             self._distribution(cluster.kafka_version)
         for node in nodes:
             with _explained(node):
-                for place in (self._root, self._root / node.datacenter, self._folder(node)):
-                    folder.make(place)
+                folder.make(self._folder(node))
 
     def apply(self, node: Node, secrets: Secrets) -> None:
         """Put a node's files in place and format its storage when it is new.
@@ -158,9 +157,9 @@ class LocalProvider:
         home = self._folder(node)
         if not home.exists():
             return
+        self._refuse_running(node, process.is_running(home))
         with _explained(node), process.holding(home / "node.lock") as lock:
-            if lock is None:
-                raise KdeployError(f"{node.key} still runs; its data is not deleted\n  stop it first")
+            self._refuse_running(node, lock is None)
             shutil.rmtree(home)
         with suppress(OSError):  # other nodes are still there
             home.parent.rmdir()
@@ -184,6 +183,10 @@ class LocalProvider:
             if version not in self._distributions:
                 self._distributions[version] = self._obtain(version)
             return self._distributions[version]
+
+    def _refuse_running(self, node: Node, running: bool) -> None:
+        if running:
+            raise KdeployError(f"{node.key} still runs; its data is not deleted\n  stop it first")
 
     def _refuse_missing(self, node: Node, secrets: Secrets) -> None:
         missing = [secret.path for secret in node.secrets if secret.path not in secrets]
