@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from kdeploy.spec.identity import endpoint, host_name
 from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, Role
 from kdeploy.spec.model import Coordination, Environment, Hardware, Provider
 
@@ -147,7 +148,7 @@ class ClusterBlueprint:
 
     def bootstrap(self, purpose: str) -> str:
         """`host:port,...` of every broker for a port's purpose (client or admin)."""
-        return ",".join(f"{node.host}:{node.ports[purpose]}" for node in self.brokers)
+        return ",".join(endpoint(node.host, node.ports[purpose]) for node in self.brokers)
 
 
 @dataclass(frozen=True)
@@ -247,16 +248,17 @@ def _cluster(
 
 
 def _member(environment: Environment, locked: LockedDatacenter, node: LockedNode) -> Member:
-    from kdeploy.spec.identity import host_name
     from kdeploy.tuning.situation import Member
 
+    host = host_name(environment.name, locked.name, locked.provider, node.name, node.host)
+    everywhere = "::" if ":" in host else "0.0.0.0"  # noqa: S104 - every port is guarded by TLS
     return Member(
         id=node.id,
         name=node.name,
         role=node.role,
         rack=node.rack,
-        host=host_name(environment.name, locked.name, locked.provider, node.name, node.host),
-        bind="127.0.0.1" if locked.provider == "local" else "0.0.0.0",  # noqa: S104 - TLS guards every port
+        host=host,
+        bind="127.0.0.1" if locked.provider == "local" else everywhere,
         ports=node.ports,
         directory_id=node.directory_id,
     )

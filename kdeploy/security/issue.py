@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from kdeploy.errors import KdeployError
 from kdeploy.security.authority import issue, new_authority
 from kdeploy.security.content import Vault
-from kdeploy.spec.identity import administrator_subject, brokers_subject, node_subject
+from kdeploy.spec.identity import administrator_subject, brokers_subject, host_name, node_subject
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode
@@ -97,10 +97,9 @@ def _node(environment: str, datacenter: LockedDatacenter, node: LockedNode) -> N
     if datacenter.provider == "local":
         # ZooKeeper also checks the certificate of the peer that calls, by its address.
         names, addresses = ["localhost", *names], ["127.0.0.1"]
-    elif node.host and _is_address(node.host):
-        addresses.append(node.host)
-    elif node.host and node.host not in names:
-        names.append(node.host)
+    else:
+        host = host_name(environment, datacenter.name, datacenter.provider, node.name, node.host)
+        (addresses if _is_address(host) else names).append(host)
     subject = node_subject(environment, datacenter.name, node.name)
     return NodeRequirement(f"{datacenter.name}/{node.name}", subject, tuple(names), tuple(addresses))
 

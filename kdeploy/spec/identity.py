@@ -48,3 +48,8 @@ def host_name(environment: str, datacenter: str, provider: Provider, node: str, 
     if provider == "local":
         return "localhost"
     return declared or f"{node}.{datacenter}.{environment}.kdeploy.internal"
+
+
+def endpoint(host: str, port: int) -> str:
+    """`host:port`, with an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from kdeploy.spec.identity import endpoint
 from kdeploy.tuning import tls
 from kdeploy.tuning.overrides import Settings, override
-from kdeploy.tuning.situation import Member, Situation
+from kdeploy.tuning.situation import Cluster, Member, Situation
 from kdeploy.tuning.topics import internal_topics, request_bytes, topic_defaults
 
 NETWORK_THREADS: Final = (3, 16)
-"""Least and most num.network.threads: Kafka's own 3 (Kafka 3.9 documentation, 3.1); beyond twice cp-ansible's 8
-(7.9.x, roles/variables) no published figure shows a gain. They encrypt, so one a core in between."""
+"""Least and most num.network.threads: Kafka's own 3 (Kafka 3.9 documentation, 3.1), and twice cp-ansible's 8
+(7.9.x, roles/variables) as our bound. They encrypt, so one a core in between."""
 
 IO_THREADS: Final = (8, 64)
 """Least and most num.io.threads: Kafka's own 8 (Kafka 3.9 documentation, 3.1); the most is our bound."""
@@ -53,7 +54,7 @@ def settings(situation: Situation) -> Settings:
         | coordination(situation)
         | threads(situation.cores, len(situation.layout.data))
         | network(situation)
-        | topic_defaults(cluster)
+        | inherited_by_topics(cluster)
         | internal_topics(cluster)
         | {"auto.create.topics.enable": "false", "controlled.shutdown.enable": "true"}
     )
@@ -106,6 +107,12 @@ def quorum(situation: Situation) -> Settings:
     return {"controller.quorum.bootstrap.servers": servers, "controller.listener.names": "CONTROLLER"}
 
 
+def inherited_by_topics(cluster: Cluster) -> Settings:
+    """What topics inherit; counts only with ZooKeeper: Kafka 4.3 warns that KRaft has them on controllers."""
+    left = () if cluster.coordination == "zookeeper" else ("num.partitions", "default.replication.factor")
+    return {name: value for name, value in topic_defaults(cluster).items() if name not in left}
+
+
 def threads(cores: int, disks: int) -> Settings:
     """Threads from cores and disks.
 
@@ -138,7 +145,7 @@ def network(situation: Situation) -> Settings:
 
 
 def _addresses(names: tuple[str, ...], host: str, member: Member) -> str:
-    return ",".join(f"{name}://{host}:{member.ports[name.lower()]}" for name in names)
+    return ",".join(f"{name}://{endpoint(host, member.ports[name.lower()])}" for name in names)
 
 
 def _within(bounds: tuple[int, int], value: int) -> int:

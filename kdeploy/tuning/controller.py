@@ -6,6 +6,7 @@ exactly as brokers do, because topics are made and requests authorised here.
 
 from __future__ import annotations
 
+from kdeploy.spec.identity import endpoint
 from kdeploy.tuning import tls
 from kdeploy.tuning.broker import quorum
 from kdeploy.tuning.overrides import Settings, override
@@ -45,8 +46,8 @@ def identity(situation: Situation) -> Settings:
     return {
         "node.id": str(member.id),
         "process.roles": "controller",
-        "listeners": f"CONTROLLER://{member.bind}:{port}",
-        "advertised.listeners": f"CONTROLLER://{member.host}:{port}",
+        "listeners": f"CONTROLLER://{endpoint(member.bind, port)}",
+        "advertised.listeners": f"CONTROLLER://{member.at('controller')}",
         "listener.security.protocol.map": "CONTROLLER:SSL",
         "log.dirs": ",".join(situation.layout.data),
     }

@@ -18,13 +18,17 @@ from kdeploy.tuning.situation import Situation
 MEBIBYTE: Final = 2**20
 
 LARGEST_HEAP: Final[dict[Role, int]] = {"broker": 6 * 2**30, "controller": 4 * 2**30, "zookeeper": 4 * 2**30}
-"""Most heap per role. Brokers: LinkedIn's busiest clusters ran with 6 GB (Kafka 3.9 documentation, 6.5 Java
+"""Most heap per role. Brokers: LinkedIn's busiest clusters ran with 6 GB (Kafka 3.9 documentation, 6.6 Java
 Version); controllers: cp-ansible's -Xmx4g (roles/kafka_controller); ZooKeeper holds its whole tree, which for
 Kafka is far below this, and collections of a larger heap would outlast a session (our bound)."""
 
-HEAP_SHARE: Final = 0.5
-"""Share of memory that is heap; the rest is page cache, threads and buffers (Strimzi's 50 %,
-cluster-operator KafkaCluster.java, 2024)."""
+HEAP_SHARE: Final = 0.25
+"""Share of a host's memory that is heap, as the planner counts it: what a broker reads and writes goes through
+the page cache, which is the rest (Kafka 3.9 documentation, 6.7 Hardware and OS: 30 s of writes)."""
+
+LOCAL_HEAP_SHARE: Final = 0.5
+"""The same of a process of provider local: its memory is its own alone, and the page cache the whole
+machine's (Strimzi's 50 % of a container's, cluster-operator KafkaCluster.java, 2024)."""
 
 LEAST_HEAP: Final = 64 * MEBIBYTE
 """Below this Kafka does not start; our bound."""
@@ -47,14 +51,15 @@ _NAMED = (
 _COLLECTORS = re.compile(r"-XX:\+Use(\w+)GC")
 
 
-def heap(role: Role, memory: float) -> int:
+def heap(role: Role, memory: float, share: float) -> int:
     """Bytes of heap, in whole mebibytes.
 
     Args:
         role: What the node is.
         memory: Bytes of memory it may count on.
+        share: The part of it that is heap, 0 to 1.
     """
-    wanted = min(memory * HEAP_SHARE, LARGEST_HEAP[role])
+    wanted = min(memory * share, LARGEST_HEAP[role])
     return int(max(wanted, LEAST_HEAP)) // MEBIBYTE * MEBIBYTE
 
 
@@ -69,9 +74,10 @@ def options(situation: Situation, logging: str) -> tuple[str, ...]:
         InvalidSetting: An override is no option, or one that is kdeploy's own.
     """
     role = situation.member.role
+    share = LOCAL_HEAP_SHARE if situation.is_local else HEAP_SHARE
     decided = (
         "-server",
-        *memory_options(heap(role, situation.memory)),
+        *memory_options(heap(role, situation.memory, share)),
         *collector_options(),
         gc_log(situation.layout.logs),
         "-XX:+ExitOnOutOfMemoryError",
@@ -82,22 +88,22 @@ def options(situation: Situation, logging: str) -> tuple[str, ...]:
 
 
 def memory_options(size: int) -> tuple[str, ...]:
-    """Heap and metaspace. One size from the start: growing pauses (Kafka 3.9 documentation, 6.5, has both equal).
+    """Heap and metaspace. One size from the start: growing pauses (Kafka 3.9 documentation, 6.6, has both equal).
 
     Args:
         size: Bytes of heap.
     """
     amount = f"{size // MEBIBYTE}m"
     regions = ("-XX:G1HeapRegionSize=16M",) if size >= REGION_HEAP else ()
-    # MetaspaceSize and both free ratios: Kafka 3.9 documentation, 6.5 Java Version.
+    # MetaspaceSize and both free ratios: Kafka 3.9 documentation, 6.6 Java Version.
     metaspace = ("-XX:MetaspaceSize=96m", "-XX:MinMetaspaceFreeRatio=50", "-XX:MaxMetaspaceFreeRatio=80")
     return (f"-Xms{amount}", f"-Xmx{amount}", *metaspace, *regions)
 
 
 def collector_options() -> tuple[str, ...]:
-    """G1 as Kafka runs it (Kafka 3.9 documentation, 6.5 Java Version; kafka-run-class.sh has the same values).
+    """G1 as Kafka runs it (Kafka 3.9 documentation, 6.6 Java Version; kafka-run-class.sh has the same values).
 
-    MaxInlineLevel of that script is Java's own since 15 (JDK-8234863), so it is left out.
+    MaxInlineLevel of that script is Java's own since 14 (JDK-8234863), so it is left out.
     """
     return (
         "-XX:+UseG1GC",

@@ -18,13 +18,13 @@ zones (about 1 ms) ten times over. Linux's own bounds are 6 and 4 MiB (tcp(7), L
 
 MEMORY_MAPS: Final = 262_144
 """Least vm.max_map_count. Each segment has two maps: 50,000 partitions need some 100,000 and Linux allows
-65,530 (Kafka 3.9 documentation, 6.6 Hardware and OS). cp-ansible and Canonical's charm set this number."""
+65,530 (Kafka 3.9 documentation, 6.7 Hardware and OS). cp-ansible and Canonical's charm set this number."""
 
 MAPS_PER_PARTITION: Final = 40
 """Two maps for each of some 20 segments: ten of the retention (`topics.SEGMENTS_PER_RETENTION`), doubled."""
 
 OPEN_FILES: Final = 524_288
-"""Files and connections a node may have open. Kafka asks for 100,000 as a start (Kafka 3.9 documentation, 6.6);
+"""Files and connections a node may have open. Kafka asks for 100,000 as a start (Kafka 3.9 documentation, 6.7);
 this is the hard limit systemd gives since version 240 (its NEWS, December 2018)."""
 
 USER: Final = "kafka"
@@ -66,7 +66,7 @@ def memory(situation: Situation) -> Settings:
         # Documentation/admin-guide/sysctl/vm.rst; cp-ansible and Canonical's charm have 1).
         "vm.swappiness": "1",
         # Kafka leaves flushing to the kernel: begin at 5 % so that it is steady, block writers only at 80 %
-        # (both as cp-ansible and Canonical's charm; Kafka 3.9 documentation, 6.6, Application vs. OS Flush).
+        # (both as cp-ansible and Canonical's charm; Kafka 3.9 documentation, 6.7, Application vs. OS Flush).
         "vm.dirty_background_ratio": "5",
         "vm.dirty_ratio": "80",
         "vm.max_map_count": str(maps),
@@ -87,4 +87,4 @@ def network() -> Settings:
 
 def limits() -> dict[str, str]:
     """Limits of the user that nodes run as, for whatever is started outside systemd (limits.conf(5))."""
-    return {"nofile": str(OPEN_FILES), "memlock": "unlimited"}
+    return {"nofile": str(OPEN_FILES)}

@@ -73,8 +73,9 @@ def tune(situation: Situation) -> Tuned:
     ]
     if role == "zookeeper":
         files.append(TunedFile(f"{layout.data[0]}/myid", f"{situation.member.id}\n"))
+    host_files = _host_files(situation, options_file, configuration)
     if not situation.is_local:
-        files += _host_files(situation, options_file, configuration)
+        files += host_files
     return Tuned(
         main_class=MAIN_CLASSES[role],
         arguments=(configuration,),

@@ -138,7 +138,6 @@ def _unknown(
 ) -> InvalidSetting:
     suggestion = nearest(name, known)
     right = f"did you mean {suggestion}?" if suggestion else "names are those of Kafka's own documentation"
-    what = {"topics": "topic", "zookeeper": "ZooKeeper"}.get(
-        str(path[0] if path[0] == "topics" else path[1]), "broker"
-    )
+    of_whom = {"topics": "topic", "zookeeper": "ZooKeeper"}
+    what = next((word for key, word in of_whom.items() if key in path[:2]), "broker")
     return InvalidSetting(path, f"Kafka {version} has no {what} setting {name}", right)

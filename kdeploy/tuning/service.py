@@ -17,7 +17,7 @@ LIBRARIES: Final = "/opt/kafka/current/libs/*"
 
 STOP: Final = 300
 """Seconds a stop may take. A broker moves its leaders away and flushes every log; systemd's own 90 s would kill
-it in between, and the next start would check every log (CONTROLLED_SHUTDOWN, Kafka 3.9 documentation, 6.1)."""
+it in between, and the next start would check every log (Kafka 3.9 documentation, 6.1, Graceful shutdown)."""
 
 RESTART: Final = 5
 """Seconds before a failed node is started again (axonops' role has the same)."""

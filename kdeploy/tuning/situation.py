@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kdeploy.spec.identity import endpoint
 from kdeploy.spec.lock import Role
 from kdeploy.spec.model import Coordination, Environment, Provider
 from kdeploy.tuning.definitions import Definitions, definitions
@@ -39,7 +40,7 @@ class Member:
 
     def at(self, purpose: str) -> str:
         """`host:port` as its peers use it."""
-        return f"{self.host}:{self.ports[purpose]}"
+        return endpoint(self.host, self.ports[purpose])
 
 
 @dataclass(frozen=True)

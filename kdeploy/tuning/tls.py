@@ -64,8 +64,8 @@ def zookeeper_client(layout: Layout) -> Settings:
     """A broker's connection to ZooKeeper: mutual TLS with the one name all brokers share.
 
     ZooKeeper's access lists (zookeeper.set.acl) hold the whole name of who wrote a node: with a
-    name each, brokers would lock each other out (Kafka 3.9 documentation, 7.7 ZooKeeper
-    authentication: "all brokers must have the same DN").
+    name each, brokers would lock each other out (Kafka 3.9 documentation, 7.7 ZooKeeper Authentication,
+    on the names of brokers' certificates).
     """
     return {
         "zookeeper.ssl.client.enable": "true",

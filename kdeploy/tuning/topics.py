@@ -2,7 +2,8 @@
 
 Brokers hold these settings, and KRaft controllers too: since eligible leader replicas are on
 (KIP-966, Kafka 4.1) a new topic takes min.insync.replicas from the controllers, and a topic
-without counts is always made by them. Invariant: all nodes of a cluster render the same.
+without counts is always made by them. Invariant: what two nodes of a cluster render of these,
+they render alike.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SEGMENT_BYTES: Final = 2**30
 
 LEAST_SEGMENT_BYTES: Final = 128 * 2**20
 """Below this a partition has needless files: Kafka keeps one file and two memory maps open for each segment
-(Kafka 3.9 documentation, 6.6 Hardware and OS, on vm.max_map_count)."""
+(Kafka 3.9 documentation, 6.7 Hardware and OS, on vm.max_map_count)."""
 
 ROLL: Final = 7 * 86400.0
 """Kafka's own log.roll.hours, 168, in seconds (Kafka 3.9 documentation, 3.1): the most we set."""

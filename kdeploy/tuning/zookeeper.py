@@ -98,7 +98,7 @@ def ensemble(situation: Situation) -> Settings:
     Membership changes only by file: standaloneEnabled off keeps one node an ensemble of one.
     """
     peers = {
-        f"server.{peer.id}": f"{peer.host}:{peer.ports['quorum']}:{peer.ports['election']}"
+        f"server.{peer.id}": f"{peer.at('quorum')}:{peer.ports['election']}"
         for peer in situation.cluster.of("zookeeper")
     }
     return peers | {"quorumListenOnAllIPs": "false" if situation.is_local else "true"}

@@ -32,7 +32,7 @@ def lock(provider: Provider, coordination: Coordination, host: str | None = None
     ("provider", "host", "names", "addresses"),
     [
         ("local", None, ("localhost", "broker-1", "broker-1.dc1"), ("127.0.0.1",)),
-        ("aws", None, ("broker-1", "broker-1.dc1"), ()),
+        ("aws", None, ("broker-1", "broker-1.dc1", "broker-1.dc1.prod.kdeploy.internal"), ()),
         ("hosts", "kafka1.example.org", ("broker-1", "broker-1.dc1", "kafka1.example.org"), ()),
         ("hosts", "10.0.0.7", ("broker-1", "broker-1.dc1"), ("10.0.0.7",)),
         ("hosts", "fd00::7", ("broker-1", "broker-1.dc1"), ("fd00::7",)),

@@ -1,0 +1,224 @@
+"""Whole nodes: what must hold for every file of every node, whatever the environment."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from kdeploy.blueprint import Blueprint, Node, draw
+from kdeploy.spec.model import Environment
+from kdeploy.spec.versions import SUPPORTED
+from kdeploy.tuning import broker
+from kdeploy.tuning.definitions import definitions
+from kdeploy.tuning.render import parse_properties
+from tests.tuning.builders import environment, kraft, lock, plan
+
+MODES = [(version, kind) for version, kinds in SUPPORTED.items() for kind in kinds]
+PROVIDERS: list[dict[str, Any]] = [
+    {"provider": "local"},
+    {"provider": "aws", "region": "eu-west-1"},
+    {
+        "provider": "hosts",
+        "hosts": [
+            {
+                "address": f"10.0.{index}.{number}",
+                "rack": rack,
+                "role": role,
+                "hardware": {"cores": 16, "memory": "64GiB", "disks": ["/dev/a", "/dev/b"]},
+            }
+            for index, role in enumerate(("broker", "zookeeper", "controller"))
+            for number, rack in enumerate("abc", 1)
+        ],
+    },
+]
+
+
+def drawn(wanted: Environment, **sizes: int) -> Blueprint:
+    planned = plan(wanted, **sizes)
+    return draw(wanted, planned, lock(wanted, planned))
+
+
+def settings(node: Node) -> dict[str, str]:
+    name = "zoo.cfg" if node.role == "zookeeper" else "server.properties"
+    return parse_properties(next(file.text for file in node.files if file.path.endswith(name)))
+
+
+def text(node: Node, ending: str) -> str:
+    return next(file.text for file in node.files if file.path.endswith(ending))
+
+
+ALL = [
+    pytest.param(version, kind, provider, id=f"{version}-{kind}-{provider['provider']}")
+    for (version, kind), provider in itertools.product(MODES, PROVIDERS)
+]
+
+
+@pytest.mark.parametrize(("version", "kind", "provider"), ALL)
+def test_every_setting_that_is_rendered_is_known_and_valid(
+    version: str, kind: str, provider: dict[str, Any]
+) -> None:
+    wanted = environment(kafka={"version": version, "coordination": kind}, datacenters=[provider])
+    known = definitions(version)
+    for node in drawn(wanted).nodes:
+        look_up = known.zookeeper_setting if node.role == "zookeeper" else known.broker_setting
+        for name, value in settings(node).items():
+            definition = look_up(name)
+            assert definition is not None, f"{node.name}: {name}"
+            assert definition.problem(value) is None, f"{node.name}: {name}={value}"
+
+
+@pytest.mark.parametrize(("version", "kind", "provider"), ALL)
+def test_paths_are_relative_on_this_machine_and_absolute_elsewhere(
+    version: str, kind: str, provider: dict[str, Any]
+) -> None:
+    wanted = environment(kafka={"version": version, "coordination": kind}, datacenters=[provider])
+    is_local = provider["provider"] == "local"
+    for node in drawn(wanted).nodes:
+        paths = [file.path for file in node.files] + [file.path for file in node.secrets]
+        paths += [*node.data_directories, *node.arguments]
+        assert all(path.startswith("/") != is_local for path in paths)
+        assert len(set(paths)) == len(node.files) + len(node.secrets) + len(node.data_directories)
+        assert any("systemd" in path for path in paths) != is_local
+
+
+def test_brokers_are_closed_to_everyone_they_do_not_know() -> None:
+    for node in drawn(environment()).clusters[0].brokers:
+        found = settings(node)
+        assert found["listener.security.protocol.map"] == "INTERNAL:SSL,CLIENT:SASL_SSL,ADMIN:SSL"
+        assert found["listener.name.internal.ssl.client.auth"] == "required"
+        assert found["listener.name.admin.ssl.client.auth"] == "required"
+        assert found["ssl.truststore.location"] == "secrets/nodes-authority.pem"
+        assert found["listener.name.admin.ssl.truststore.location"] == "secrets/clients-authority.pem"
+        assert found["zookeeper.set.acl"] == "true"
+        assert "allow.everyone.if.no.acl.found" not in found
+        assert found["super.users"] == ";".join(
+            [f"User:CN=broker-{number}.dc1,OU=nodes,O=test" for number in (1, 2, 3)]
+            + ["User:CN=admin,OU=operators,O=test"]
+        )
+
+
+def test_zookeeper_says_nothing_in_plain_text() -> None:
+    for node in drawn(environment()).clusters[0].coordinators:
+        found = settings(node)
+        assert "clientPort" not in found
+        assert found["sslQuorum"] == "true"
+        assert found["ssl.clientAuth"] == found["ssl.quorum.clientAuth"] == "need"
+        assert found["admin.enableServer"] == "false"
+        assert text(node, "myid") == f"{node.id}\n"
+
+
+def test_controllers_hold_what_topics_inherit_and_who_may_do_what() -> None:
+    cluster = drawn(kraft()).clusters[0]
+    one, other = settings(cluster.coordinators[0]), settings(cluster.brokers[0])
+    for name in ("min.insync.replicas", "unclean.leader.election.enable", "log.retention.ms"):
+        assert one[name] == other[name]
+    assert (one["num.partitions"], one["default.replication.factor"]) == ("6", "3")
+    assert one["super.users"] == other["super.users"]
+    assert one["authorizer.class.name"] == other["authorizer.class.name"]
+    assert one["super.users"].count("controller-") == 3
+
+
+def test_storage_is_formatted_with_the_ids_of_the_lock() -> None:
+    wanted = kraft()
+    decided = lock(wanted, plan(wanted)).datacenters[0]
+    cluster = drawn(wanted).clusters[0]
+    assert decided.cluster_id is not None
+    for node in cluster.nodes:
+        assert node.format_arguments[:2] == ("format", "--ignore-formatted")
+        assert decided.cluster_id in node.format_arguments
+    voters = cluster.coordinators[0].format_arguments[-1].split(",")
+    controllers = [node for node in decided.nodes if node.role == "controller"]
+    assert voters == [
+        f"{node.id}@localhost:{node.ports['controller']}:{node.directory_id}" for node in controllers
+    ]
+    assert cluster.brokers[0].format_arguments[-1] == "--no-initial-controllers"
+
+
+def test_zookeeper_mode_formats_nothing() -> None:
+    assert not any(node.format_arguments for node in drawn(environment()).nodes)
+
+
+def test_plain_text_is_there_for_those_who_ask_for_it_and_only_for_clients() -> None:
+    wanted = environment(security={"client_listener": "PLAINTEXT", "authorization": False})
+    found = settings(drawn(wanted).clusters[0].brokers[0])
+    assert found["listener.security.protocol.map"] == "INTERNAL:SSL,CLIENT:PLAINTEXT,ADMIN:SSL"
+    assert not any("sasl" in name for name in found)
+    assert "authorizer.class.name" not in found
+    assert "super.users" not in found
+
+
+def test_a_host_is_reached_as_it_was_declared_and_tuned_for_what_it_has() -> None:
+    node = drawn(environment(datacenters=[PROVIDERS[2]])).clusters[0].brokers[0]
+    found = settings(node)
+    assert node.host == "10.0.0.1"
+    assert (node.cores, node.memory) == (16, 64 * 2.0**30)
+    assert found["log.dirs"] == "/var/lib/kafka/data/0,/var/lib/kafka/data/1"
+    assert found["num.io.threads"] == "32"
+    assert "-Xmx6144m" in node.java_options
+
+
+def test_a_zookeeper_host_with_two_disks_gives_its_log_the_second() -> None:
+    node = drawn(environment(datacenters=[PROVIDERS[2]])).clusters[0].coordinators[0]
+    assert settings(node)["dataDir"] == "/var/lib/zookeeper/data/0"
+    assert settings(node)["dataLogDir"] == "/var/lib/zookeeper/data/1"
+
+
+def test_kernel_settings_take_no_restart_and_the_unit_does() -> None:
+    node = drawn(environment(datacenters=[PROVIDERS[1]])).nodes[0]
+    restart = {file.path: file.restart for file in node.files}
+    assert not restart["/etc/sysctl.d/90-kdeploy.conf"]
+    assert restart["/etc/systemd/system/zookeeper.service"]
+
+
+def test_an_override_of_the_kernel_is_rendered() -> None:
+    wanted = environment(datacenters=[PROVIDERS[1]], overrides={"kernel": {"vm.swappiness": 10}})
+    assert "vm.swappiness = 10\n" in text(drawn(wanted).nodes[0], "sysctl.d/90-kdeploy.conf")
+
+
+def test_internal_topics_have_as_many_copies_as_everything_else() -> None:
+    wanted = environment(durability={"replication_factor": 1, "min_insync_replicas": 1, "survive": "none"})
+    found = settings(drawn(wanted, brokers=1).clusters[0].brokers[0])
+    assert found["offsets.topic.replication.factor"] == "1"
+    assert found["transaction.state.log.min.isr"] == "1"
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_a_log_is_bounded_and_nothing_goes_to_the_output(version: str) -> None:
+    wanted = environment(kafka={"version": version, "coordination": SUPPORTED[version][0]})
+    for node in drawn(wanted).nodes:
+        written = text(node, "log4j.properties" if version.startswith("3.") else "log4j2.properties")
+        assert "Console" not in written
+        assert "logs/server.log" in written
+        assert "50MB" in written
+
+
+@pytest.mark.parametrize(
+    ("cores", "disks", "network", "io", "fetchers", "recovery"),
+    [(1, 1, 3, 8, 1, 2), (8, 1, 8, 16, 2, 8), (16, 4, 16, 32, 4, 4), (96, 24, 16, 64, 4, 4)],
+)
+def test_threads_follow_cores_and_disks_within_bounds(
+    cores: int, disks: int, network: int, io: int, fetchers: int, recovery: int
+) -> None:
+    assert broker.threads(cores, disks) == {
+        "num.network.threads": str(network),
+        "num.io.threads": str(io),
+        "num.replica.fetchers": str(fetchers),
+        "num.recovery.threads.per.data.dir": str(recovery),
+    }
+
+
+def test_an_ipv6_address_stands_in_brackets() -> None:
+    hosts = [
+        {"address": f"fd00::{index}{number}", "rack": rack, "role": role}
+        for index, role in enumerate(("broker", "zookeeper"), 1)
+        for number, rack in enumerate("abc", 1)
+    ]
+    cluster = drawn(environment(datacenters=[{"provider": "hosts", "hosts": hosts}])).clusters[0]
+    found = settings(cluster.brokers[0])
+    assert found["advertised.listeners"].startswith("INTERNAL://[fd00::11]:9094,")
+    assert found["listeners"].startswith("INTERNAL://[::]:9094,")
+    assert found["zookeeper.connect"].startswith("[fd00::21]:2182,")
+    assert settings(cluster.coordinators[0])["server.1"] == "[fd00::21]:2888:3888"
+    assert cluster.bootstrap("client").startswith("[fd00::11]:9092,")
