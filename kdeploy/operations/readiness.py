@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -52,7 +52,7 @@ def connected(site: Site, patience: float | None = None) -> Iterator[Admin]:
             admin = connect(site.access)
             break
         except KdeployError:
-            _refuse_dead(site, site.cluster.brokers)
+            _refuse_dead(site, site.cluster.brokers, 1)
             if time.monotonic() > deadline:
                 raise
         time.sleep(PAUSE)
@@ -68,10 +68,12 @@ def wait_for_coordination(site: Site, *, all_of_them: bool) -> None:
         all_of_them: Wait for every node of it, as before one is stopped; else a majority that
             serves is enough.
     """
+    nodes = site.cluster.coordinators
+    needed = len(nodes) if all_of_them else len(nodes) // 2 + 1
     if site.cluster.coordination == "zookeeper":
-        _wait(site, site.cluster.coordinators, lambda: _ensemble(site, all_of_them), "the ensemble")
+        _wait(site, nodes, needed, lambda: _ensemble(site, needed), "the ensemble")
     else:
-        _wait(site, site.cluster.coordinators, lambda: _controllers(site, all_of_them), "the controllers")
+        _wait(site, nodes, needed, lambda: _controllers(site, needed), "the controllers")
 
 
 def wait_for_brokers(site: Site, admin: Admin) -> None:
@@ -86,7 +88,7 @@ def wait_for_brokers(site: Site, admin: Admin) -> None:
         _start_again(site, late, starts)
         return f"{', '.join(node.name for node in late)} not registered" if late else None
 
-    _wait(site, (), missing, "the brokers")
+    _wait(site, (), 0, missing, "the brokers")
 
 
 def _start_again(site: Site, late: list[Node], starts: dict[str, int]) -> None:
@@ -113,7 +115,7 @@ def settle(site: Site, admin: Admin) -> None:
         verdict = gate.settled(health.observe(admin), expected)
         return None if verdict.open else "; ".join(verdict.reasons)
 
-    _wait(site, site.cluster.brokers, unsettled, "partitions in sync")
+    _wait(site, site.cluster.brokers, len(expected), unsettled, "partitions in sync")
 
 
 def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
@@ -188,11 +190,11 @@ def verify(site: Site) -> HealthReport:
     return checks.verify(site.access, site.design.loaded.environment, site.cluster)
 
 
-def _ensemble(site: Site, all_of_them: bool) -> str | None:
+def _ensemble(site: Site, needed: int) -> str | None:
     members = _members(site)
     serving = sum(member.serves for member in members)
     led = any(member.mode in ("leader", "standalone") for member in members)
-    if serving >= _needed(len(members), all_of_them) and led:
+    if serving >= needed and led:
         return None
     problems = "; ".join(f"{one.name}: {one.problem}" for one in members if not one.serves)
     return f"{serving} of {len(members)} ZooKeeper nodes serve ({problems})"
@@ -204,14 +206,10 @@ def _members(site: Site) -> tuple[Member, ...]:
     return zookeeper.ask(site.access, site.cluster.coordinators)
 
 
-def _needed(nodes: int, all_of_them: bool) -> int:
-    return nodes if all_of_them else nodes // 2 + 1
-
-
-def _controllers(site: Site, all_of_them: bool) -> str | None:
+def _controllers(site: Site, needed: int) -> str | None:
     nodes = site.cluster.coordinators
     listening = [node for node in nodes if _listens(node.host, node.ports["controller"])]
-    if len(listening) < _needed(len(nodes), all_of_them):
+    if len(listening) < needed:
         return f"{len(listening)} of {len(nodes)} controllers listen"
     return None
 
@@ -224,8 +222,10 @@ def _listens(host: str, port: int) -> bool:
         return False
 
 
-def _wait(site: Site, nodes: tuple[Node, ...], lacking: Callable[[], str | None], what: str) -> None:
-    """Look until `lacking` has nothing to say; nodes whose process ends meanwhile end the wait."""
+def _wait(
+    site: Site, nodes: Sequence[Node], alive: int, lacking: Callable[[], str | None], what: str
+) -> None:
+    """Look until `lacking` has nothing to say; ends early when fewer than `alive` of the nodes run."""
     deadline = time.monotonic() + site.patience
     while True:
         try:
@@ -236,7 +236,7 @@ def _wait(site: Site, nodes: tuple[Node, ...], lacking: Callable[[], str | None]
             reason = str(error).splitlines()[0]
         if reason is None:
             return
-        _refuse_dead(site, nodes)
+        _refuse_dead(site, nodes, alive)
         if time.monotonic() > deadline:
             raise KdeployError(
                 f"waited {site.patience:.0f} s for {what}: {reason}\n"
@@ -245,11 +245,12 @@ def _wait(site: Site, nodes: tuple[Node, ...], lacking: Callable[[], str | None]
         time.sleep(PAUSE)
 
 
-def _refuse_dead(site: Site, nodes: tuple[Node, ...]) -> None:
-    """Raise for the first node whose process has ended, when none of those given runs any more."""
+def _refuse_dead(site: Site, nodes: Sequence[Node], alive: int) -> None:
+    """Raise for the first node whose process has ended, when fewer than `alive` still run."""
     states = site.provider.observe(nodes)
-    if nodes and not any(state.running for state in states.values()):
-        raise _died(nodes[0], states[nodes[0].key])
+    dead = [node for node in nodes if not states[node.key].running]
+    if len(nodes) - len(dead) < alive:
+        raise _died(dead[0], states[dead[0].key])
 
 
 def _died(node: Node, state: NodeState) -> Unhealthy:

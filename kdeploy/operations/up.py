@@ -93,6 +93,7 @@ def _bring_up(site: Site, todo: tuple[Action, ...]) -> None:
     _apply(site, down + [action.node for action in todo if action.kind == "update"])
     _start_coordination(site, [node for node in down if node.role != "broker"])
     _start_brokers(site, [node for node in down if node.role == "broker"])
+    readiness.wait_for_coordination(site, all_of_them=True)
     rolling.roll(site, [action.node for action in todo if action.kind == "restart"])
 
 
