@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.errors import Problem
@@ -196,8 +195,7 @@ def _type(path: Path_, value: object, part: schema.Schema, source: Source) -> tu
     text = source.text.get(path)
     if part.get("type") == "string" and isinstance(value, int | float) and text is not None:
         kind = "as true or false" if isinstance(value, bool) else f"as the number {value}"
-        quoted = max(part.get("enum", [text]), key=lambda one: len(commonprefix([one, text])))
-        return f"{text} is read {kind}", f'put it in quotes, like "{quoted}"'
+        return f"{text} is read {kind}", f'put it in quotes, like "{_quoted(text, part)}"'
     if part.get("type") == "boolean" and str(value).lower() in _NEAR_TRUTH:
         return f"{shown(value)} is a text in YAML 1.2", "write true or false"
     if isinstance(value, dict):
@@ -207,6 +205,16 @@ def _type(path: Path_, value: object, part: schema.Schema, source: Source) -> tu
     else:
         found = f"{shown(value)} is not {_KINDS.get(str(part.get('type')), 'a plain value')}"
     return found, _wanted(part)
+
+
+def _quoted(text: str, part: schema.Schema) -> str:
+    """What was probably meant by a number where a text belongs: the first known one that begins like it."""
+    known: list[str] = part.get("enum", [text])
+    for beginning in (text, text.partition(".")[0] + ".", ""):
+        for one in known:
+            if one.startswith(beginning):
+                return one
+    return text
 
 
 def _noun(path: Path_) -> str:

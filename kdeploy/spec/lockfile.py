@@ -89,7 +89,7 @@ def render(lock: Lock) -> str:
         return representer.represent_mapping("tag:yaml.org,2002:map", value, flow_style=in_line)
 
     def represent_text(representer: Representer, value: str) -> ScalarNode:
-        style = None if isinstance(scalar(value), str) else "'"
+        style = None if isinstance(scalar(value), str) and value.isprintable() else '"'
         return representer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Representer.add_representer(dict, represent_map)
@@ -97,28 +97,21 @@ def render(lock: Lock) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = Representer
     yaml.default_flow_style = False
-    yaml.width = 110
+    yaml.allow_unicode = False
+    yaml.width = 10_000
     stream = io.StringIO()
-    yaml.dump(_sorted(_without_empty(lock.to_json())), stream)
+    document = {"schema": LOCK_SCHEMA, **lock.model_dump(mode="json", exclude_defaults=True)}
+    yaml.dump(_tidy(document), stream)
     return HEADER + stream.getvalue()
 
 
-def _without_empty(value: Any) -> Any:  # noqa: ANN401
-    """Leave out what is None or empty: the reader supplies it again, and a review has less to read."""
+def _tidy(value: Any) -> Any:  # noqa: ANN401
+    """Keys in order, and whole amounts without a fraction."""
     if isinstance(value, dict):
-        kept = {key: _without_empty(one) for key, one in value.items()}
-        return {key: one for key, one in kept.items() if one not in (None, [], {})}
+        return {key: _tidy(value[key]) for key in sorted(value)}
     if isinstance(value, list):
-        return [_without_empty(one) for one in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    return value
-
-
-def _sorted(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(one) for one in value] if isinstance(value, list) else value
+        return [_tidy(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and value < 2**53 else value
 
 
 def _check_schema(source: Source) -> None:

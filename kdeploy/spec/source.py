@@ -261,7 +261,7 @@ class _Builder:
 
     def _scalar(self, event: Event) -> None:
         self._refuse_indirection(event)
-        text = str(getattr(event, "value", ""))
+        text = self._whole_characters(event, str(getattr(event, "value", "")))
         if self._expects_key():
             self._key(event, text)
             return
@@ -271,6 +271,16 @@ class _Builder:
         if plain and _NOT_A_NUMBER.fullmatch(text):
             self._wrong(event, f"{text} is not a finite number", "write the number that is meant")
         self._put(scalar(text) if plain else text)
+
+    def _whole_characters(self, event: Event, text: str) -> str:
+        """The text with each pair of UTF-16 escapes as the one character that JSON means by it."""
+        if text.isascii():
+            return text
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._wrong(event, "an escape stands for half a character", "write the character itself")
+            return ""
 
     def _key(self, event: Event, text: str) -> None:
         top = self._open[-1]

@@ -1,0 +1,133 @@
+"""Where environments are found, and what comes out of the shipped ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kdeploy.errors import InvalidEnvironment, UsageError
+from kdeploy.spec import load
+from kdeploy.spec.model import Environment
+
+SHIPPED = ("local", "local-kraft", "prod-eu")
+
+
+def make(folder: Path, text: str = "kafka: {}\n") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "environment.yaml").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_name_is_looked_for_under_environments_first(here: Path) -> None:
+    make(here / "environments" / "local")
+    make(here / "local")
+    assert load.find("local") == Path("environments/local")
+
+
+def test_then_as_a_folder_here(here: Path) -> None:
+    make(here / "local")
+    assert load.find("local") == Path("local")
+
+
+@pytest.mark.usefixtures("here")
+def test_and_last_among_the_shipped_ones() -> None:
+    assert load.find("local") == load.shipped_folder() / "local"
+
+
+@pytest.mark.parametrize(
+    "given", ["some/where", "./some/where", "some/where/", "some/where/environment.yaml"]
+)
+def test_a_path_is_a_path(here: Path, given: str) -> None:
+    make(here / "some" / "where")
+    assert load.find(given).resolve() == (here / "some" / "where").resolve()
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("lcoal", r"no environment called lcoal\n  did you mean `local`\?"),
+        ("production", r"known: local, local-kraft, prod-eu"),
+        ("some/where", r"there is no some/where/environment.yaml"),
+        ("../local", r"there is no ../local/environment.yaml\n  did you mean `local`"),
+        ("", r"needs a name"),
+        (" ", r"needs a name"),
+        ("a\0b", r"needs a name"),
+        ("x" * 5000, r"no environment called x"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_or_all(given: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load.find(given)
+
+
+def test_the_name_is_the_folder_s_where_the_file_has_none(here: Path) -> None:
+    assert load.load(make(here / "orders-7")).environment.name == "orders-7"
+    assert load.load(make(here / "other", "name: orders\n")).environment.name == "orders"
+
+
+def test_a_folder_that_cannot_be_a_name_asks_for_one(here: Path) -> None:
+    with pytest.raises(InvalidEnvironment, match="rename the folder Orders, or add `name:`"):
+        load.load(make(here / "Orders"))
+
+
+def test_problems_name_the_file_as_the_person_did(here: Path) -> None:
+    make(here / "environments" / "x", "nope: 1\n")
+    with pytest.raises(InvalidEnvironment, match=r"^environments/x/environment.yaml:1: nope"):
+        load.load(load.find("x"))
+
+
+def test_all_problems_are_said_at_once_in_the_order_of_lines(here: Path) -> None:
+    text = "workload:\n  throughput: 3\n  retention: 4\nkafka:\n  version: 3.9\n"
+    with pytest.raises(InvalidEnvironment) as caught:
+        load.load(make(here / "x", text))
+    assert [problem.line for problem in caught.value.problems] == [2, 3, 5]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_environment_loads_under_its_name_and_survives_a_round_trip(name: str) -> None:
+    environment = load.load(load.shipped_folder() / name).environment
+    assert environment.name == name
+    assert Environment.model_validate(environment.to_json()) == environment
+
+
+def test_the_shipped_environments_are_what_the_documentation_says() -> None:
+    local, kraft, production = (load.load(load.shipped_folder() / name).environment for name in SHIPPED)
+    assert (local.kafka.version[:4], local.kafka.coordination) == ("3.9.", "zookeeper")
+    assert (kraft.kafka.version[:2], kraft.kafka.coordination) == ("4.", "kraft")
+    assert [one.datacenters[0].provider for one in (local, kraft, production)] == ["local", "local", "aws"]
+    assert production.datacenters[0].region == "eu-west-1"
+    assert all(len(one.datacenters[0].racks) == 3 for one in (local, kraft, production))
+
+
+def test_the_shipped_environments_are_all_that_stands_there() -> None:
+    assert sorted(path.parent.name for path in load.shipped_folder().glob("*/environment.yaml")) == list(
+        SHIPPED
+    )
+
+
+def test_the_package_carries_each_shipped_environment() -> None:
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert carried == {
+        f"environments/{name}/environment.yaml": f"kdeploy/environments/{name}/environment.yaml"
+        for name in SHIPPED
+    }
+
+
+def test_an_environment_inside_the_package_is_known_as_such(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "_packaged", lambda: here / "package")
+    shipped = load.load(make(here / "package" / "x"))
+    own = load.load(make(here / "environments" / "x"))
+    assert (shipped.shipped, own.shipped) == (True, False)
