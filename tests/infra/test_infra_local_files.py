@@ -255,7 +255,12 @@ def test_observing_six_nodes_takes_milliseconds(provider: LocalProvider) -> None
     provider.provision(blueprint(*nodes))
     for one in nodes:
         provider.apply(one, pem)
-    provider.observe(nodes)
-    began = time.perf_counter()
-    provider.observe(nodes)
-    assert time.perf_counter() - began < 0.05
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        provider.observe(nodes)
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(20)) < 0.05, (
+        "the best of many, so that a busy machine does not decide"
+    )

@@ -149,7 +149,9 @@ def test_stopping_waits_until_it_is_gone_and_says_so_afterwards(provider: LocalP
     assert living(home) == []
     assert "stopped by kdeploy at 20" in wait_until_stopped(provider)
     provider.stop(node())
+    (home / "seen.json").unlink()
     provider.start(node())
+    seen(home)
     assert len(living(home)) == 1
 
 
