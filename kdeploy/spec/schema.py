@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import cache
 from typing import Any, Final
 
 from kdeploy.spec.descriptions import descriptions
@@ -25,7 +27,12 @@ Schema = dict[str, Any]
 
 
 def document() -> Schema:
-    """The schema, as JSON values. It is the same at every call."""
+    """The schema, as JSON values. It is the same at every call, and the caller's own."""
+    return deepcopy(_document())
+
+
+@cache
+def _document() -> Schema:
     schema = Environment.model_json_schema()
     for name, part in {"Environment": schema, **schema["$defs"]}.items():
         _describe(name, part)
@@ -54,7 +61,7 @@ def at(path: Path_) -> Schema | None:
         The part, without references and without the choice of leaving it out; None where
         the schema knows no such place.
     """
-    root = document()
+    root = _document()
     part: Schema | None = root
     for step in path:
         part = part and _step(_resolved(part, root), step)
@@ -63,7 +70,7 @@ def at(path: Path_) -> Schema | None:
 
 def fields() -> Iterator[tuple[str, Schema]]:
     """Every field by its dotted path (`[]` for a list's items, `NAME` for a free key), in order."""
-    root = document()
+    root = _document()
     yield from _fields("", root, root)
 
 

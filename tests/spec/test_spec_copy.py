@@ -1,0 +1,146 @@
+"""A copy of an environment is valid, stands beside the original, and overwrites nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kdeploy.errors import UsageError
+from kdeploy.spec import schema
+from kdeploy.spec.copy import adapted, copy
+from kdeploy.spec.load import Loaded, available, find, load
+from kdeploy.spec.ports import HIGHEST, MOST_LOCAL_NODES, OFFSETS, local_ports
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def ports_of(loaded: Loaded) -> set[int]:
+    """Every port that the nodes of a local environment could ever get."""
+    role = "zookeeper" if loaded.environment.kafka.coordination == "zookeeper" else "controller"
+    return {
+        port
+        for datacenter in loaded.environment.datacenters
+        for kind in ("broker", role)
+        for ordinal in range(1, MOST_LOCAL_NODES + 1)
+        for port in local_ports(kind, datacenter.base_port, ordinal).values()  # type: ignore[arg-type]
+    }
+
+
+def origin_of(text: str) -> Loaded:
+    folder = Path("origin")
+    folder.mkdir()
+    (folder / "environment.yaml").write_text(text)
+    return load(folder)
+
+
+@pytest.mark.parametrize("name", ["local", "local-kraft", "prod-eu"])
+def test_a_copy_says_what_the_original_says_but_its_name_and_ports(name: str) -> None:
+    original = load(find(name))
+    copied = load(copy("mine", original).parent)
+    assert copied.environment.name == "mine"
+    port = copied.environment.datacenters[0].base_port
+    datacenter = original.environment.datacenters[0].model_copy(update={"base_port": port})
+    expected = original.environment.model_copy(update={"name": "mine", "datacenters": (datacenter,)})
+    assert copied.environment == expected
+
+
+def test_comments_are_kept_and_follow() -> None:
+    copied = copy("mine", load(find("local"))).read_text()
+    original = (find("local") / "environment.yaml").read_text()
+    assert copied.count("#") == original.count("#")
+    assert "`kdeploy up mine`" in copied
+    assert "`kdeploy up local`" not in copied
+    assert "base_port: 20000        # clients connect to 20010, 20020, 20030" in copied
+
+
+def test_ten_local_environments_share_no_port() -> None:
+    for number in range(8):
+        copy(f"mine-{number}", load(find("local" if number % 2 else "local-kraft")))
+    taken: set[int] = set()
+    for name in available():
+        loaded = load(find(name))
+        if loaded.environment.datacenters[0].provider == "local":
+            assert not taken & ports_of(loaded), name
+            taken |= ports_of(loaded)
+    assert len(available()) == 11
+
+
+def test_when_no_ports_are_left_it_says_so() -> None:
+    with pytest.raises(UsageError, match="no ports are left"):
+        adapted("mine", load(find("local")), [range(1024, 65536)])
+
+
+def test_an_environment_that_does_not_load_stands_in_nobody_s_way() -> None:
+    Path("environments/broken").mkdir(parents=True)
+    Path("environments/broken/environment.yaml").write_text("- nope")
+    assert load(copy("mine", load(find("local"))).parent).environment.name == "mine"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: other\nworkload:\n  fan_out: 1\n",
+        "workload:\n  fan_out: 1\n",
+        "workload:\n  fan_out: 1\n# the end without a line end",
+        "datacenters:\n  - name: east\n    racks: [a, b, c]\n",
+        "datacenters:\n- racks: [a, b, c]\n  name: east\n",
+        "datacenters:\n  - {name: east, base_port: 19000}\n",
+        "datacenters: [{base_port: 19000}]\n",
+    ],
+)
+def test_it_moves_the_ports_however_the_original_is_written(text: str) -> None:
+    original = origin_of(text)
+    copied = load(copy("mine", original).parent).environment
+    assert copied.name == "mine"
+    assert copied.datacenters[0].base_port == 20000
+    restored = copied.datacenters[0].model_copy(update={"base_port": 19000})
+    assert (restored,) == original.environment.datacenters
+
+
+def test_where_it_cannot_be_sure_it_asks() -> None:
+    with pytest.raises(UsageError, match="the copy needs `base_port: 20000`"):
+        copy("mine", origin_of("datacenters: [{name: east}]\n"))
+    assert not Path("environments/mine").exists()
+
+
+@pytest.mark.parametrize("name", ["Mine", "", "my env", "../mine", "-mine", "7up", "x" * 41, "mine/two"])
+def test_what_cannot_be_a_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be an environment's name"):
+        copy(name, load(find("local")))
+    assert not Path("environments").exists()
+
+
+def test_nothing_is_overwritten() -> None:
+    copy("mine", load(find("local")))
+    before = Path("environments/mine/environment.yaml").read_bytes()
+    with pytest.raises(UsageError, match="exists already, and nothing is overwritten"):
+        copy("mine", load(find("prod-eu")))
+    Path("environments/link").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="exists already"):
+        copy("link", load(find("local")))
+    assert Path("environments/mine/environment.yaml").read_bytes() == before
+
+
+def test_the_editor_finds_a_schema_beside_the_copy() -> None:
+    file = copy("mine", load(find("local")))
+    where = file.read_text().splitlines()[0].partition("=")[2]
+    assert json.loads((file.parent / where).read_text()) == schema.document()
+
+
+def test_the_ports_of_two_roles_never_meet_and_never_leave_tcp() -> None:
+    """`base_port` goes up to 60000."""
+    base = 60_000
+    ports = [
+        port
+        for role in OFFSETS
+        for ordinal in range(1, MOST_LOCAL_NODES + 1)
+        for port in local_ports(role, base, ordinal).values()
+    ]
+    assert len(ports) == len(set(ports))
+    assert max(ports) <= HIGHEST

@@ -1,0 +1,106 @@
+"""Risky settings are named, explained, silenced by name, and never stop anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kdeploy.spec.load import interpret, load, shipped_folder
+from kdeploy.spec.risks import RISKS, risks
+from kdeploy.spec.source import parse
+
+ONE_COPY = "durability: {replication_factor: 1, min_insync_replicas: 1, survive: none}\n"
+TAKEN: list[tuple[str, str, str]] = [
+    ("single-copy", "durability.replication_factor", ONE_COPY),
+    (
+        "single-copy",
+        "topics[0].replication_factor",
+        "topics: [{name: orders, replication_factor: 1}]\n",
+    ),
+    (
+        "no-spare-copy",
+        "durability.min_insync_replicas",
+        "durability: {replication_factor: 3, min_insync_replicas: 3, survive: none}\n",
+    ),
+    (
+        "no-spare-copy",
+        "topics[0].config.min.insync.replicas",
+        "topics: [{name: orders, config: {min.insync.replicas: 3}}]\n",
+    ),
+    (
+        "no-spare-copy",
+        "topics[0].config.min.insync.replicas",
+        "topics: [{name: orders, replication_factor: 2}]\n",
+    ),
+    (
+        "one-acknowledgement",
+        "durability.min_insync_replicas",
+        "durability: {min_insync_replicas: 1}\n",
+    ),
+    (
+        "unclean-election",
+        "overrides.broker.unclean.leader.election.enable",
+        "overrides: {broker: {unclean.leader.election.enable: true}}\n",
+    ),
+    (
+        "unclean-election",
+        "topics[0].config.unclean.leader.election.enable",
+        'topics: [{name: orders, config: {unclean.leader.election.enable: "TRUE"}}]\n',
+    ),
+    (
+        "automatic-topics",
+        "overrides.broker.auto.create.topics.enable",
+        "overrides: {broker: {auto.create.topics.enable: true}}\n",
+    ),
+    ("plaintext", "security.client_listener", "security: {client_listener: PLAINTEXT}\n"),
+    ("no-authorization", "security.authorization", "security: {authorization: false}\n"),
+    (
+        "one-rack",
+        "datacenters[0].racks",
+        "durability: {survive: broker}\ndatacenters: [{racks: [a], brokers: {count: 3}}]\n",
+    ),
+    (
+        "one-coordination-node",
+        "datacenters[0].coordination.count",
+        "durability: {survive: none}\ndatacenters: [{coordination: {count: 1}}]\n",
+    ),
+    ("nothing-survived", "durability.survive", "durability: {survive: none}\n"),
+]
+
+
+def seen(text: str) -> list[tuple[str, str]]:
+    from kdeploy.errors import dotted
+
+    environment = interpret(parse(text, "f"), "trial")
+    return [(risk.name, dotted(risk.path)) for risk in risks(environment)]
+
+
+@pytest.mark.parametrize(("name", "path", "text"), TAKEN, ids=[f"{row[0]}-{row[1]}" for row in TAKEN])
+def test_a_risk_is_named_where_it_is_taken(name: str, path: str, text: str) -> None:
+    assert (name, path) in seen(text)
+
+
+@pytest.mark.parametrize(("name", "path", "text"), TAKEN, ids=[f"{row[0]}-{row[1]}" for row in TAKEN])
+def test_its_name_under_accept_risks_silences_it_and_no_other(name: str, path: str, text: str) -> None:
+    others = [one for one in seen(text) if one[0] != name]
+    assert seen(f"{text}accept_risks: [{name}]\n") == others
+
+
+def test_every_risk_has_a_row_here_and_a_reason() -> None:
+    assert {name for name, _, _ in TAKEN} == set(RISKS)
+    assert all(why and not why.endswith(".") for _, why in RISKS.values())
+
+
+def test_the_defaults_and_the_shipped_environments_take_none() -> None:
+    assert seen("kafka: {}\n") == []
+    for file in shipped_folder().glob("*/environment.yaml"):
+        assert risks(load(file.parent).environment) == ()
+
+
+def test_a_risk_says_how_to_silence_it() -> None:
+    environment: Any = interpret(parse(ONE_COPY, "f"), "trial")
+    assert [risk.silence for risk in risks(environment)] == [
+        "if it is meant, add nothing-survived to accept_risks",
+        "if it is meant, add single-copy to accept_risks",
+    ]
