@@ -43,13 +43,13 @@ def plan(environment: Environment, previous: Lock | None = None, *, reshape: boo
     from kdeploy.planner.figures import assumptions
     from kdeploy.planner.result import Plan
 
-    before = {one.name: one for one in previous.datacenters} if previous else {}
+    before = {(one.name, one.provider, one.region): one for one in previous.datacenters} if previous else {}
     planned: list[DatacenterPlan] = []
     alternatives: list[Alternative] = []
     rejected: list[Alternative] = []
     infeasible: list[Infeasible] = []
     for position, datacenter in enumerate(environment.datacenters):
-        held = before.get(datacenter.name)
+        held = before.get((datacenter.name, datacenter.provider, datacenter.region))
         sized = _size(environment, datacenter, position, held, reshape)
         alternatives += sized.alternatives
         rejected += sized.rejected

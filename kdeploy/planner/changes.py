@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -17,12 +18,14 @@ from kdeploy.planner.result import DatacenterPlan, Plan
 from kdeploy.spec.lock import Lock, LockedDatacenter
 from kdeploy.spec.model import Datacenter, Environment
 from kdeploy.spec.ports import local_ports
-from kdeploy.units import format_bytes
+from kdeploy.units import format_bytes, format_duration, format_rate
 
 _NOT_PLANNED: Final = {"topics", "users", "accept_risks"}
 """Parts of an environment that neither a plan nor a file depends on."""
 
 _DEFAULT: Final = "the default"
+_QUANTITY: Final = re.compile(r"([0-9.e+-]+)(B/s|B|s)")
+_PRINTERS: Final = {"B/s": format_rate, "B": format_bytes, "s": format_duration}
 
 
 def inputs(environment: Environment) -> str:
@@ -47,13 +50,19 @@ def stale(environment: Environment, lock: Lock) -> tuple[str, ...]:
         return ()
     old, new = lock.asked, asked(environment)
     differences = [
-        f"{path}: the lock was written for {old.get(path, _DEFAULT)}, "
-        f"the environment says {new.get(path, _DEFAULT)}"
+        f"{path}: the lock was written for {_spoken(old.get(path, _DEFAULT))}, "
+        f"the environment says {_spoken(new.get(path, _DEFAULT))}"
         for path in sorted(old.keys() | new.keys())
         if old.get(path) != new.get(path)
     ]
     by_default = f"the lock was written by kdeploy {lock.kdeploy}, whose defaults were different"
     return tuple(differences or [by_default])
+
+
+def _spoken(text: str) -> str:
+    """A quantity in base units as a person reads it; other text as it is."""
+    match = _QUANTITY.fullmatch(text)
+    return _PRINTERS[match[2]](float(match[1])) if match else text
 
 
 def refuse_unsupported(environment: Environment, plan: Plan, previous: Lock) -> None:

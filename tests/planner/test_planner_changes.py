@@ -1,0 +1,267 @@
+"""What differs from the lock is said in words, and what cannot be carried out yet is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdeploy import planner
+from kdeploy.errors import UnsupportedChange
+from kdeploy.planner.decide import decide, refuse_unsupported, stale
+from kdeploy.planner.result import Plan
+from kdeploy.spec.lock import Lock
+from kdeploy.spec.model import Environment
+
+
+def environment(**parts: Any) -> Environment:
+    return Environment.model_validate({"name": "trial", **parts})
+
+
+def cloud(**datacenter: Any) -> Environment:
+    place = {"name": "dc1", "provider": "aws", "region": "eu-west-1", **datacenter}
+    return environment(datacenters=[place], workload={"throughput": "50MB/s"})
+
+
+def local(**datacenter: Any) -> Environment:
+    return environment(datacenters=[{"name": "dc1", **datacenter}])
+
+
+def lock_of(wanted: Environment) -> Lock:
+    return decide(wanted, planner.plan(wanted), None, lambda: "x" * 22)
+
+
+def refusal(before: Environment, after: Environment) -> str:
+    previous = lock_of(before)
+    with pytest.raises(UnsupportedChange) as caught:
+        refuse_unsupported(after, planner.plan(after, previous), previous)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+REFUSED: list[tuple[str, Environment, Environment, str]] = [
+    (
+        "version",
+        environment(),
+        environment(kafka={"version": "4.3.1"}),
+        "kafka.version: the lock says 3.9.2, the environment says 4.3.1",
+    ),
+    (
+        "coordination",
+        environment(),
+        environment(kafka={"coordination": "kraft"}),
+        "kafka.coordination: the lock says zookeeper, the environment says kraft",
+    ),
+    (
+        "name",
+        environment(),
+        environment(name="other"),
+        "name: the lock says trial, the environment says other",
+    ),
+    ("provider", local(), cloud(), "provider: the lock says local, the environment says aws"),
+    (
+        "region",
+        cloud(),
+        cloud(region="eu-central-1"),
+        "region: the lock says eu-west-1, the environment says eu-central-1",
+    ),
+    (
+        "rack",
+        local(),
+        local(racks=["a", "b", "d"]),
+        "rack c: it is in the lock and no longer in the environment",
+    ),
+    (
+        "datacenter",
+        local(),
+        local(name="dc2"),
+        "datacenter dc1: it is in the lock and no longer in the environment",
+    ),
+    (
+        "base-port",
+        local(),
+        local(base_port=25000),
+        "base_port: the lock says 19000, the environment says 25000",
+    ),
+    (
+        "fewer-brokers",
+        local(brokers={"count": 6}),
+        local(brokers={"count": 3}),
+        "brokers: the lock says 6, the environment says 3",
+    ),
+    (
+        "more-coordination",
+        local(),
+        local(coordination={"count": 5}),
+        "ZooKeeper nodes: the lock says 3, the environment says 5",
+    ),
+    (
+        "fewer-coordination",
+        local(coordination={"count": 5}),
+        local(coordination={"count": 3}),
+        "ZooKeeper nodes: the lock says 5, the environment says 3",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+)
+def test_a_change_that_cannot_be_carried_out_is_refused_saying_why(
+    before: Environment, after: Environment, message: str
+) -> None:
+    text = refusal(before, after)
+    assert message in text
+    assert text.count("\n- ") == 1
+    assert "put back what the lock says" in text
+
+
+def test_all_such_changes_are_named_at_once() -> None:
+    after = environment(
+        kafka={"version": "4.3.1", "coordination": "kraft"}, datacenters=[{"base_port": 25000}]
+    )
+    text = refusal(local(), after)
+    assert text.count("\n- ") == 3
+
+
+def _with_volume(plan: Plan, **changes: Any) -> Plan:
+    from dataclasses import replace
+
+    datacenter = plan.datacenters[0]
+    volumes = tuple(replace(one, **changes) for one in datacenter.brokers.volumes)
+    brokers = replace(datacenter.brokers, volumes=volumes)
+    return replace(plan, datacenters=(replace(datacenter, brokers=brokers),))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 2.0**30}, "volume: the lock says .* the environment says 1 GiB\n  a volume cannot shrink"),
+        ({"type": "io2"}, "volumes: the lock says . × gp3, the environment says . × io2"),
+        ({"count": 9}, "volumes: the lock says . × gp3, the environment says 9 × gp3"),
+    ],
+)
+def test_data_stays_on_its_disks(changes: dict[str, Any], message: str) -> None:
+    wanted = cloud()
+    previous = lock_of(wanted)
+    with pytest.raises(UnsupportedChange, match=message):
+        refuse_unsupported(wanted, _with_volume(planner.plan(wanted, previous), **changes), previous)
+
+
+def test_brokers_keep_their_shape() -> None:
+    from dataclasses import replace
+
+    wanted = cloud(brokers={"instance_type": "m7g.2xlarge"})
+    previous = lock_of(wanted)
+    datacenter = planner.plan(wanted, previous).datacenters[0]
+    coordination = replace(datacenter.coordination, instance_type="m7g.large")
+    larger = replace(
+        planner.plan(wanted, previous), datacenters=(replace(datacenter, coordination=coordination),)
+    )
+    with pytest.raises(UnsupportedChange, match=r"coordination: instance type: .* says m7g.large"):
+        refuse_unsupported(wanted, larger, previous)
+
+
+def test_a_host_that_went_away_is_refused() -> None:
+    hosts = [
+        {"address": f"{role[0]}{rack}", "rack": rack, "role": role}
+        for role in ("broker", "zookeeper")
+        for rack in "abc"
+    ]
+    before = local(provider="hosts", hosts=hosts)
+    replaced = [{**host, "address": "new"} if host["address"] == "ba" else host for host in hosts]
+    assert "host ba of broker-1: it is in the lock" in refusal(
+        before, local(provider="hosts", hosts=replaced)
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (environment(), environment()),
+        (local(), local(brokers={"count": 6})),
+        (local(), local(racks=["a", "b", "c", "d"])),
+        (local(), local(brokers={"memory": "2GiB"})),
+        (environment(), environment(workload={"retention": "30d"})),
+        (environment(), environment(security={"authorization": False})),
+        (environment(), environment(overrides={"broker": {"num.io.threads": 16}})),
+        (
+            cloud(),
+            environment(
+                datacenters=[{"provider": "aws", "region": "eu-west-1"}], workload={"throughput": "400MB/s"}
+            ),
+        ),
+        (
+            cloud(),
+            environment(
+                datacenters=[{"provider": "aws", "region": "eu-west-1"}], workload={"throughput": "5MB/s"}
+            ),
+        ),
+    ],
+)
+def test_every_other_change_may_go_on(before: Environment, after: Environment) -> None:
+    previous = lock_of(before)
+    refuse_unsupported(after, planner.plan(after, previous), previous)
+
+
+def test_a_lock_is_current_for_the_environment_it_was_written_for() -> None:
+    assert stale(environment(), lock_of(environment())) == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"topics": [{"name": "orders"}]},
+        {"users": [{"name": "app"}]},
+        {"accept_risks": ["one-rack"]},
+    ],
+)
+def test_topics_users_and_acls_never_make_it_stale(change: dict[str, Any]) -> None:
+    assert stale(environment(**change), lock_of(environment())) == ()
+
+
+def test_each_difference_is_a_sentence_with_both_values() -> None:
+    before = environment(workload={"throughput": "20MB/s"})
+    after = environment(
+        workload={"throughput": "30MB/s", "fan_out": 4}, overrides={"broker": {"num.io.threads": 16}}
+    )
+    assert stale(after, lock_of(before)) == (
+        "overrides.broker.num.io.threads: the lock was written for the default, the environment says 16",
+        "workload.fan_out: the lock was written for the default, the environment says 4.0",
+        "workload.throughput: the lock was written for 20 MB/s, the environment says 30 MB/s",
+    )
+
+
+def test_another_default_of_a_newer_kdeploy_is_told_from_a_change_of_the_environment() -> None:
+    lock = lock_of(environment()).model_copy(update={"inputs": "0" * 64, "kdeploy": "0.0.9"})
+    assert stale(environment(), lock) == (
+        "the lock was written by kdeploy 0.0.9, whose defaults were different",
+    )
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "workload": st.fixed_dictionaries(
+                {}, optional={"fan_out": st.integers(0, 9), "retention": st.sampled_from(("1h", "3d"))}
+            ),
+            "durability": st.fixed_dictionaries(
+                {}, optional={"survive": st.sampled_from(("broker", "zone"))}
+            ),
+            "datacenters": st.lists(
+                st.fixed_dictionaries(
+                    {"racks": st.just(["a", "b", "c"])}, optional={"base_port": st.integers(1024, 60000)}
+                ),
+                min_size=1,
+                max_size=1,
+            ),
+        },
+    )
+)
+def test_a_difference_is_found_exactly_when_there_is_one(parts: dict[str, Any]) -> None:
+    lock = lock_of(environment())
+    changed = environment(**parts)
+    assert bool(stale(changed, lock)) == (changed != environment())
