@@ -56,10 +56,12 @@ def broken(promise: Mapping[str, str], effective: Mapping[str, str]) -> tuple[st
 
 
 def _rendered(cluster: ClusterBlueprint) -> dict[str, str]:
-    """The settings in the configuration file of the first broker."""
-    for node in cluster.brokers[:1]:
+    """The settings of a controller, which creates topics in KRaft mode, and of a broker, which keeps them."""
+    controllers = [node for node in cluster.coordinators if node.role == "controller"]
+    found: dict[str, str] = {}
+    for node in (*controllers[:1], *cluster.brokers[:1]):
         for file in node.files:
             if file.path in node.arguments:
                 lines = (line.partition("=") for line in file.text.splitlines() if not line.startswith("#"))
-                return {key.strip(): value.strip() for key, mark, value in lines if mark}
-    return {}
+                found |= {key.strip(): value.strip() for key, mark, value in lines if mark}
+    return found

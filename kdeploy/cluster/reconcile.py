@@ -38,8 +38,8 @@ from kdeploy.cluster.state import Binding, NewTopic, Partition
 from kdeploy.errors import InvalidSetting
 from kdeploy.spec.model import Environment, Setting, Topic
 
-READ_BACK_FOR: Final = 20.0
-"""Seconds a change has to become visible; metadata reaches every broker in well under one on a calm cluster."""
+READ_BACK_FOR: Final = 60.0
+"""Seconds a change has to become visible; metadata reaches every broker in well under one on a calm cluster, and in many on a starved machine."""
 
 
 @dataclass(frozen=True)

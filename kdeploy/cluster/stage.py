@@ -24,7 +24,7 @@ from kdeploy.cluster.temporary import Names
 from kdeploy.cluster.wire import context
 from kdeploy.spec.model import Environment
 
-READY_FOR: Final = 20.0
+READY_FOR: Final = 45.0
 """Seconds that topics, users and access lists have to reach every broker."""
 
 NOT_ALLOWED: Final = 29

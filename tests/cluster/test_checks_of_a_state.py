@@ -208,6 +208,11 @@ def test_an_override_is_part_of_the_promise() -> None:
     assert (promise["min.insync.replicas"], promise["retention.ms"]) == ("1", "5000")
 
 
+def test_with_kraft_what_only_the_controllers_know_is_promised_too() -> None:
+    without = "".join(line for line in PROPERTIES.splitlines(True) if "num.partitions" not in line)
+    assert defaults.promised(ENVIRONMENT, cluster("kraft", without))["num.partitions"] == "6"
+
+
 def test_a_promise_that_does_not_hold_is_named_with_both_values() -> None:
     promise = {"min.insync.replicas": "2", "retention.ms": "1000"}
     assert defaults.broken(promise, {"min.insync.replicas": "1", "retention.ms": "1000"}) == (

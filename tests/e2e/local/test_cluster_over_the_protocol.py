@@ -130,25 +130,11 @@ def test_the_gate_names_a_topic_that_can_spare_no_broker(admin: Admin) -> None:
     assert gate.judge(state, 1, accepted={"e2e-single"}).open
 
 
-def test_observing_hundreds_of_topics_takes_well_under_a_second(kraft_cluster: RunningCluster) -> None:
-    with connect(kraft_cluster.access) as admin:
-        names = [f"e2e-many-{number}" for number in range(300)]
-        try:
-            settle(admin, declared(topics=[{"name": name, "partitions": 3} for name in names]))
-            health.observe(admin)
-            began = time.monotonic()
-            state = health.observe(admin)
-            assert time.monotonic() - began < 3
-            assert sum(one.topic in set(names) for one in state.partitions) == 900
-        finally:
-            admin.delete_topics(names)
-
-
 def test_a_password_is_told_right_from_wrong_at_every_broker(cluster: RunningCluster, admin: Admin) -> None:
     admin.set_passwords({"e2e-bob": PASSWORDS["e2e-bob"]})
     tls = login.context(cluster.access.authority)
     for host, port in login.addresses(cluster.access.client_bootstrap):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not login.accepted(host, port, tls, "e2e-bob", PASSWORDS["e2e-bob"]):
             assert time.monotonic() < deadline
         assert not login.accepted(host, port, tls, "e2e-bob", "wrong")
@@ -169,3 +155,17 @@ def test_a_certificate_of_the_wrong_authority_is_turned_away(zookeeper_cluster: 
     assert access.node_identity is not None
     with pytest.raises(AuthenticationFailed, match="no broker accepts the administrator's certificate"):
         connect(replace(access, certificate=access.node_identity), timeout=0.5)
+
+
+def test_observing_hundreds_of_topics_stays_quick(kraft_cluster: RunningCluster) -> None:
+    with connect(kraft_cluster.access) as admin:
+        names = [f"e2e-many-{number}" for number in range(300)]
+        try:
+            settle(admin, declared(topics=[{"name": name, "partitions": 3} for name in names]))
+            health.observe(admin)
+            began = time.monotonic()
+            state = health.observe(admin)
+            assert time.monotonic() - began < 3
+            assert sum(one.topic in set(names) for one in state.partitions) == 900
+        finally:
+            admin.delete_topics(names)
