@@ -24,6 +24,9 @@ HEADER: Final = """\
 """
 
 _RESTORE: Final = "restore the file from git; the ids of running nodes are in it"
+_PLAIN = re.compile(r"[A-Za-z0-9_./]([A-Za-z0-9_./+=@ -]*[A-Za-z0-9_./+=@-])?")
+"""Text that means itself in YAML without quotes, wherever it stands."""
+
 _SCHEMA = re.compile(r"kdeploy\.lock/v([0-9]{1,9})")
 
 
@@ -89,7 +92,7 @@ def render(lock: Lock) -> str:
         return representer.represent_mapping("tag:yaml.org,2002:map", value, flow_style=in_line)
 
     def represent_text(representer: Representer, value: str) -> ScalarNode:
-        style = None if isinstance(scalar(value), str) and value.isprintable() else '"'
+        style = None if isinstance(scalar(value), str) and _PLAIN.fullmatch(value) else '"'
         return representer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Representer.add_representer(dict, represent_map)

@@ -96,7 +96,7 @@ SMALL = Lock(
 
 
 @given(locks)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_what_is_written_is_read_back_equal(lock: Lock) -> None:
     """Any text at all, also one that looks like a number, a date or a truth value."""
     document = parse(render(lock), "lock.yaml").data
@@ -107,7 +107,7 @@ def test_what_is_written_is_read_back_equal(lock: Lock) -> None:
 
 
 @given(locks)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_the_same_lock_gives_the_same_bytes(lock: Lock) -> None:
     assert render(lock) == render(lock.model_copy(deep=True))
 
@@ -191,7 +191,7 @@ def test_a_lock_damaged_by_hand_is_one_clear_problem(
 
 
 @given(st.integers(0, 600), st.characters())
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_lock_with_any_character_changed_is_read_or_refused(place: int, character: str) -> None:
     import tempfile
 

@@ -1,0 +1,182 @@
+"""`init`, `validate` and `schema`, as a person or a pipeline runs them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kdeploy import cli
+from kdeploy.spec import schema
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run kdeploy in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def kdeploy(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["kdeploy", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        shown = capsys.readouterr()
+        code = left.value.code
+        assert isinstance(code, int | None)
+        return code or 0, shown.out, shown.err
+
+    return kdeploy
+
+
+def write(name: str, text: str) -> None:
+    folder = Path("environments") / name
+    folder.mkdir(parents=True)
+    (folder / "environment.yaml").write_text(text)
+
+
+def test_a_newcomer_makes_checks_and_has_an_environment_of_their_own(run: Run) -> None:
+    code, out, err = run("init", "mine", "--from", "local")
+    assert (code, err) == (0, "")
+    assert "environments/mine/environment.yaml is a copy of local" in out
+    assert "kdeploy validate mine" in out
+    assert run("validate", "mine") == (0, "OK mine (environments/mine/environment.yaml)\n", "")
+
+
+def test_init_starts_from_local_where_nothing_is_said(run: Run) -> None:
+    run("init", "mine")
+    assert "provider: local" in Path("environments/mine/environment.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("init",), "Missing argument"),
+        (("init", "Mine"), "cannot be an environment's name"),
+        (("init", "mine", "--from", "lcal"), "did you mean `local`?"),
+        (("init", "../mine"), "cannot be an environment's name"),
+        (("validate", "nope"), "no environment called nope"),
+        (("validate",), "there is no environment here"),
+        (("validate", "local", "--output", "xml"), "'xml' is not one of"),
+        (("schema", "local"), "unexpected extra argument"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_exit_code_2_and_one_message(
+    run: Run, words: tuple[str, ...], message: str
+) -> None:
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_init_twice_changes_nothing(run: Run) -> None:
+    run("init", "mine")
+    before = Path("environments/mine/environment.yaml").read_text()
+    code, _, err = run("init", "mine", "--from", "prod-eu")
+    assert code == 2
+    assert "exists already" in err
+    assert Path("environments/mine/environment.yaml").read_text() == before
+
+
+def test_the_shipped_environments_are_valid_without_a_checkout(run: Run) -> None:
+    code, out, err = run("validate", "local", "local-kraft", "prod-eu")
+    assert (code, err) == (0, "")
+    assert [line.split()[:2] for line in out.splitlines()] == [
+        ["OK", "local"],
+        ["OK", "local-kraft"],
+        ["OK", "prod-eu"],
+    ]
+
+
+def test_without_a_name_it_validates_every_environment_here(run: Run) -> None:
+    write("one", "kafka: {}\n")
+    write("two", "workload: {fan_out: -1}\n")
+    write("three", "nope: 1\n")
+    code, out, err = run("validate")
+    assert code == 2
+    assert out == "OK one (environments/one/environment.yaml)\n"
+    assert err == (
+        "kdeploy: environments/three/environment.yaml:1: nope: there is no setting called 'nope' here\n"
+        "  known: accept_risks, datacenters, durability, kafka, name, overrides, security, topics, users, workload\n"
+        "environments/two/environment.yaml:1: workload.fan_out: -1 is too small\n"
+        "  write 0 or more\n"
+    )
+
+
+def test_a_risk_is_a_warning_with_its_line_and_how_to_silence_it(run: Run) -> None:
+    write("one", "durability:\n  min_insync_replicas: 1\n")
+    code, out, err = run("validate", "one")
+    assert (code, out) == (0, "OK one (environments/one/environment.yaml)\n")
+    assert err.startswith(
+        "warning: environments/one/environment.yaml:2: durability.min_insync_replicas: with "
+    )
+    assert "(one-acknowledgement)\n  if it is meant, add one-acknowledgement to accept_risks\n" in err
+
+
+def test_an_environment_that_no_plan_fits_is_valid_and_warned_of(run: Run) -> None:
+    place = "{provider: aws, region: eu-west-1, brokers: {count: 3, instance_type: m7g.large}}"
+    write("one", f"workload: {{throughput: 100GB/s}}\ndatacenters: [{place}]\n")
+    code, out, err = run("validate", "one")
+    assert (code, out) == (0, "OK one (environments/one/environment.yaml)\n")
+    assert "no plan fits it\n  `kdeploy plan one` says why" in err
+
+
+def test_json_holds_all_of_it_for_machines(run: Run) -> None:
+    write("bad", "workload:\n  throughput: 3\n")
+    write("good", "durability: {min_insync_replicas: 1}\n")
+    code, out, _ = run("validate", "bad", "good", "--output", "json")
+    assert code == 2
+    document = json.loads(out)
+    assert document["schema"] == "kdeploy.validate/v1"
+    assert document["valid"] is False
+    bad, good = document["environments"]
+    assert bad == {
+        "name": "bad",
+        "file": "environments/bad/environment.yaml",
+        "valid": False,
+        "fits": None,
+        "risks": [],
+        "problems": [
+            {
+                "file": "environments/bad/environment.yaml",
+                "line": 2,
+                "path": "workload.throughput",
+                "wrong": "3 has no unit",
+                "right": "write the rate with its unit, for example 3MB/s",
+            }
+        ],
+    }
+    assert (good["valid"], good["fits"], good["problems"]) == (True, True, [])
+    assert [(one["name"], one["line"], one["path"]) for one in good["risks"]] == [
+        ("one-acknowledgement", 1, "durability.min_insync_replicas")
+    ]
+
+
+def test_a_damaged_lock_beside_an_environment_is_found(run: Run) -> None:
+    write("one", "kafka: {}\n")
+    Path("environments/one/lock.yaml").write_text("schema: kdeploy.lock/v1\n")
+    code, _, err = run("validate", "one")
+    assert code == 2
+    assert "environments/one/lock.yaml" in err
+    assert "the lock is damaged" in err
+
+
+def test_validate_writes_nothing(run: Run) -> None:
+    write("one", "kafka: {}\n")
+    run("validate", "one", "prod-eu", "--output", "json")
+    assert sorted(str(path) for path in Path().rglob("*")) == [
+        "environments",
+        "environments/one",
+        "environments/one/environment.yaml",
+    ]
+
+
+def test_schema_prints_the_published_schema(run: Run) -> None:
+    code, out, err = run("schema")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == schema.document()
