@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.errors import InvalidSetting, KdeployError, StaleLock
+from kdeploy.errors import InvalidSetting, KdeployError, StaleLock, UsageError
 from kdeploy.operations import places, vaults
 
 if TYPE_CHECKING:
@@ -116,10 +116,20 @@ def _refuse_stale(loaded: Loaded, differences: tuple[str, ...]) -> None:
 
 
 def save_lock(design: Design) -> None:
-    """Write the lock where it differs from what was found."""
+    """Write the lock where it differs from what was found.
+
+    Raises:
+        UsageError: The environment is one of kdeploy's own, inside the installed package.
+    """
     from kdeploy.spec import lockfile
 
     if design.lock != design.previous:
+        name = design.loaded.environment.name
+        if design.loaded.shipped and not places.is_local(design.loaded):
+            raise UsageError(
+                f"{name} came with kdeploy and is only an example: its lock would be lost with the next version\n"
+                f"  make your own with `kdeploy init NAME --from {name}`"
+            )
         file = places.lock_file(design.loaded)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lockfile.write_lock(file, design.lock)
