@@ -7,6 +7,7 @@ itself, or says everything that is wrong with the file at once; it changes nothi
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -94,7 +95,9 @@ def load(folder: Path) -> Loaded:
     """
     file = folder / FILE_NAME
     source = read(file, str(file))
-    return Loaded(interpret(source, folder.absolute().name), source, folder)
+    environment = interpret(source, folder.absolute().name)
+    _refuse_shared_name(environment.name, source, folder)
+    return Loaded(environment, source, folder)
 
 
 def interpret(source: Source, folder_name: str) -> Environment:
@@ -122,6 +125,28 @@ def interpret(source: Source, folder_name: str) -> Environment:
     if findings:
         raise InvalidEnvironment([finding.problem(source) for finding in findings])
     return environment
+
+
+def _refuse_shared_name(name: str, source: Source, folder: Path) -> None:
+    """Refuse a name that a neighbour has too: state on this machine is kept by name."""
+    here = folder.absolute()
+    if name == here.name:
+        return
+    own_name = re.compile(rf"^name\s*:\s*[\"']?{re.escape(name)}[\"']?\s*(#.*)?$", re.MULTILINE)
+    for other in sorted(here.parent.glob(f"*/{FILE_NAME}")):
+        if other.parent != here and (other.parent.name == name or own_name.search(_text(other))):
+            wrong = f"the environment in {other.parent.name} is called {name} too"
+            raise InvalidEnvironment(
+                [source.problem(("name",), wrong, "leave the name out, or write another")]
+            )
+
+
+def _text(file: Path) -> str:
+    """A neighbour's text; nothing where it cannot be read, which is not this environment's problem."""
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _is_environment(folder: Path) -> bool:

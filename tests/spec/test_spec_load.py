@@ -73,6 +73,20 @@ def test_the_name_is_the_folder_s_where_the_file_has_none(here: Path) -> None:
     assert load.load(make(here / "other", "name: orders\n")).environment.name == "orders"
 
 
+def test_two_neighbours_never_share_a_name_because_state_is_kept_by_it(here: Path) -> None:
+    make(here / "one", "name: orders # ours\n")
+    make(here / "orders")
+    make(here / "two", 'name: "orders"\n')
+    make(here / "three", "name: payments\n")
+    for folder, other in (("one", "orders"), ("two", "one")):
+        with pytest.raises(
+            InvalidEnvironment, match=rf"environment.yaml:1: name: the environment in {other} is"
+        ):
+            load.load(here / folder)
+    assert load.load(here / "orders").environment.name == "orders"
+    assert load.load(here / "three").environment.name == "payments"
+
+
 def test_a_folder_that_cannot_be_a_name_asks_for_one(here: Path) -> None:
     with pytest.raises(InvalidEnvironment, match="rename the folder Orders, or add `name:`"):
         load.load(make(here / "Orders"))
