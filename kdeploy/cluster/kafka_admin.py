@@ -142,8 +142,11 @@ class KafkaAdmin:
         return logins(self.access, passwords)
 
     def bindings(self) -> frozenset[Binding]:
-        """All access list entries of users, in one round trip."""
-        found, _ = self._ask("list ACLs", lambda: self._kafka.describe_acls(acl.everything()))
+        """All access list entries of users, in one round trip; none where nothing enforces them."""
+        try:
+            found, _ = self._ask("list ACLs", lambda: self._kafka.describe_acls(acl.everything()))
+        except _NotOffered:
+            return frozenset()
         return frozenset(binding for binding in map(acl.to_binding, found) if binding is not None)
 
     def create_topics(self, topics: Sequence[NewTopic]) -> None:
@@ -262,7 +265,7 @@ class KafkaAdmin:
         while True:
             try:
                 return question()
-            except errors.IncompatibleBrokerVersion as error:
+            except (errors.IncompatibleBrokerVersion, errors.SecurityDisabledError) as error:
                 raise _NotOffered(f"this Kafka cannot {doing}: {reason(error)}") from None
             except (errors.KafkaError, RuntimeError, OSError) as error:
                 again = isinstance(error, errors.RetriableError | errors.UnknownBrokerIdError)
@@ -282,7 +285,7 @@ class KafkaAdmin:
 
 
 class _NotOffered(ClusterError):
-    """The brokers' version or mode does not have this question."""
+    """The brokers' version, mode or settings do not have this question."""
 
 
 def _refused(doing: str, code: int, message: str | None) -> ClusterError:
