@@ -1,0 +1,202 @@
+"""`kdeploy plan` as a person or a pipeline calls it: output, exit codes, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from kdeploy.cli import kdeploy
+from kdeploy.errors import KdeployError
+from kdeploy.planner.result import LIMITS, Plan
+
+ENVIRONMENT = """\
+datacenters:
+  - name: ireland
+    provider: aws
+    region: eu-west-1
+    racks: [a, b, c]
+workload:
+  throughput: 50MB/s
+  retention: 1d
+"""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(kdeploy, ["plan", *arguments])
+
+
+def document(*arguments: str) -> dict[str, Any]:
+    result = run(*arguments, "--output", "json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "trial"
+    place.mkdir()
+    (place / "environment.yaml").write_text(ENVIRONMENT)
+    return place
+
+
+def test_a_throughput_is_all_it_takes() -> None:
+    result = run("--throughput", "200MB/s")
+    assert result.exit_code == 0
+    assert "in us-east-1: $" in result.stdout.splitlines()[0]
+
+
+def test_json_is_the_documented_contract() -> None:
+    plan = document("--throughput", "200MB/s")
+    assert plan["schema"] == "kdeploy.plan/v1"
+    assert plan["feasible"] is True
+    assert {"alternatives", "rejected", "assumptions"} <= plan.keys()
+    datacenter = plan["datacenters"][0]
+    brokers = datacenter["brokers"]
+    assert sum(brokers["per_rack"].values()) == brokers["count"]
+    assert set(brokers["utilisation"]) <= set(LIMITS)
+    assert brokers["bottleneck"] in brokers["required"]
+    assert {"type", "count", "size", "iops", "throughput"} <= brokers["volumes"][0].keys()
+    assert {"kind", "nodes", "instance_type"} <= datacenter["coordination"].keys()
+    assert {"monthly_usd", "parts"} <= datacenter["cost"].keys()
+    assert Plan.from_json(plan).to_json()["datacenters"]
+
+
+def test_what_does_not_apply_is_null() -> None:
+    datacenter = document("local")["datacenters"][0]
+    assert datacenter["brokers"]["instance_type"] is None
+    assert datacenter["coordination"]["instance_type"] is None
+    assert datacenter["cost"]["monthly_usd"] is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "path", "expected"),
+    [
+        ("--coordination", "kraft", ("coordination", "kind"), "kraft"),
+        ("--zones", "4", ("brokers", "per_rack"), {"a": 1, "b": 1, "c": 1, "d": 1}),
+        ("--region", "eu-central-1", ("region",), "eu-central-1"),
+        ("--partitions", "300", ("partitions",), 300),
+        ("--replication-factor", "5", ("brokers", "count"), 5),
+    ],
+)
+def test_a_flag_reaches_the_plan(flag: str, value: str, path: tuple[str, ...], expected: object) -> None:
+    found: Any = document("--throughput", "1MB/s", flag, value)["datacenters"][0]
+    for step in path:
+        found = found[step]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("flag", "less", "more"),
+    [
+        ("--throughput", "10MB/s", "900MB/s"),
+        ("--fan-out", "1", "9"),
+        ("--retention", "1d", "30d"),
+        ("--retention-bytes", "100MB", "1TB"),
+        ("--peak-factor", "1", "9"),
+        ("--replication-factor", "2", "4"),
+        ("--message-size", "10kB", "10B"),
+        ("--compression", "none", "gzip"),
+        ("--survive", "none", "zone"),
+    ],
+)
+def test_each_flag_of_the_workload_changes_the_price(flag: str, less: str, more: str) -> None:
+    base = [] if flag == "--throughput" else ["--throughput", "300MB/s"]
+    cheap, dear = (
+        document(*base, flag, value)["datacenters"][0]["cost"]["monthly_usd"] for value in (less, more)
+    )
+    assert cheap < dear
+
+
+def test_markdown_is_a_page() -> None:
+    result = run("--throughput", "20MB/s", "--output", "markdown")
+    assert result.stdout.startswith("**")
+    assert "| limit | used | ceiling |" in result.stdout
+
+
+def test_no_plan_is_exit_code_3_with_what_would_fit() -> None:
+    result = run("--throughput", "100TB/s")
+    assert result.exit_code == 3
+    assert result.stdout.startswith("No plan fits")
+    infeasible = json.loads(run("--throughput", "100TB/s", "--output", "json").stdout)
+    assert (infeasible["feasible"], infeasible["infeasible"][0]["limit"]) == (False, "partitions")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--fan-out", "-1"), "--fan-out"),
+        (("--replication-factor", "40"), "--replication-factor"),
+        (("--region", "eu-wst-1"), "eu-west-1"),
+        (("--zones", "1", "--survive", "zone"), "racks"),
+        (("--lock",), "kdeploy plan ENV --lock"),
+        (("local", "--region", "us-east-1"), "--region"),
+        (("local", "--throughput", "1MB/s", "--check"), "--throughput"),
+    ],
+)
+def test_what_cannot_be_is_a_usage_error_with_its_remedy(arguments: tuple[str, ...], words: str) -> None:
+    result = run(*arguments)
+    assert isinstance(result.exception, KdeployError)
+    assert result.exception.exit_code == 2
+    assert words in str(result.exception)
+
+
+def test_a_number_without_its_unit_is_refused() -> None:
+    result = run("--throughput", "200")
+    assert result.exit_code == 2
+    assert "has no unit" in result.output
+
+
+def test_flags_take_the_place_of_what_an_environment_says(folder: Path) -> None:
+    own = document(str(folder))["datacenters"][0]
+    more = document(str(folder), "--throughput", "900MB/s")["datacenters"][0]
+    assert own["region"] == more["region"] == "eu-west-1"
+    assert own["cost"]["monthly_usd"] < more["cost"]["monthly_usd"]
+
+
+def test_a_lock_is_written_once_and_checked(folder: Path) -> None:
+    lock = folder / "lock.yaml"
+    assert run(str(folder), "--check").exit_code == 4
+    assert not lock.exists()
+    written = run(str(folder), "--lock")
+    assert written.exit_code == 0
+    assert "lock.yaml" in written.stderr
+    first = lock.read_bytes()
+    assert run(str(folder), "--check").exit_code == 0
+    assert run(str(folder), "--lock").exit_code == 0
+    assert lock.read_bytes() == first
+
+
+def test_more_load_than_was_locked_is_a_pending_change_in_words(folder: Path) -> None:
+    assert run(str(folder), "--lock").exit_code == 0
+    file = folder / "environment.yaml"
+    file.write_text(ENVIRONMENT.replace("50MB/s", "500MB/s"))
+    checked = run(str(folder), "--check")
+    assert checked.exit_code == 4
+    assert "workload.throughput" in checked.stderr
+    assert "becomes" in checked.stderr
+    assert run(str(folder), "--lock").exit_code == 0
+    assert run(str(folder), "--check").exit_code == 0
+
+
+def test_help_shows_an_example() -> None:
+    assert "Example: kdeploy plan --throughput 200MB/s" in run("--help").output
+
+
+def test_a_terminal_without_unicode_is_served() -> None:
+    program = "from kdeploy.cli import main; main()"
+    ascii_only = subprocess.run(
+        [sys.executable, "-c", program, "plan", "--throughput", "200MB/s"],
+        env={"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert b"< bottleneck" in ascii_only.stdout
+    assert b"#" in ascii_only.stdout
+    assert ascii_only.stderr == b""
