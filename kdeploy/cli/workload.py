@@ -72,8 +72,8 @@ OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("--compression", {"type": CODECS, "help": "Codec of the producers. [none]"}),
     ("--partitions", {"type": int, "help": "Partitions, before replication. [what the peak needs]"}),
     ("--replication-factor", {"type": int, "help": "Copies of each partition. [3]"}),
-    ("--min-insync-replicas", {"type": int, "help": "In-sync copies to write. [copies - 1]"}),
-    ("--survive", {"type": FAILURES, "help": "Failure to hold with. [zone; below 3 zones broker]"}),
+    ("--min-insync-replicas", {"type": int, "help": "In-sync copies to write. [what the failure leaves]"}),
+    ("--survive", {"type": FAILURES, "help": "Failure to hold with. [zone; broker below 3 zones]"}),
     ("--zones", {"type": click.IntRange(1, 26), "help": "Zones to spread over. [3]"}),
     ("--region", {"help": f"AWS region. [{DEFAULT_REGION}]"}),
     ("--coordination", {"type": COORDINATION, "help": "What coordinates. [zookeeper]"}),
@@ -100,9 +100,11 @@ def environment_of(given: Mapping[str, Any]) -> Environment:
     """
     zones = given.get("zones", 3)
     copies = given.get("replication_factor", 3)
+    survive = given.get("survive") or ("none" if copies == 1 else "zone" if zones >= 3 else "broker")
+    lost = {"none": 1, "broker": 1, "zone": -(-copies // zones)}[survive]
     durability = {
-        "min_insync_replicas": max(1, copies - 1),
-        "survive": "zone" if zones >= 3 else "broker",
+        "min_insync_replicas": max(1, copies - lost),
+        "survive": survive,
         **_chosen(given, DURABILITY),
     }
     coordination = given.get("coordination", "zookeeper")

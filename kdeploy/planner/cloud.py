@@ -293,13 +293,15 @@ def _alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple
 def _rejected(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
     """One rack step fewer brokers of the same shape, and the next cheaper shapes at the same count."""
     found = []
-    step = space.demand.racks if space.demand.copies > 1 else 1
-    if choice.position >= step:
-        found.append(_refused(space, Choice(choice.row, choice.position - step), datacenter))
     excess = ratios(space, choice.position).max(axis=1)
     rows = np.arange(len(excess))
     positions = np.full(len(rows), choice.position)
     prices = monthly_price(space, rows, positions)
+    step = space.demand.racks if space.demand.copies > 1 else 1
+    if choice.position >= step:
+        fewer = _refused(space, Choice(choice.row, choice.position - step), datacenter)
+        if fewer.monthly_usd < prices[choice.row]:
+            found.append(fewer)
     cheaper = (prices < prices[choice.row]) & (excess > 1)
     seen = {_family(space, choice.row)}
     for i in np.lexsort((rows, -np.round(prices, 2))).tolist():

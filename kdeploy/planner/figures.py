@@ -60,8 +60,8 @@ HOT_WINDOW: Final = Figure(
 HEAP_LARGEST: Final = Figure(
     "largest heap of a broker",
     6 * 2.0**30,
-    "6 GiB, at most half of memory",
-    "Apache Kafka documentation, Java version: -Xmx6g; half, as kdeploy.tuning sets it",
+    "6 GiB, at most a quarter of memory",
+    "Apache Kafka documentation, Java version: -Xmx6g; a quarter, as kdeploy.tuning sets it",
 )
 SYSTEM_MEMORY: Final = Figure(
     "memory for the system beside heap and page cache",

@@ -83,7 +83,7 @@ def shares(demand: Demand, fleet: Fleet, disks: Floats) -> Shares:
 
     Kafka's rack-aware assignment gives each rack its share of the copies, whatever the
     rack's size, so the brokers of the smallest rack hold the most: copies ÷ (racks ×
-    brokers of the smallest rack). A single copy needs no second rack and spreads evenly.
+    brokers of the smallest rack), at most every partition once. A single copy needs no second rack and spreads evenly.
     Whole partitions make it ceil(replicas ÷ brokers), and again per disk. Where the
     planner chooses the partitions it takes a multiple of brokers (as many as the
     smallest rack has, in every rack) × disks, which is even.
@@ -104,7 +104,7 @@ def shares(demand: Demand, fleet: Fleet, disks: Floats) -> Shares:
         partitions = np.broadcast_to(float(demand.partitions), np.broadcast_shapes(n.shape, d.shape))
     else:
         partitions = np.ceil(demand.partitions / (spread * d)) * spread * d
-    replicas = np.ceil(np.round(partitions * demand.copies / spread, 9))
+    replicas = np.minimum(np.ceil(np.round(partitions * demand.copies / spread, 9)), partitions)
     lost = fleet.largest_rack if demand.survive == "zone" else float(demand.survive == "broker")
     left = np.maximum(n - lost, 0.0)
     alive = np.where(left > 0, left, np.nan)
@@ -216,8 +216,8 @@ def in_words(limit: str) -> str:
 
 
 def page_cache(memory: Floats) -> Floats:
-    """Bytes that heap (6 GiB, at most half of memory) and system (1 GiB) leave for the page cache."""
-    heap = np.minimum(figures.HEAP_LARGEST.value, memory / 2)
+    """Bytes that heap (6 GiB, at most a quarter of memory) and system (1 GiB) leave for the page cache."""
+    heap = np.minimum(figures.HEAP_LARGEST.value, memory / 4)
     return np.maximum(memory - heap - figures.SYSTEM_MEMORY.value, 1.0)
 
 

@@ -41,8 +41,8 @@ def explain(
 ) -> Infeasible:
     """Say why nothing fits, and the nearest relaxation.
 
-    First what was fixed by hand (number of brokers, instance type, declared hosts), since lifting that
-    takes nothing away from the workload; then less retention, fewer partitions or less throughput,
+    First what was fixed by hand (number of brokers, instance type, declared hosts, too few partitions),
+    since lifting that takes nothing away from the workload; then less retention, fewer partitions or less throughput,
     whichever has to give way least.
     """
     lifted = _lifted(environment, datacenter, attempt)
@@ -69,7 +69,19 @@ def _lifted(environment: Environment, datacenter: Datacenter, attempt: Attempt) 
             if sized.plan is not None:
                 plan = sized.plan
                 return f"{plan.brokers.count} × {plan.brokers.instance_type} fit{_price(sized)}"
-    return None
+    return _more_partitions(environment, datacenter, attempt)
+
+
+def _more_partitions(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> str | None:
+    """Few partitions cannot be spread: left to the planner they are as many as the peak needs."""
+    stated = environment.workload.partitions
+    if stated is None:
+        return None
+    freed = environment.workload.model_copy(update={"partitions": None})
+    sized = attempt(environment.model_copy(update={"workload": freed}), datacenter)
+    if sized.plan is None or sized.plan.partitions <= stated:
+        return None
+    return f"{sized.plan.partitions:,} partitions in place of {stated:,} fit{_price(sized)}"
 
 
 def _more_hosts(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> str | None:
@@ -112,7 +124,12 @@ def _knobs(environment: Environment) -> list[Knob]:
     ]
     if workload.partitions is not None:
         knobs.append(
-            Knob("partitions", workload.partitions, less("partitions", whole=True), lambda n: f"{int(n):,}")
+            Knob(
+                "a number of partitions",
+                workload.partitions,
+                less("partitions", whole=True),
+                lambda n: f"{int(n):,}",
+            )
         )
     return knobs
 

@@ -208,17 +208,16 @@ def _why_so_many(planned: DatacenterPlan) -> str:
         return f"{_opening(_words(brokers.bottleneck or ''))} sets the number of brokers."
     return (
         f"No limit asks for {brokers.count} brokers ({_words(brokers.bottleneck or '')} for {needed}): "
-        "copies, racks, the failure to survive, or what was stated or decided before set their number."
+        "copies, racks, the failure to survive, what was stated or decided before, or the price sets it."
     )
 
 
 def _bar(used: float, ceiling: float) -> str:
     """Used as full blocks on a scale to 100 %, with a stroke at the ceiling."""
     full = min(BAR, round(used * BAR))
-    stroke = min(BAR - 1, round(ceiling * BAR))
     cells = ["█" if cell < full else "░" for cell in range(BAR)]
     if ceiling < 1:
-        cells[max(stroke, full if full < BAR else stroke)] = "│"
+        cells[round(ceiling * BAR)] = "│"
     return "".join(cells)
 
 
