@@ -99,6 +99,8 @@ def reason(error: BaseException) -> str:
         words = f"TLS: {(getattr(error, 'reason', None) or words).lower().replace('_', ' ')}"
     elif isinstance(error, OSError) and error.strerror:
         words = error.strerror.lower()
+    elif words.isdigit():
+        words = f"broker {words} does not answer"
     elif not words:
         words = str(getattr(error, "description", None) or "")
     return " ".join(words.split()) or type(error).__name__

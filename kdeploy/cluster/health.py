@@ -23,18 +23,23 @@ def observe(admin: Admin) -> ClusterState:
         ClusterError: It does not answer.
     """
     metadata = admin.metadata()
+    silent = admin.silent(metadata.brokers)
     topics = sorted({partition.topic for partition in metadata.partitions})
     settings = admin.topic_settings(topics, [MIN_INSYNC])
     quorum = admin.quorum()
+    controller = quorum.leader if quorum is not None else metadata.controller
+    if quorum is None and controller in silent:
+        # It died and is named until its session ends; only it could tell what is being moved.
+        controller = None
     return ClusterState(
         cluster_id=metadata.cluster_id,
         brokers=metadata.brokers,
-        controller=quorum.leader if quorum is not None else metadata.controller,
+        controller=controller,
         partitions=metadata.partitions,
         min_insync={
             topic: int(found[MIN_INSYNC]) for topic, found in settings.items() if MIN_INSYNC in found
         },
-        reassigning=admin.reassigning(),
+        reassigning=admin.reassigning() if controller is not None else (),
         quorum=quorum,
-        silent=admin.silent(metadata.brokers),
+        silent=silent,
     )

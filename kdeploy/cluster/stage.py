@@ -93,14 +93,12 @@ def put_up(
         passwords,
     )
     copies = min(environment.durability.replication_factor, len(brokers))
-    admin.create_topics(
-        [NewTopic(names.defaults), NewTopic(names.records, assignment=_led_by_each(brokers, copies))]
-    )
+    admin.create_topics([NewTopic(names.records, assignment=_led_by_each(brokers, copies))])
     if not stage.plaintext:
         admin.set_passwords(passwords)
     if stage.acls:
         admin.create_bindings(_bindings(names, "ANONYMOUS" if stage.plaintext else names.client))
-    _wait(lambda: _missing(admin, stage))
+    wait(lambda: _missing(admin, stage))
     return stage
 
 
@@ -119,10 +117,8 @@ def _bindings(names: Names, user: str) -> list[Binding]:
 
 def _missing(admin: Admin, stage: Stage) -> str | None:
     """What some broker does not know yet; None when all know all."""
-    for topic in (stage.names.records, stage.names.defaults):
-        found = [one for one in admin.metadata().partitions if one.topic == topic]
-        if not found or any(one.leader is None for one in found):
-            return f"topic {topic} has partitions without a leader"
+    if (unled := leaderless(admin, stage.names.records)) is not None:
+        return unled
     if stage.plaintext:
         return None
     tls = stage.tls()
@@ -139,7 +135,20 @@ def _missing(admin: Admin, stage: Stage) -> str | None:
     return None
 
 
-def _wait(missing: Callable[[], str | None]) -> None:
+def leaderless(admin: Admin, topic: str) -> str | None:
+    """Why a new topic cannot be used yet; None when every partition has a leader."""
+    found = [one for one in admin.metadata().partitions if one.topic == topic]
+    if not found or any(one.leader is None for one in found):
+        return f"topic {topic} has partitions without a leader"
+    return None
+
+
+def wait(missing: Callable[[], str | None]) -> None:
+    """Wait until nothing is missing.
+
+    Raises:
+        TimedOut: Something still is; says what.
+    """
     deadline = time.monotonic() + READY_FOR
     while (lacking := missing()) is not None:
         if time.monotonic() > deadline:

@@ -98,7 +98,7 @@ class ClusterState:
             KRaft; None when there is none.
         partitions: All, by topic and number.
         min_insync: min.insync.replicas in effect, by topic.
-        reassigning: Partitions that are being moved, as `topic-index`.
+        reassigning: Partitions that are being moved, as `topic-index`; unknown without a controller.
         quorum: The KRaft quorum; None in ZooKeeper mode.
         silent: Brokers that are registered and do not answer: a dead one stays registered, and its
             replicas in sync, until its session ends (9 s with KRaft, 18 s with ZooKeeper by default).

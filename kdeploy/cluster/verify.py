@@ -21,8 +21,8 @@ from kdeploy.cluster.checks import check, judged
 from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.health import observe
 from kdeploy.cluster.login import accepted
-from kdeploy.cluster.stage import Stage, put_up
-from kdeploy.cluster.state import ClusterState
+from kdeploy.cluster.stage import Stage, leaderless, put_up, wait
+from kdeploy.cluster.state import ClusterState, NewTopic
 from kdeploy.cluster.temporary import PREFIX
 from kdeploy.cluster.zookeeper import ask
 from kdeploy.spec.model import Environment
@@ -85,7 +85,8 @@ def _prove(
             stage = put_up(admin, access, environment, cluster, names)
         except ClusterError as error:
             late = [
-                Check(name, False, f"not tried: {error}") for name in (DEFAULTS, RECORDS, PASSWORD, STRANGER)
+                Check(name, False, f"not tried: {_line(error)}")
+                for name in (DEFAULTS, RECORDS, PASSWORD, STRANGER)
             ]
         else:
             works: dict[str, Callable[[], Check]] = {
@@ -104,12 +105,19 @@ def _made(name: str, work: Callable[[], Check]) -> Check:
     try:
         return work()
     except ClusterError as error:
-        return Check(name, False, str(error))
+        return Check(name, False, _line(error))
+
+
+def _line(error: ClusterError) -> str:
+    """An error on one line, as a check's detail is."""
+    return "; ".join(line.strip() for line in str(error).splitlines())
 
 
 def _defaults(admin: Admin, environment: Environment, cluster: ClusterBlueprint, stage: Stage) -> Check:
     promise = defaults.promised(environment, cluster)
     topic = stage.names.defaults
+    admin.create_topics([NewTopic(topic)])
+    wait(lambda: leaderless(admin, topic))
     found = [one for one in admin.metadata().partitions if one.topic == topic]
     keys = sorted(set(promise) - {defaults.PARTITIONS, defaults.COPIES})
     effective = dict(admin.topic_settings([topic], keys).get(topic, {}))
@@ -126,7 +134,7 @@ def _records(admin: Admin, stage: Stage) -> Check:
             client = stage.client(node, stage.names.client)
             roundtrip.round_trip(client, stage.names.records, position)
         except ClusterError as error:
-            return f"{node.name}: {error}"
+            return f"{node.name}: {_line(error)}"
         return None
 
     with ThreadPoolExecutor(AT_ONCE, "kdeploy-records") as pool:

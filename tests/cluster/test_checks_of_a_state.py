@@ -85,6 +85,21 @@ def test_what_is_observed_is_the_effective_minimum_of_every_topic() -> None:
     assert observe(admin).min_insync == {"t": 2, "u": 1}
 
 
+class Mute(FakeAdmin):
+    """A cluster whose controller has died: it alone knows what is being moved."""
+
+    def reassigning(self) -> tuple[str, ...]:
+        raise AssertionError("asked a dead controller")
+
+
+def test_a_controller_that_died_is_no_controller_though_it_is_still_named() -> None:
+    admin = Mute()
+    admin.dead = {1}
+    state = observe(admin)
+    assert state.controller is None
+    assert state.alive == {2, 3}
+
+
 WRONG = (
     ("a broker is missing", {"brokers": BROKERS[:2]}, "brokers registered", "broker-3 is not registered"),
     ("a broker is silent", {"silent": (2,)}, "brokers registered", "broker-2 does not answer"),
