@@ -21,6 +21,7 @@ import click
 from click.testing import CliRunner
 
 from kdeploy.cli import COMMANDS, kdeploy
+from kdeploy.planner.figures import assumptions
 from kdeploy.spec import schema
 from kdeploy.spec.risks import RISKS
 
@@ -66,7 +67,11 @@ def _overview() -> str:
 
 
 def _plan() -> str:
-    return f"\n```text\n$ kdeploy plan --throughput 200MB/s\n{run('plan', '--throughput', '200MB/s')}```\n\n"
+    """A real plan, without the assumptions at its end: docs/planner.md has them."""
+    title = "What it rests on\n"
+    shown, _, _ = run("plan", "--throughput", "200MB/s").partition(title)
+    rest = "  every number of the model with its source, as in docs/planner.md\n"
+    return f"\n```text\n$ kdeploy plan --throughput 200MB/s\n{shown}{title}{rest}```\n\n"
 
 
 def _settings() -> str:
@@ -107,6 +112,12 @@ def _risks() -> str:
     return f"\n| name | why |\n|---|---|\n{rows}\n"
 
 
+def _assumptions() -> str:
+    """Every number the planner rests on, as a plan lists them."""
+    rows = "".join(f"| {one.name} | {one.value} | {one.source} |\n" for one in assumptions())
+    return f"\n| what | value | source |\n|---|---|---|\n{rows}\n"
+
+
 MOST_NAMED = 11
 """Values that are all named in the table of settings; of longer lists the schema has the names."""
 
@@ -115,13 +126,14 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "plan": _plan,
     "settings": _settings,
     "risks": _risks,
+    "assumptions": _assumptions,
 }
 """What stands in a generated block of a document, by its name."""
 
 
 def documents() -> dict[Path, str]:
     """Every generated document as it should be, by its path."""
-    mixed = (ROOT / "README.md", ROOT / "docs" / "environments.md")
+    mixed = (ROOT / "README.md", ROOT / "docs" / "environments.md", ROOT / "docs" / "planner.md")
     return {
         ROOT / "docs" / "commands.md": commands(),
         ROOT / "docs" / "environment.schema.json": schema.render(),
