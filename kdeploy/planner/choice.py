@@ -45,6 +45,7 @@ class Field:
         allowed: By disks, how many of the counts the cluster's own limit allows.
         needed: (candidates, limits), position of the first count at which the limit holds.
         before: What volumes are bought with already.
+        coordinator_size: Bytes that a coordination node's volume has already.
     """
 
     demand: Demand
@@ -59,6 +60,7 @@ class Field:
     allowed: Rows
     needed: Rows
     before: Bought = NOTHING
+    coordinator_size: float = 0.0
 
     @property
     def first(self) -> Rows:
@@ -201,7 +203,7 @@ def price_parts(space: Field, rows: Rows, positions: Rows) -> dict[str, Floats]:
     return {
         "brokers": counts * catalogue.usd_per_hour[rows] * HOURS_PER_MONTH,
         "volumes": np.where(chosen.local[rows], 0.0, counts * chosen.disks[rows] * volume),
-        "coordination": ensemble.monthly(catalogue, space.market, nodes, replicas),
+        "coordination": ensemble.monthly(catalogue, space.market, nodes, replicas, space.coordinator_size),
         "cross_zone_traffic": np.full(len(rows), traffic),
     }
 

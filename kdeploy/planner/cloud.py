@@ -7,7 +7,7 @@ number of brokers never falls by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -114,7 +114,9 @@ def _field(
         coordinator_type = before.coordination.instance_type if not reshape else coordinator_type
         coordinators = coordinators or sum(node.role != "broker" for node in before.nodes)
     market = ensemble.Market.of(shapes, coordinator_type)
-    return field(demand, candidates, market, coordinators, _counts(demand, datacenter, before), floor)
+    space = field(demand, candidates, market, coordinators, _counts(demand, datacenter, before), floor)
+    held = before.coordination.volumes if before else ()
+    return replace(space, coordinator_size=max((one.size for one in held), default=0.0))
 
 
 def _counts(demand: Demand, datacenter: Datacenter, before: LockedDatacenter | None) -> catalogue.Floats:
@@ -236,7 +238,7 @@ def _plan(
             instance_type=space.market.names[coordinator],
             cores=int(space.market.vcpus[coordinator]),
             memory=float(space.market.memory[coordinator]),
-            volumes=ensemble.volumes(shapes, replicas),
+            volumes=ensemble.volumes(shapes, replicas, space.coordinator_size),
         ),
         cost=Cost(round(sum(parts.values()), 2), parts, shapes.date, shapes.exact),
     )

@@ -99,22 +99,24 @@ class Market:
         return np.minimum(np.searchsorted(self.memory, need), len(self.names) - 1)
 
 
-def bought(shapes: Catalogue, replicas: Floats) -> Bought:
-    """One gp3 volume per node: 20 GiB and ten times the metadata, in whole GiB."""
+def bought(shapes: Catalogue, replicas: Floats, before: float = 0.0) -> Bought:
+    """One gp3 volume per node: 20 GiB and ten times the metadata, in whole GiB, never less than before."""
     need = figures.COORDINATOR_DISK.value + 10 * replicas * figures.METADATA_PER_REPLICA.value
-    size = np.ceil(need / GIB) * GIB
+    size = np.maximum(np.ceil(need / GIB) * GIB, before)
     return Bought(
         size, np.full_like(size, shapes.gp3.free_iops), np.full_like(size, shapes.gp3.free_throughput)
     )
 
 
-def monthly(shapes: Catalogue, market: Market, nodes: Floats, replicas: Floats) -> Floats:
+def monthly(
+    shapes: Catalogue, market: Market, nodes: Floats, replicas: Floats, before: float = 0.0
+) -> Floats:
     """US dollars a month for all nodes with their volumes."""
     each = market.usd_per_month[market.rows(replicas)]
-    return nodes * (each + monthly_price(shapes.gp3, bought(shapes, replicas)))
+    return nodes * (each + monthly_price(shapes.gp3, bought(shapes, replicas, before)))
 
 
-def volumes(shapes: Catalogue, replicas: float) -> tuple[Volumes, ...]:
+def volumes(shapes: Catalogue, replicas: float, before: float = 0.0) -> tuple[Volumes, ...]:
     """A node's data volume, as the plan shows it."""
-    one = bought(shapes, np.array([replicas]))
+    one = bought(shapes, np.array([replicas]), before)
     return (Volumes(GP3, 1, float(one.size[0]), float(one.iops[0]), float(one.throughput[0])),)

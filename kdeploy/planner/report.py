@@ -254,6 +254,8 @@ def _opening(words: str) -> str:
 
 
 def _times(ratio: float) -> str:
+    if ratio < 1.005:
+        return "slightly more than"
     return f"{ratio:,.2f} times" if ratio < 1000 else f"{ratio:,.0f} times"
 
 

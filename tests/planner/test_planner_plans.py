@@ -145,6 +145,16 @@ def test_less_load_takes_no_broker_and_no_disk_away() -> None:
     assert after.partitions == before.partitions
 
 
+def test_fewer_copies_shrink_no_volume_of_a_coordination_node() -> None:
+    lock = locked(aws(workload={"partitions": 60_000}))
+    fewer = aws(
+        workload={"partitions": 60_000}, durability={"replication_factor": 2, "min_insync_replicas": 1}
+    )
+    assert one(fewer).coordination.volumes[0].size < lock.datacenters[0].coordination.volumes[0].size
+    kept = one(fewer, previous=lock).coordination.volumes[0].size
+    assert kept == lock.datacenters[0].coordination.volumes[0].size
+
+
 def test_another_instance_type_than_the_lock_s_needs_a_reshape() -> None:
     lock = locked(aws(workload=FAST))
     wanted = aws(workload=FAST, brokers={"instance_type": "m5.2xlarge"})
