@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kdeploy.cli.options import output_option, print_json
+from kdeploy.cli.options import output_option, print_json, warn_of
 from kdeploy.errors import InvalidEnvironment, UsageError, dotted
 
 if TYPE_CHECKING:
@@ -79,12 +79,7 @@ def _print(examined: Examined) -> None:
     """One line per valid environment on stdout; warnings on stderr."""
     if examined.problems:
         return
-    for seen in examined.risks:
-        place = f"{seen.file}:{seen.line}" if seen.line else seen.file
-        click.echo(
-            f"warning: {place}: {dotted(seen.risk.path)}: {seen.risk.why} ({seen.risk.name})", err=True
-        )
-        click.echo(f"  {seen.risk.silence}", err=True)
+    warn_of(examined.risks)
     if not examined.fits:
         click.echo(
             f"warning: {examined.file}: no plan fits it\n  `kdeploy plan {examined.name}` says why", err=True

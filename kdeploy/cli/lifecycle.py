@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 import click
 
 from kdeploy.cli import report
-from kdeploy.cli.options import environment_argument, output_option, print_json, yes_option
+from kdeploy.cli.options import (
+    environment_argument,
+    output_option,
+    print_json,
+    vault_password_option,
+    warn_of,
+    yes_option,
+)
 from kdeploy.errors import Unhealthy, UsageError
 
 if TYPE_CHECKING:
     from kdeploy.operations.progress import Progress
     from kdeploy.spec.load import Loaded
-
-password_option = click.option(
-    "--vault-password-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with the vault's password (not needed for provider local).",
-)
 
 
 def _load(environment: str) -> Loaded:
@@ -43,7 +44,7 @@ def _exit_unless(ok: Iterable[bool]) -> None:
 
 @click.command()
 @environment_argument
-@password_option
+@vault_password_option
 @output_option
 def preview(environment: str, vault_password_file: Path | None, output: str) -> None:
     """Show what up would do, node by node; changes nothing.
@@ -65,7 +66,7 @@ def preview(environment: str, vault_password_file: Path | None, output: str) -> 
 
 @click.command()
 @environment_argument
-@password_option
+@vault_password_option
 @output_option
 def up(environment: str, vault_password_file: Path | None, output: str) -> None:
     """Make the cluster what the environment says: plan, render, start, secure, verify.
@@ -75,9 +76,11 @@ def up(environment: str, vault_password_file: Path | None, output: str) -> None:
     \b
     Example: kdeploy up local
     """
+    from kdeploy.operations.examine import risks_of
     from kdeploy.operations.up import up as bring_up
 
     loaded = _load(environment)
+    warn_of(risks_of(loaded))
     outcomes = bring_up(loaded, _progress(), vault_password_file)
     if output == "json":
         print_json(report.outcomes_json(loaded.environment.name, outcomes))
@@ -102,7 +105,7 @@ def _next_steps(environment: str, loaded: Loaded) -> str:
 
 @click.command()
 @environment_argument
-@password_option
+@vault_password_option
 @output_option
 def status(environment: str, vault_password_file: Path | None, output: str) -> None:
     """Show each node, and whether the cluster is healthy; changes nothing.
@@ -124,7 +127,7 @@ def status(environment: str, vault_password_file: Path | None, output: str) -> N
 
 @click.command()
 @environment_argument
-@password_option
+@vault_password_option
 @output_option
 def verify(environment: str, vault_password_file: Path | None, output: str) -> None:
     """Prove by named checks that the cluster works, records and refusals included.

@@ -7,10 +7,16 @@ sorted keys and a `schema` field.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from kdeploy.errors import dotted
+
+if TYPE_CHECKING:
+    from kdeploy.operations.examine import RiskSeen
 
 environment_argument = click.argument("environment", metavar="ENV")
 """ENV: a name under ./environments, or a path to a folder."""
@@ -39,3 +45,12 @@ vault_password_option = click.option(
 def print_json(document: dict[str, Any]) -> None:
     """Print a document for machines: sorted keys, so that a difference means something."""
     click.echo(json.dumps(document, sort_keys=True, indent=2))
+
+
+def warn_of(risks: Sequence[RiskSeen]) -> None:
+    """Print each risk an environment takes, with its place and how to silence it, to stderr."""
+    for seen in risks:
+        place = f"{seen.file}:{seen.line}" if seen.line else seen.file
+        path = dotted(seen.risk.path)
+        click.echo(f"warning: {place}: {path}: {seen.risk.why} ({seen.risk.name})", err=True)
+        click.echo(f"  {seen.risk.silence}", err=True)

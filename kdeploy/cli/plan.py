@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kdeploy.cli import workload
-from kdeploy.cli.options import output_option, print_json
+from kdeploy.cli.options import output_option, print_json, warn_of
 from kdeploy.errors import InvalidSetting, UsageError
 
 if TYPE_CHECKING:
@@ -80,10 +80,12 @@ def _of_environment(
 ) -> int:
     from kdeploy import planner
     from kdeploy.operations import places, prepare
+    from kdeploy.operations.examine import risks_of
     from kdeploy.spec.load import find, load
     from kdeploy.spec.lockfile import read_lock
 
     loaded = load(find(name))
+    warn_of(risks_of(loaded))
     wanted = workload.overridden(loaded.environment, given)
     try:
         result = planner.plan(wanted, read_lock(places.lock_file(loaded)), reshape=reshape)

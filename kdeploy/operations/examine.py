@@ -54,17 +54,24 @@ class Examined:
 
 def examine(folder: Path) -> Examined:
     """Examine one environment: its file, its lock, its plan, and every setting it overrides."""
-    from kdeploy.spec import load, risks
+    from kdeploy.spec import load
 
     file = str(folder / load.FILE_NAME)
     try:
         loaded = load.load(folder)
-        seen = tuple(
-            RiskSeen(risk, file, loaded.source.line(risk.path)) for risk in risks.risks(loaded.environment)
-        )
-        return Examined(loaded.environment.name, file, risks=seen, fits=_draw(loaded))
+        return Examined(loaded.environment.name, file, risks=risks_of(loaded), fits=_draw(loaded))
     except InvalidEnvironment as error:
         return Examined(folder.absolute().name, file, problems=error.problems)
+
+
+def risks_of(loaded: Loaded) -> tuple[RiskSeen, ...]:
+    """The risks an environment takes and has not accepted, each with its place."""
+    from kdeploy.spec import load, risks
+
+    file = str(loaded.folder / load.FILE_NAME)
+    return tuple(
+        RiskSeen(risk, file, loaded.source.line(risk.path)) for risk in risks.risks(loaded.environment)
+    )
 
 
 def _draw(loaded: Loaded) -> bool:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 PAUSE: Final = 0.25
 """Seconds between two looks at a condition: short against a JVM's start, cheap against two cores."""
 
+CALM_READINGS: Final = 4
+"""Times in a row that a cluster has to be seen at rest: brokers that have just come back are in sync by the
+metadata of before, until the first of them falls behind."""
+
 BROKER_STARTS: Final = 4
 """Times a broker that ends while it starts is started in all. One that was killed leaves its registration
 in ZooKeeper until the session ends (zookeeper.session.timeout.ms, 18 s in Kafka 3.9), and a new process
@@ -105,15 +109,23 @@ def _start_again(site: Site, late: list[Node], starts: dict[str, int]) -> None:
 
 
 def settle(site: Site, admin: Admin) -> None:
-    """Wait until every partition is in sync under its preferred leader."""
+    """Wait until every partition is in sync under its preferred leader, and stays so."""
     from kdeploy.cluster import gate, health
 
     expected = {node.id for node in site.cluster.brokers}
+    calm = 0
 
     def unsettled() -> str | None:
-        admin.elect_preferred_leaders()
+        nonlocal calm
         verdict = gate.settled(health.observe(admin), expected)
-        return None if verdict.open else "; ".join(verdict.reasons)
+        calm = calm + 1 if verdict.open else 0
+        if not verdict.open:
+            admin.elect_preferred_leaders()
+        return (
+            None
+            if calm >= CALM_READINGS
+            else "; ".join(verdict.reasons) or "in sync, but not for long enough"
+        )
 
     _wait(site, site.cluster.brokers, len(expected), unsettled, "partitions in sync")
 

@@ -10,6 +10,7 @@ crash finishes it, and running it on a cluster that is as it should be changes n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,9 +75,11 @@ def _up(site: Site) -> Outcome:
         site.provider.provision(site.design.blueprint)
         kill_point("provisioned")
         _bring_up(site, todo)
-    changes = _reconcile(site)
-    changed = bool(changes) or any(action.kind != "none" for action in todo)
-    report = readiness.verify(site) if changed else readiness.check(site)
+    changes, changed = _reconcile(site), any(action.kind != "none" for action in todo)
+    if changed:
+        with readiness.connected(site) as admin:
+            readiness.settle(site, admin)
+    report = readiness.verify(site) if changed or changes else readiness.check(site)
     return Outcome(site.cluster.datacenter, site.cluster.bootstrap("client"), todo, changes, report)
 
 
@@ -138,9 +141,11 @@ def _reconcile(site: Site) -> tuple[Change, ...]:
     with readiness.connected(site) as admin:
         changes = readiness.pending_changes(site, admin)
         kill_point("reconcile-begun")
-        for change in changes:
-            site.progress.step("reconcile", str(change))
-            reconcile.apply(admin, (change,), site.passwords())
+        for _, group in groupby(changes, key=lambda change: change.kind):
+            alike = tuple(group)
+            for change in alike:
+                site.progress.step("reconcile", str(change))
+            reconcile.apply(admin, alike, site.passwords())
             kill_point("first-change-applied")
     kill_point("reconciled")
     return changes

@@ -84,10 +84,17 @@ def _size(
     held: LockedDatacenter | None,
     reshape: bool,
 ) -> Sized:
+    """Size a datacenter by what is wanted; where that asks for fewer partitions than there are, by those."""
     from kdeploy.planner import cloud, declared
     from kdeploy.planner.demand import demand_of
 
-    demand = demand_of(environment, datacenter, held.partitions if held else 0)
-    if datacenter.provider == "aws":
-        return cloud.size(demand, datacenter, position, held, reshape)
-    return declared.size(demand, datacenter, position, held)
+    def sized(partitions_before: int) -> Sized:
+        demand = demand_of(environment, datacenter, partitions_before)
+        if datacenter.provider == "aws":
+            return cloud.size(demand, datacenter, position, held, reshape)
+        return declared.size(demand, datacenter, position, held)
+
+    fresh = sized(0)
+    if held is None or fresh.plan is None or fresh.plan.partitions >= held.partitions:
+        return fresh
+    return sized(held.partitions)

@@ -30,6 +30,10 @@ PER_NODE: Final = 10
 MOST_LOCAL_NODES: Final = 99
 """Nodes of a role whose ports stay below those of the next role and within 1,000 above their own offset."""
 
+FIRST_LENT: Final = 32768
+"""First port that Linux lends to outgoing connections unless told otherwise (net.ipv4.ip_local_port_range,
+Linux kernel documentation, ip-sysctl)."""
+
 HIGHEST: Final = 65535
 """The highest port of TCP (RFC 9293, section 3.1)."""
 

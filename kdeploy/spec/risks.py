@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kdeploy.spec.model import Environment
+from kdeploy.spec.ports import FIRST_LENT, OFFSETS, PER_NODE
 from kdeploy.spec.source import Path_
 
 
@@ -133,6 +134,22 @@ def _nothing_survived(environment: Environment) -> Places:
     return (("durability", "survive"),) if environment.durability.survive == "none" else ()
 
 
+def _nodes(count: int | None) -> int:
+    """Coordination nodes, with the planner's usual number where none is given."""
+    return count or 3
+
+
+def _lent_ports(environment: Environment) -> Places:
+    """Where a local datacenter's ports reach into those the kernel lends to outgoing connections."""
+    highest = OFFSETS["controller" if environment.kafka.coordination == "kraft" else "zookeeper"]
+    return tuple(
+        ("datacenters", index, "base_port")
+        for index, datacenter in enumerate(environment.datacenters)
+        if datacenter.provider == "local"
+        and datacenter.base_port + highest + PER_NODE * _nodes(datacenter.coordination.count) >= FIRST_LENT
+    )
+
+
 RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     "single-copy": (
         _single_copy,
@@ -166,6 +183,10 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     "one-rack": (
         _one_rack,
         "all copies of a partition share one failure domain and are lost with it",
+    ),
+    "lent-ports": (
+        _lent_ports,
+        "Linux lends ports from 32768 on to outgoing connections, so that a node may find its port taken",
     ),
     "one-coordination-node": (
         _one_coordination_node,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdeploy import planner
@@ -261,6 +261,7 @@ def test_another_default_of_a_newer_kdeploy_is_told_from_a_change_of_the_environ
         },
     )
 )
+@settings(deadline=None)
 def test_a_difference_is_found_exactly_when_there_is_one(parts: dict[str, Any]) -> None:
     lock = lock_of(environment())
     changed = environment(**parts)

@@ -85,6 +85,7 @@ def reshaped(count: int) -> bytes:
         (GOOD.replace(b"\n3", b"\nz", 1), "hex digits"),
         (reshaped(2), "not all there"),
     ],
+    ids=range(12),
 )
 def test_what_is_no_whole_vault_is_said_to_be_none(data: bytes, wrong: str) -> None:
     with pytest.raises(NotAVault, match=wrong):

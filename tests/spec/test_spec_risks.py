@@ -65,6 +65,7 @@ TAKEN: list[tuple[str, str, str]] = [
         "datacenters[0].coordination.count",
         "durability: {survive: none}\ndatacenters: [{coordination: {count: 1}}]\n",
     ),
+    ("lent-ports", "datacenters[0].base_port", "datacenters: [{base_port: 31000}]\n"),
     ("nothing-survived", "durability.survive", "durability: {survive: none}\n"),
 ]
 

@@ -16,8 +16,9 @@ from tests.e2e.local.kdeploy_command import Kdeploy
 
 SHIPPED = Path(__file__).parents[3] / "environments"
 
-BASE_PORTS = {"local": 31000, "local-kraft": 35000}
-"""First ports of the clusters under test: away from those a person's own clusters use."""
+BASE_PORTS = {"local": 20000, "local-kraft": 20100}
+"""First ports of the clusters under test: away from those a person's own clusters use, and below 32768,
+from where Linux lends ports to outgoing connections (net.ipv4.ip_local_port_range)."""
 
 
 @dataclass(frozen=True)

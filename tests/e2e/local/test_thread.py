@@ -22,7 +22,7 @@ from tests.e2e.local.kdeploy_command import Kdeploy
 
 pytestmark = pytest.mark.kafka
 
-KINDS = {"local": 32000, "local-kraft": 36000}
+KINDS = {"local": 20200, "local-kraft": 20300}
 
 
 @pytest.fixture(scope="module", params=sorted(KINDS))
