@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from kdeploy.errors import Unhealthy, UsageError
 
 if TYPE_CHECKING:
     from kdeploy.operations.progress import Progress
+    from kdeploy.operations.up import Outcome
     from kdeploy.spec.load import Loaded
 
 
@@ -87,20 +88,21 @@ def up(environment: str, vault_password_file: Path | None, output: str) -> None:
     else:
         for outcome in outcomes:
             click.echo(report.outcome_text(outcome))
-        click.echo(_next_steps(environment, loaded))
+        click.echo(_next_steps(environment, outcomes))
     _exit_unless(outcome.report.ok for outcome in outcomes)
 
 
-def _next_steps(environment: str, loaded: Loaded) -> str:
-    from kdeploy.operations import places
-
-    folder = places.clients_folder(loaded.environment.name)
+def _next_steps(environment: str, outcomes: Sequence[Outcome]) -> str:
     steps = [
-        (f"kdeploy clients {environment}", "write client properties and certificates"),
         (f"kdeploy status {environment}", "see every node and the cluster's health"),
+        (f"kdeploy verify {environment}", "prove again that it works and is closed"),
         (f"kdeploy down {environment}", "stop it; its data stays"),
     ]
-    return f"client properties: {folder} (after the first of these)\n\nNext:\n{report.table(steps)}"
+    folders = [outcome.clients for outcome in outcomes if outcome.clients]
+    lines = [f"client properties: {folder}" for folder in folders]
+    if not folders:
+        steps.insert(0, (f"kdeploy clients {environment}", "write client properties and certificates"))
+    return "\n".join([*lines, "", "Next:", report.table(steps[:3])])
 
 
 @click.command()

@@ -18,7 +18,15 @@ from kdeploy.errors import dotted
 if TYPE_CHECKING:
     from kdeploy.operations.examine import RiskSeen
 
-environment_argument = click.argument("environment", metavar="ENV")
+
+def complete_environment(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Names for the shell's completion."""
+    from kdeploy.spec.load import available
+
+    return [name for name in available() if name.startswith(begun)]
+
+
+environment_argument = click.argument("environment", metavar="ENV", shell_complete=complete_environment)
 """ENV: a name under ./environments, or a path to a folder."""
 
 output_option = click.option(

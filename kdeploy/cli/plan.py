@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kdeploy.cli import workload
-from kdeploy.cli.options import output_option, print_json, warn_of
+from kdeploy.cli.options import complete_environment, output_option, print_json, warn_of
 from kdeploy.errors import InvalidSetting, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ CHANGES_PENDING: Final = 4
 
 
 @click.command()
-@click.argument("environment", metavar="[ENV]", required=False)
+@click.argument("environment", metavar="[ENV]", required=False, shell_complete=complete_environment)
 @workload.workload_options
 @click.option("--lock", "write", is_flag=True, help="Write what is decided to ENV's lock.yaml.")
 @click.option("--check", is_flag=True, help="Exit with 4 if the lock would change.")

@@ -126,6 +126,7 @@ def outcomes_json(environment: str, outcomes: Sequence[Outcome]) -> dict[str, An
             **checks_json(one.report),
             "changed": one.changed,
             "bootstrap": one.bootstrap,
+            "client_properties": str(one.clients) if one.clients else None,
             "nodes": [_action_json(action) for action in one.actions],
             "changes": [str(change) for change in one.changes],
         }

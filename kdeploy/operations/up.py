@@ -38,6 +38,8 @@ class Outcome:
         actions: What each node needed.
         changes: What was changed through the Kafka protocol.
         report: The checks made at the end: all of them after a change, the quick ones otherwise.
+        clients: Folder with the clients' properties and certificates; None where nobody asked
+            for them yet (provider local has them written by `up`).
     """
 
     datacenter: str
@@ -45,6 +47,7 @@ class Outcome:
     actions: tuple[Action, ...]
     changes: tuple[Change, ...]
     report: HealthReport
+    clients: Path | None = None
 
     @property
     def changed(self) -> bool:
@@ -80,7 +83,19 @@ def _up(site: Site) -> Outcome:
         with readiness.connected(site) as admin:
             readiness.settle(site, admin)
     report = readiness.verify(site) if changed or changes else readiness.check(site)
-    return Outcome(site.cluster.datacenter, site.cluster.bootstrap("client"), todo, changes, report)
+    folder = _hand_out(site)
+    return Outcome(site.cluster.datacenter, site.cluster.bootstrap("client"), todo, changes, report, folder)
+
+
+def _hand_out(site: Site) -> Path | None:
+    """On this machine a newcomer's next step is a client, so its files are there already."""
+    loaded = site.design.loaded
+    if not places.is_local(loaded):
+        return None
+    from kdeploy.operations.clients import hand_out
+
+    hand_out(loaded)
+    return places.clients_folder(loaded.environment.name)
 
 
 def _summary(todo: tuple[Action, ...]) -> str:

@@ -139,7 +139,8 @@ def test_preview_before_the_first_up_says_that_everything_is_pending(kdeploy: Kd
 def test_up_brings_a_verified_cluster_and_says_what_to_do_next(kdeploy: Kdeploy) -> None:
     shown = kdeploy("up")
     assert "bootstrap servers: localhost:" in shown.stdout
-    assert "kdeploy clients" in shown.stdout
+    assert "client properties: " in shown.stdout
+    assert "kdeploy status" in shown.stdout
     assert "FAIL" not in shown.stdout
 
 
