@@ -14,6 +14,7 @@ from kdeploy.cli.options import (
     environment_argument,
     output_option,
     print_json,
+    print_text,
     vault_password_option,
     warn_of,
     yes_option,
@@ -86,9 +87,8 @@ def up(environment: str, vault_password_file: Path | None, output: str) -> None:
     if output == "json":
         print_json(report.outcomes_json(loaded.environment.name, outcomes))
     else:
-        for outcome in outcomes:
-            click.echo(report.outcome_text(outcome))
-        click.echo(_next_steps(environment, outcomes))
+        parts = [report.outcome_text(outcome) for outcome in outcomes]
+        print_text("\n".join([*parts, _next_steps(environment, outcomes)]), output)
     _exit_unless(outcome.report.ok for outcome in outcomes)
 
 
@@ -123,7 +123,7 @@ def status(environment: str, vault_password_file: Path | None, output: str) -> N
     if output == "json":
         print_json(report.status_json(found))
     else:
-        click.echo(report.status_text(found))
+        print_text(report.status_text(found), output)
     _exit_unless([found.ok])
 
 
@@ -146,9 +146,7 @@ def verify(environment: str, vault_password_file: Path | None, output: str) -> N
     if output == "json":
         print_json(report.verify_json(loaded.environment.name, reports))
     else:
-        for one in reports:
-            click.echo(f"{one.datacenter}: {'every check holds' if one.ok else 'a check fails'}")
-            click.echo(report.checks_text(one.checks))
+        print_text("\n\n".join(map(report.verify_text, reports)), output)
     _exit_unless(one.ok for one in reports)
 
 
@@ -156,7 +154,8 @@ def verify(environment: str, vault_password_file: Path | None, output: str) -> N
 @environment_argument
 @click.option("--delete-data", is_flag=True, help="Delete every record, certificate and password too.")
 @yes_option
-def down(environment: str, delete_data: bool, yes: bool) -> None:
+@output_option
+def down(environment: str, delete_data: bool, yes: bool, output: str) -> None:
     """Stop the cluster, brokers first; its data stays unless --delete-data says otherwise.
 
     \b
@@ -168,8 +167,10 @@ def down(environment: str, delete_data: bool, yes: bool) -> None:
     if delete_data and not yes:
         _confirm_deletion(loaded.environment.name)
     stopped = bring_down(loaded, _progress(), delete_data=delete_data)
-    click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
-    click.echo("deleted: all data" if delete_data else "kept: all data")
+    if output == "json":
+        print_json(report.down_json(loaded.environment.name, stopped, delete_data))
+    else:
+        print_text(report.down_text(stopped, delete_data), output)
 
 
 def _confirm_deletion(name: str) -> None:

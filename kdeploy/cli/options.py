@@ -50,6 +50,11 @@ vault_password_option = click.option(
 """`--vault-password-file`, wherever the vault is opened."""
 
 
+def print_text(text: str, output: str) -> None:
+    """Print a text for people; as markdown, in a block of its own that keeps its columns."""
+    click.echo(f"```text\n{text}\n```" if output == "markdown" else text)
+
+
 def print_json(document: dict[str, Any]) -> None:
     """Print a document for machines: sorted keys, so that a difference means something."""
     click.echo(json.dumps(document, sort_keys=True, indent=2))

@@ -192,3 +192,25 @@ def verify_json(environment: str, reports: Sequence[HealthReport]) -> dict[str, 
         "ok": all(report.ok for report in reports),
         "clusters": [checks_json(report) for report in reports],
     }
+
+
+def verify_text(report: HealthReport) -> str:
+    """The verdict, then each check on a line."""
+    verdict = "every check holds" if report.ok else "a check fails"
+    return f"{report.datacenter}: {verdict}\n{checks_text(report.checks)}"
+
+
+def down_text(stopped: Sequence[str], deleted: bool) -> str:
+    """What was stopped, and what became of the data."""
+    first = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
+    return f"{first}\n{'deleted: all data' if deleted else 'kept: all data'}"
+
+
+def down_json(environment: str, stopped: Sequence[str], deleted: bool) -> dict[str, Any]:
+    """The contract `kdeploy.down/v1`."""
+    return {
+        "schema": "kdeploy.down/v1",
+        "environment": environment,
+        "stopped": list(stopped),
+        "data": "deleted" if deleted else "kept",
+    }
