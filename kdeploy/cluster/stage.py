@@ -7,7 +7,7 @@ removed by name alone; the passwords exist in this process only.
 
 from __future__ import annotations
 
-import secrets
+import hmac
 import ssl
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.failure import ClusterError, TimedOut
 from kdeploy.cluster.login import MECHANISM, topic_error
 from kdeploy.cluster.state import Binding, NewTopic
-from kdeploy.cluster.temporary import Names
+from kdeploy.cluster.temporary import CLIENT, STRANGER, Names
 from kdeploy.cluster.wire import context
 from kdeploy.spec.model import Environment
 
@@ -82,7 +82,7 @@ def put_up(
     brokers = tuple(node for node in cluster.brokers if node.id in alive)
     if not brokers:
         raise ClusterError("none of the brokers is registered")
-    passwords = {user: secrets.token_urlsafe(24) for user in (names.client, names.stranger)}
+    passwords = {user: password_of(user, access) for user in (CLIENT, STRANGER)}
     security = environment.security
     stage = Stage(
         access,
@@ -95,11 +95,18 @@ def put_up(
     copies = min(environment.durability.replication_factor, len(brokers))
     admin.create_topics([NewTopic(names.records, assignment=_led_by_each(brokers, copies))])
     if not stage.plaintext:
-        admin.set_passwords(passwords)
+        existing = admin.users()
+        accepted = admin.logins({user: passwords[user] for user in passwords if user in existing})
+        admin.set_passwords({user: passwords[user] for user in passwords if not accepted.get(user)})
     if stage.acls:
-        admin.create_bindings(_bindings(names, "ANONYMOUS" if stage.plaintext else names.client))
+        admin.create_bindings(_bindings(names, "ANONYMOUS" if stage.plaintext else CLIENT))
     wait(lambda: _missing(admin, stage))
     return stage
+
+
+def password_of(user: str, access: Access) -> str:
+    """The password of one of verify's users: whoever has the administrator's key can do all of it anyway."""
+    return hmac.new(access.certificate.read_bytes(), user.encode(), "sha256").hexdigest()
 
 
 def _led_by_each(brokers: tuple[Node, ...], copies: int) -> tuple[tuple[int, ...], ...]:
@@ -122,7 +129,7 @@ def _missing(admin: Admin, stage: Stage) -> str | None:
     if stage.plaintext:
         return None
     tls = stage.tls()
-    expected = {stage.names.client: 0, stage.names.stranger: NOT_ALLOWED if stage.acls else 0}
+    expected = {CLIENT: 0, STRANGER: NOT_ALLOWED if stage.acls else 0}
     for node in stage.brokers:
         for user, code in expected.items():
             said = topic_error(

@@ -1,10 +1,17 @@
 """What verify puts into a cluster for a moment, and how it gets out again, whatever happens.
 
-Every topic and user has a name under one reserved prefix, and every access list entry
-names one of them. Kafka's own tools and MirrorMaker leave names with two underscores
-alone. Invariant: leaving the block removes all of it; what a killed verify left is
-removed by the next one, while another that still runs keeps its own: a name says when
-it was made, on which machine and by which process.
+Every topic has a name under one reserved prefix, and every access list entry names one of
+them. Kafka's own tools and MirrorMaker leave names with two underscores alone. Invariant:
+leaving the block removes all of it; what a killed verify left is removed by the next one,
+while another that still runs keeps its own: a name says when it was made, on which machine
+and by which process.
+
+The two users are not temporary: they stay, may do nothing between two runs, and are never
+removed. A KRaft broker that replays the removal of a SCRAM user before the creation of
+others forgets all users of that mechanism until they are set again: `ScramDelta.apply`
+drops a mechanism whose last user it removes and goes on filling the dropped map (seen with
+Kafka 4.1.2 and 4.3.1, 2026-11). So a verify that removed its users would lock every client
+out of the next broker that restarts.
 """
 
 from __future__ import annotations
@@ -47,15 +54,12 @@ class Names:
         """The topic made from the cluster's defaults."""
         return f"{self.run}-defaults"
 
-    @property
-    def client(self) -> str:
-        """The user that may use this run's topics."""
-        return f"{self.run}-client"
 
-    @property
-    def stranger(self) -> str:
-        """The user that may do nothing."""
-        return f"{self.run}-stranger"
+CLIENT: Final = f"{PREFIX}client"
+"""The user that may use a run's topics while it runs."""
+
+STRANGER: Final = f"{PREFIX}stranger"
+"""The user that may never do anything."""
 
 
 def new_names() -> Names:
@@ -67,7 +71,7 @@ def abandoned(name: str, now: float, machine: str, alive: Callable[[int], bool])
     """Whether something under the prefix was left by a verify that no longer runs.
 
     Args:
-        name: Name of a topic or user.
+        name: Name of a topic.
         now: Seconds since 1970.
         machine: Mark of this machine.
         alive: Whether a process of this machine runs.
@@ -111,16 +115,13 @@ def _remove(admin: Admin, ours: Callable[[str], bool]) -> tuple[str, ...]:
     found = _found(admin, ours)
     if found:
         topics = {one.topic for one in admin.metadata().partitions}
-        admin.delete_bindings([one for one in admin.bindings() if ours(one.name) or ours(one.user)])
-        admin.delete_users([name for name in admin.users() if ours(name)])
+        admin.delete_bindings([one for one in admin.bindings() if ours(one.name)])
         admin.delete_topics([name for name in topics if ours(name)])
     return found
 
 
 def _found(admin: Admin, ours: Callable[[str], bool]) -> tuple[str, ...]:
-    names = {one.topic for one in admin.metadata().partitions} | admin.users()
-    for binding in admin.bindings():
-        names |= {binding.name, binding.user}
+    names = {one.topic for one in admin.metadata().partitions} | {one.name for one in admin.bindings()}
     return tuple(sorted(filter(ours, names)))
 
 

@@ -12,7 +12,16 @@ import pytest
 from kdeploy.cluster import temporary
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import Binding, NewTopic
-from kdeploy.cluster.temporary import PREFIX, Names, abandoned, new_names, removed_after, sweep
+from kdeploy.cluster.temporary import (
+    CLIENT,
+    PREFIX,
+    STRANGER,
+    Names,
+    abandoned,
+    new_names,
+    removed_after,
+    sweep,
+)
 
 NOW = 1_800_000_000.0
 
@@ -44,20 +53,20 @@ def test_only_what_a_verify_left_that_no_longer_runs_is_abandoned(
 def test_names_are_allowed_as_topics_and_as_users_and_differ_between_runs() -> None:
     one, other = new_names(), new_names()
     for names in (one, other):
-        for text in (names.records, names.defaults, names.client, names.stranger):
+        for text in (names.records, names.defaults, CLIENT, STRANGER):
             assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text)
     assert one.run != other.run
 
 
 def fill(admin: FakeAdmin, names: Names) -> None:
     admin.create_topics([NewTopic(names.records), NewTopic(names.defaults)])
-    admin.set_passwords({names.client: "x", names.stranger: "y"})
-    admin.create_bindings([Binding(names.client, "topic", names.records, "literal", "all", "allow", "*")])
+    admin.set_passwords({CLIENT: "x", STRANGER: "y"})
+    admin.create_bindings([Binding(CLIENT, "topic", names.records, "literal", "all", "allow", "*")])
     admin.create_bindings([Binding("ANONYMOUS", "topic", names.records, "literal", "all", "allow", "*")])
 
 
 def emptied(admin: FakeAdmin) -> bool:
-    return not (admin.topics or admin.passwords or admin.acls)
+    return not (admin.topics or admin.acls)
 
 
 def test_a_run_removes_all_it_made_also_when_it_fails() -> None:
@@ -71,6 +80,15 @@ def test_a_run_removes_all_it_made_also_when_it_fails() -> None:
     with pytest.raises(RuntimeError):
         fail_halfway()
     assert emptied(admin)
+
+
+def test_no_user_is_ever_removed_since_a_broker_that_replays_that_may_forget_the_others() -> None:
+    admin, names = FakeAdmin(), new_names()
+    with removed_after(admin, names):
+        fill(admin, names)
+    sweep(admin)
+    assert set(admin.passwords) == {CLIENT, STRANGER}
+    assert "delete_users" not in admin.calls
 
 
 def test_a_run_leaves_another_run_alone() -> None:
@@ -94,7 +112,6 @@ def test_what_an_ended_process_left_is_swept_and_nothing_else() -> None:
     admin.create_topics([NewTopic("orders")])
     sweep(admin)
     assert set(admin.topics) == {"orders"}
-    assert not admin.passwords
     assert not admin.acls
 
 

@@ -114,7 +114,9 @@ def count(poll: Any) -> int:
 
 
 def test_kafka_python_produces_and_consumes(cluster: RunningCluster, handed_out: Path) -> None:
-    from kafka import KafkaConsumer, KafkaProducer
+    from kdeploy.cluster.client import kafka
+
+    KafkaConsumer, KafkaProducer = kafka().KafkaConsumer, kafka().KafkaProducer  # noqa: N806
 
     def settings(user: str) -> dict[str, Any]:
         document = json.loads((handed_out / user / "python.json").read_text())

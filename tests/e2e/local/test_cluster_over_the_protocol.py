@@ -53,7 +53,7 @@ def admin(cluster: RunningCluster) -> Iterator[Admin]:
 
 def traces(admin: Admin) -> set[str]:
     """Everything in the cluster that verify may have made."""
-    names = {one.topic for one in admin.metadata().partitions} | admin.users()
+    names = {one.topic for one in admin.metadata().partitions}
     names |= {one.name for one in admin.bindings()}
     return {name for name in names if name.startswith(temporary.PREFIX)}
 
