@@ -16,7 +16,7 @@ that is not in this tree is a defect of kdeploy.
     └── GateClosed                7  a gate did not open in time; everything still serves
 
 No message in this tree ever holds a secret. "No plan fits" is a result of the
-planner (exit code 3), not an error.
+planner (exit code 3), not an error; neither is `Stopped`: somebody ended kdeploy by a signal.
 """
 
 from __future__ import annotations
@@ -29,6 +29,20 @@ class KdeployError(Exception):
     """Something failed. The message says what, where, and what to do about it."""
 
     exit_code = 1
+
+
+class Stopped(BaseException):
+    """A signal ended what was being done: Ctrl-C, SIGTERM, a closed window, a reader that has gone.
+
+    Not an `Exception`, so that nothing that handles failures takes it for one.
+
+    Args:
+        signal: The signal's number; the exit code is 128 more, as a shell has it.
+    """
+
+    def __init__(self, signal: int) -> None:
+        self.signal = signal
+        super().__init__(f"stopped by signal {signal}")
 
 
 class UsageError(KdeployError):

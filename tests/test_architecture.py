@@ -28,6 +28,7 @@ MAY_IMPORT = {
     | {"spec", "planner", "tuning", "security", "blueprint", "infra", "playbooks", "cluster"},
     "cli": PURE
     | {"spec", "planner", "tuning", "security", "blueprint", "infra", "playbooks", "cluster", "operations"},
+    "__main__": {"cli"},
 }
 """Each room with the rooms it may import; every room may import itself and the package's version."""
 

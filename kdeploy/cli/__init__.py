@@ -7,15 +7,18 @@ is also the one place where an error becomes an exit code.
 
 from __future__ import annotations
 
+import errno
 import importlib
-import os
+import resource
+import signal
 import sys
-from typing import Final
+from typing import Any, Final, NoReturn
 
 import click
 
 from kdeploy import __version__
-from kdeploy.errors import KdeployError, MissingExtra
+from kdeploy.cli import ending
+from kdeploy.errors import KdeployError, MissingExtra, Stopped
 
 COMMANDS: Final = {
     "plan": ("plan", "Size brokers and coordination for a workload, and price them."),
@@ -49,8 +52,24 @@ EXTRAS: Final = {
 """Optional modules and the extra of kdeploy that brings each."""
 
 
+MACHINE: Final = frozenset(
+    (
+        *(errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE),
+        *(errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS),
+    )
+)
+"""Errors of the operating system that say what the machine cannot do, not what kdeploy did wrong."""
+
+
 class Commands(click.Group):
     """A group that knows its commands by name and loads one only when it runs."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        """Run the command; a reader that has gone (`| head`) ends it as SIGPIPE would."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise Stopped(signal.SIGPIPE) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the flow."""
@@ -85,24 +104,37 @@ def kdeploy() -> None:
 
 def main() -> None:
     """Run the command line; every way out has a documented exit code and no traceback."""
+    ending.listen()
+    # A core dump would hold keys and passwords; what is started from here inherits this.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         sys.exit(kdeploy(standalone_mode=False))
+    except Stopped as stopped:
+        ending.leave(stopped.signal)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nstopped; run the same command again to go on", err=True)
+        ending.say("\nstopped; nothing was changed\n")
         sys.exit(130)
     except KdeployError as error:
         _fail(error)
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
         _fail(MissingExtra(EXTRAS[name], name) if name in EXTRAS else _defect(error))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    except OSError as error:
+        _fail(_of_the_machine(error) if error.errno in MACHINE else _defect(error))
     except Exception as error:  # noqa: BLE001  # the last line of defence: no traceback reaches a person
         _fail(_defect(error))
+
+
+def _of_the_machine(error: OSError) -> KdeployError:
+    """What a person is told where the machine says no in a place that has no words of its own for it."""
+    place = f"{error.filename}: " if error.filename else ""
+    return KdeployError(
+        f"this machine says no: {place}{error.strerror}\n"
+        "  make room, or make it writable or readable, then run the same command again"
+    )
 
 
 def _defect(error: Exception) -> KdeployError:
@@ -110,17 +142,20 @@ def _defect(error: Exception) -> KdeployError:
     import tempfile
     import traceback
 
-    # A file of our own with mode 0600: an error's text could hold what must not be seen.
-    with tempfile.NamedTemporaryFile("w", prefix="kdeploy-defect-", suffix=".txt", delete=False) as file:
-        file.write(f"kdeploy {__version__}\n")
-        traceback.print_exception(error, file=file)
+    head = f"stopped by a defect of its own ({type(error).__name__})\n  nothing that was started is undone"
+    try:
+        # A file of our own with mode 0600: an error's text could hold what must not be seen.
+        with tempfile.NamedTemporaryFile("w", prefix="kdeploy-defect-", suffix=".txt", delete=False) as file:
+            file.write(f"kdeploy {__version__}\n")
+            traceback.print_exception(error, file=file)
+    except OSError as unwritten:
+        return KdeployError(f"{head}; what happened could not be written down: {unwritten.strerror}")
     return KdeployError(
-        f"stopped by a defect of its own ({type(error).__name__})\n"
-        f"  nothing that was started is undone; what happened is in {file.name}\n"
+        f"{head}; what happened is in {file.name}\n"
         "  run the same command again to go on, and report the file if it happens again"
     )
 
 
-def _fail(error: KdeployError) -> None:
-    click.echo(f"kdeploy: {error}", err=True)
+def _fail(error: KdeployError) -> NoReturn:
+    ending.say(f"kdeploy: {error}\n")
     sys.exit(error.exit_code)

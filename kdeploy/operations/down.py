@@ -14,6 +14,7 @@ from kdeploy.operations import places, site
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
+from kdeploy.operations.standing import told
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
@@ -33,7 +34,7 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
 
     name = loaded.environment.name
     folder = places.state_folder(name)
-    with lease(folder, "down"):
+    with lease(folder, "down"), told(name, progress):
         provider = LocalProvider(places.nodes_folder(name), progress=progress.bar)
         nodes = provider.known()
         running = {key for key, state in provider.observe(nodes).items() if state.running}

@@ -68,7 +68,7 @@ def _take(handle: int, folder: Path, command: str) -> None:
     holder = {
         "command": command,
         "pid": os.getpid(),
-        "user": getpass.getuser(),
+        "user": _user(),
         "host": socket.gethostname(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -77,6 +77,14 @@ def _take(handle: int, folder: Path, command: str) -> None:
         os.pwrite(handle, json.dumps(holder, sort_keys=True).encode(), 0)
     except OSError as error:
         raise _unwritable(folder, error) from None
+
+
+def _user() -> str:
+    """Who runs this; their number where the system has no name for them, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _is_at(handle: int, path: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import places, prepare, readiness, site, vaults
+from kdeploy.operations import expiry, places, prepare, readiness, site, vaults
 from kdeploy.operations.difference import Action, actions
 from kdeploy.operations.progress import Silent
 
@@ -60,6 +60,8 @@ def preview(loaded: Loaded, password_file: Path | None = None) -> Preview:
     """Compare an environment with what runs; read-only."""
     design = prepare.design(loaded, freeze=True)
     vault = vaults.open_existing(loaded, password_file) if places.vault_file(loaded).exists() else None
+    if vault is not None:
+        expiry.refuse_ended(design, vault)
     name = loaded.environment.name
     return Preview(name, tuple(_preview(design, cluster, vault) for cluster in design.blueprint.clusters))
 

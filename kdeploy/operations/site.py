@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.errors import KdeployError
+from kdeploy.errors import KdeployError, Stopped
 from kdeploy.operations import places, prepare
 from kdeploy.operations.difference import Action, actions
 from kdeploy.operations.progress import Progress
@@ -114,10 +114,19 @@ def access(cluster: ClusterBlueprint, folder: Path) -> Access:
 
 
 def in_parallel(work: Callable[[Node], None], nodes: list[Node]) -> None:
-    """Do the same to several nodes at once; the first failure is raised when all have ended."""
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    """Do the same to several nodes at once; the first failure is raised when all have ended.
+
+    Where somebody stops kdeploy, nobody waits for the others: each may be killed at any moment.
+    """
+    pool, patient = ThreadPoolExecutor(PARALLEL), True
+    try:
         for future in [pool.submit(work, node) for node in nodes]:
             future.result()
+    except Stopped:
+        patient = False
+        raise
+    finally:
+        pool.shutdown(wait=patient, cancel_futures=not patient)
 
 
 def _write_administrator_files(folder: Path, vault: Vault) -> None:

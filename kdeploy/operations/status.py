@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import places, prepare, readiness, site, vaults
+from kdeploy.operations import expiry, places, prepare, readiness, site, vaults
 from kdeploy.operations.difference import Action
 from kdeploy.operations.progress import Progress, Silent
 
@@ -73,7 +73,10 @@ def verify(loaded: Loaded, progress: Progress, password_file: Path | None = None
     Raises:
         KdeployError: It was never brought up, or it does not answer.
     """
-    return tuple(readiness.verify(here) for here in _sites(loaded, progress, password_file))
+    sites = _sites(loaded, progress, password_file)
+    for here in sites:
+        expiry.refuse_ended(here.design, here.vault)
+    return tuple(readiness.verify(here) for here in sites)
 
 
 def _sites(loaded: Loaded, progress: Progress, password_file: Path | None) -> tuple[site.Site, ...]:
@@ -99,4 +102,9 @@ def _status(here: site.Site) -> ClusterStatus:
             checks = readiness.check(here).checks
         except KdeployError as error:
             checks = (Check("brokers", False, str(error).splitlines()[0]),)
+    over = expiry.ended(here.design, here.vault)
+    if over:
+        listed = ", ".join(f"{one.name} on {one.not_after:%Y-%m-%d}" for one in over)
+        how = f"`kdeploy up {here.design.loaded.environment.name}` says how to have new ones"
+        checks = (Check("certificates", False, f"ended: {listed}; {how}"), *checks)
     return ClusterStatus(here.cluster.datacenter, here.compare(), states, checks)

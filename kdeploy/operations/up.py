@@ -14,12 +14,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.operations import places, prepare, readiness, rolling, site
+from kdeploy.operations import expiry, places, prepare, readiness, rolling, site
 from kdeploy.operations.difference import Action
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
 from kdeploy.operations.site import Site
+from kdeploy.operations.standing import told
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
@@ -61,13 +62,15 @@ def up(loaded: Loaded, progress: Progress, password_file: Path | None = None) ->
     Raises:
         KdeployError: Any of the tree in `kdeploy.errors`; run again to go on.
     """
-    with lease(places.state_folder(loaded.environment.name), "up"):
+    name = loaded.environment.name
+    with lease(places.state_folder(name), "up"), told(name, progress):
         kill_point("lease-taken")
         design = prepare.design(loaded, freeze=True)
         prepare.save_lock(design)
         kill_point("lock-written")
         vault = prepare.complete_vault(design, password_file)
         kill_point("vault-written")
+        expiry.refuse_ended(design, vault)
         return tuple(_up(one) for one in site.sites(design, vault, progress))
 
 

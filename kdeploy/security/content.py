@@ -9,6 +9,7 @@ a message or a repr.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -103,9 +104,15 @@ def from_yaml(text: str) -> Vault:
         Damaged: It is not YAML, or not a sound vault; says where.
     """
     document = _Place("", _load(text))
+    schema = document.text("schema")
+    if schema != VAULT_SCHEMA:
+        newer = re.fullmatch(r"kdeploy\.vault/v[1-9][0-9]{0,8}", schema)
+        raise Damaged(
+            f"schema: the vault is of a newer kdeploy ({schema}), upgrade kdeploy"
+            if newer
+            else f"schema: this kdeploy reads {VAULT_SCHEMA}, and the vault says something else"
+        )
     document.only("schema", "environment", "authorities", "administrator", "nodes", "brokers", "passwords")
-    if document.text("schema") != VAULT_SCHEMA:
-        raise Damaged(f"schema: this kdeploy reads {VAULT_SCHEMA}, and the vault says something else")
     environment = document.text("environment")
     authorities = document.map("authorities")
     authorities.only("nodes", "clients")

@@ -65,4 +65,4 @@ if __name__ == "__main__":
         seen["files"] = list(resource.getrlimit(resource.RLIMIT_NOFILE))
         Path("seen.json.new").write_text(json.dumps(seen))
         Path("seen.json.new").rename("seen.json")
-        {"Serve": serve, "Stubborn": stubborn, "Fail": fail}[main_class]()
+        {"Stubborn": stubborn, "Fail": fail}.get(main_class, serve)()

@@ -51,9 +51,10 @@ def with_text(given: Node, text: str) -> Node:
     return replace(given, files=(replace(given.files[0], text=text), *given.files[1:]))
 
 
-def listening() -> socket.socket:
-    """A socket that listens on a free port of this machine."""
+def listening(port: int = 0) -> socket.socket:
+    """A socket that listens on a port of this machine, a free one where none is named."""
     opened = socket.socket()
-    opened.bind(("127.0.0.1", 0))
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.bind(("127.0.0.1", port))
     opened.listen()
     return opened

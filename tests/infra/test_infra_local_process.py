@@ -233,9 +233,13 @@ def test_a_port_that_is_taken_is_refused_with_who_has_it(provider: LocalProvider
     with listening() as taken:
         port = taken.getsockname()[1]
         one = node(ports={"client": port})
-        provider.provision(blueprint(one))
-        provider.apply(one, SECRETS)
         said = rf"client port {port} on 127\.0\.0\.1 is taken by .*\(process {os.getpid()}, in .*\)"
+        with pytest.raises(KdeployError, match=said):
+            provider.provision(blueprint(one))
+        assert not home.exists(), "before anything is made"
+    provider.provision(blueprint(one))
+    provider.apply(one, SECRETS)
+    with listening(port):
         with pytest.raises(KdeployError, match=said):
             provider.start(one)
         assert living(home) == []

@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from kdeploy.errors import Stopped
 from kdeploy.infra.artefacts import transfer
 from kdeploy.infra.artefacts.contents import Refused, check_kafka_jars
 
@@ -114,7 +115,8 @@ def _keep_what_is_right(libs: Path, wanted: tuple[PinnedJar, ...]) -> list[Pinne
 def _fetch_all(
     jars: list[PinnedJar], libs: Path, base: str, patience: float, count: Callable[[int, int], None]
 ) -> None:
-    with transfer.session() as opened, ThreadPoolExecutor(CONNECTIONS) as pool:
+    pool = ThreadPoolExecutor(CONNECTIONS)
+    with transfer.session() as opened:
 
         def fetch(jar: PinnedJar) -> None:
             group, artifact, version = jar.coordinate.split(":")
@@ -129,6 +131,10 @@ def _fetch_all(
         try:
             for future in [pool.submit(fetch, jar) for jar in jars]:
                 future.result()
-        except BaseException:
+        except Stopped:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        pool.shutdown()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,8 @@ from kdeploy.errors import KdeployError
 from kdeploy.spec.lock import Role
 
 RECORD_SCHEMA: Final = "kdeploy.node/v1"
+
+_SCHEMA: Final = re.compile(r"kdeploy\.node/v([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,25 @@ def make(folder: Path) -> None:
 
 
 def read_record(folder: Path) -> Record | None:
-    """What was last applied, or None where that is nothing or cannot be read."""
+    """What was last applied, or None where that is nothing or cannot be read.
+
+    Raises:
+        KdeployError: A newer kdeploy wrote it: what it says of the node may not be lost.
+    """
     try:
-        return Record.from_json(json.loads((folder / "node.json").read_bytes()))
+        document = json.loads((folder / "node.json").read_bytes())
+        _refuse_newer(folder / "node.json", document["schema"])
+        return Record.from_json(document)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
+
+
+def _refuse_newer(file: Path, schema: object) -> None:
+    match = _SCHEMA.fullmatch(schema) if isinstance(schema, str) else None
+    if match and int(match.group(1)) > int(RECORD_SCHEMA.rpartition("/v")[2]):
+        raise KdeployError(
+            f"{file} is of a newer kdeploy ({schema})\n  upgrade kdeploy to at least the one that wrote it"
+        )
 
 
 def write_record(folder: Path, record: Record) -> None:

@@ -75,11 +75,14 @@ class LocalProvider:
         """Make the nodes' folders and fetch Kafka; refuses what this machine cannot hold.
 
         Raises:
-            KdeployError: Memory, disk or open files lack, or Kafka cannot be fetched.
+            KdeployError: Memory, disk or open files lack, a port is taken, or Kafka cannot be fetched.
         """
         clusters = [cluster for cluster in blueprint.clusters if cluster.provider == "local"]
         nodes = [node for cluster in clusters for node in cluster.nodes]
-        preflight(self._root, [node for node in nodes if not process.is_running(self._folder(node))])
+        stopped = [node for node in nodes if not process.is_running(self._folder(node))]
+        preflight(self._root, stopped)
+        for node in stopped:  # before any of them starts, so that no half of a cluster is left
+            ports.refuse_taken(node)
         for cluster in clusters:
             self._versions[cluster.datacenter] = cluster.kafka_version
             self._distribution(cluster.kafka_version)

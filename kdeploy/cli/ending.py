@@ -1,0 +1,79 @@
+"""How kdeploy ends when it is told to: Ctrl-C, a closed window, a service manager's SIGTERM.
+
+The first signal unwinds what is being done, so that temporary secrets are removed and the
+lease is given back; a second Ctrl-C, or a block that does not unwind in time, ends at once.
+Both are safe: every command finishes what a killed one left (`kdeploy.operations.up`).
+
+Invariant: nothing here prints a traceback, not even where the terminal is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Final, NoReturn
+
+from kdeploy.errors import Stopped
+
+GRACE: Final = 5.0
+"""Seconds for what is being done to unwind: requests of the Kafka protocol that nobody waits for any more
+may take a minute, a person who pressed Ctrl-C does not."""
+
+NAMES: Final = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "a signal to end (SIGTERM)",
+    signal.SIGHUP: "the closing of its terminal",
+}
+"""Signals that end kdeploy, in words."""
+
+
+def listen() -> None:
+    """Turn the first signal that ends kdeploy into `Stopped`.
+
+    A signal that is ignored on entry (nohup, a background job) stays ignored.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in NAMES:
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, _first)
+
+
+def _first(number: int, _frame: FrameType | None) -> NoReturn:
+    for other in NAMES:
+        # A closed window may say so twice (the kernel and the shell): only a person's second Ctrl-C hurries.
+        signal.signal(other, _second if other == signal.SIGINT else signal.SIG_IGN)
+    timer = threading.Timer(GRACE, leave, [number])
+    timer.daemon = True
+    timer.start()
+    raise Stopped(number)
+
+
+def _second(number: int, _frame: FrameType | None) -> NoReturn:
+    leave(number)
+
+
+def leave(number: int) -> NoReturn:
+    """Say that kdeploy was stopped and how to go on, and end without waiting for any thread.
+
+    Args:
+        number: The signal; the exit code is 128 more, as a shell has it.
+    """
+    name = NAMES.get(signal.Signals(number))
+    if name:
+        say(
+            f"\nkdeploy: stopped by {name}; what was done stays done\n  run the same command again to go on\n"
+        )
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(128 + number)
+
+
+def say(text: str) -> None:
+    """Write to stderr; to nobody where the terminal is gone."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -1,0 +1,47 @@
+"""What stands when somebody stops an operation half-way.
+
+Invariant: only looks; the operation's own end is what it was.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from kdeploy.errors import KdeployError, Stopped
+from kdeploy.operations import places
+from kdeploy.operations.progress import Progress
+
+WIDTH: Final = 61
+"""Characters of a step's text on a terminal of 80."""
+
+
+@contextmanager
+def told(environment: str, progress: Progress) -> Iterator[None]:
+    """Say which nodes of an environment run, where the block is stopped by a person or the system.
+
+    Args:
+        environment: Its name.
+        progress: Where to say it.
+    """
+    try:
+        yield
+    except Stopped:
+        with suppress(KdeployError, OSError):  # a terminal that is gone hears nothing
+            progress.step("stopped", _standing(environment))
+        raise
+
+
+def _standing(environment: str) -> str:
+    from kdeploy.infra.local.provider import LocalProvider
+
+    provider = LocalProvider(places.nodes_folder(environment))
+    nodes = provider.known()
+    states = provider.observe(nodes)
+    running = [node.name for node in nodes if states[node.key].running]
+    if not running:
+        return "no node runs"
+    text = f"{len(running)} of {len(nodes)} nodes run, and go on running: {', '.join(running)}"
+    return "\n".join(textwrap.wrap(text, WIDTH))
