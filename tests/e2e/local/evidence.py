@@ -1,0 +1,43 @@
+"""docs/evidence.json: what was tried, how often, and what became of the records.
+
+Invariant: written whole and sorted after each row, so that an interrupted soak keeps what it
+has; a row holds what its last run showed, with the commit and the seed of that run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+FILE = ROOT / "docs" / "evidence.json"
+SCHEMA = "kdeploy.evidence/v1"
+
+
+def commit() -> str:
+    """The commit that is being tested."""
+    words = ["git", "rev-parse", "--short=12", "HEAD"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
+    """The rows, by name."""
+    if not file.exists():
+        return {}
+    return {row["name"]: row for row in json.loads(file.read_text())["rows"]}
+
+
+def record(row: dict[str, Any], file: Path = FILE) -> None:
+    """Put a row in the place of the one of its name; two soaks may do this at once."""
+    with (file.parent / ".evidence.lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        rows = {**read(file), row["name"]: row}
+        document = {"schema": SCHEMA, "rows": [rows[name] for name in sorted(rows)]}
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+        os.replace(new, file)
+        Path(guard.name).unlink()

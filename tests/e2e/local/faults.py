@@ -1,0 +1,76 @@
+"""The fault table: what is killed, where and when, in both coordination modes.
+
+Invariant: only data. Each row's name is unique and says what happens; a row in this table is
+in docs/evidence.json with result `passed`, or `tests/test_evidence.py` fails.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+Deed = Literal["nodes", "roll", "clients", "down", "delete", "up"]
+"""nodes: SIGKILL of nodes, then `up`. The others: SIGKILL of kdeploy during a rolling change by `up`,
+`clients`, `down`, `down --delete-data`, or `up` from nothing; then the same command again."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row.
+
+    Attributes:
+        environment: The shipped environment it happens to.
+        deed: What is killed.
+        at: Names of kill points, one kill each, in this order; `random` for a random moment; for
+            `nodes` the nodes killed at the same time.
+    """
+
+    environment: str
+    deed: Deed
+    at: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        words = {
+            "nodes": "killed:",
+            "roll": "rolling change killed at",
+            "clients": "clients killed at",
+            "down": "down killed at",
+            "delete": "down --delete-data killed at",
+            "up": "up from nothing killed at",
+        }
+        return f"{self.environment}: {words[self.deed]} {', '.join(self.at)}"
+
+
+_EVERYWHERE: tuple[tuple[Deed, tuple[str, ...]], ...] = (
+    ("nodes", ("a broker",)),
+    ("nodes", ("the controller",)),
+    ("nodes", ("a coordinator",)),
+    ("nodes", ("a broker", "a coordinator")),
+    ("nodes", ("every broker",)),
+    ("nodes", ("every process",)),
+    ("clients", ("random", "random", "random")),
+    ("roll", ("broker-stopped-in-roll", "broker-applied-in-roll", "broker-started-in-roll")),
+    ("roll", ("coordinator-stopped-in-roll", "random")),
+    ("down", ("brokers-stopped", "coordination-stopped")),
+    ("delete", ("brokers-stopped", "first-node-deleted")),
+    ("up", ("lease-taken", "lock-written", "vault-written", "provisioned", "first-node-applied")),
+    ("up", ("nodes-applied", "coordination-started", "coordination-ready", "first-broker-started")),
+    ("up", ("brokers-started", "reconcile-begun", "first-change-applied", "reconciled")),
+    ("up", ("brokers-ready",)),
+    ("up", ("random", "random", "random", "random", "random")),
+)
+
+FAULTS: tuple[Fault, ...] = tuple(
+    Fault(environment, deed, at) for environment in ("local", "local-kraft") for deed, at in _EVERYWHERE
+)
+
+
+def chosen(seed: int) -> tuple[Fault, ...]:
+    """What an ordinary run takes: the first, the last and one drawn, of each environment."""
+    rows: list[Fault] = []
+    for environment in ("local", "local-kraft"):
+        mine = [fault for fault in FAULTS if fault.environment == environment]
+        rows += [mine[0], random.Random(seed).choice(mine[1:-1]), mine[-1]]
+    return tuple(rows)

@@ -1,0 +1,80 @@
+"""Killed at any moment, killed anywhere: the same command again finishes, and no record is lost.
+
+An ordinary run takes the first, the last and one row drawn by KDEPLOY_SEED of each environment;
+with KDEPLOY_SOAK=1 (`make soak`) all of them, and docs/evidence.json is written.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.e2e.local import evidence
+from tests.e2e.local.faults import FAULTS, Fault, chosen
+from tests.e2e.local.life import LEAST_RATE, Life, Outcome, seconds_since
+
+pytestmark = pytest.mark.kafka
+
+SEED = int(os.environ.get("KDEPLOY_SEED") or random.randrange(1_000_000))
+SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
+RECORDS = int(os.environ.get("KDEPLOY_RECORDS") or (100_000 if SOAK else 60_000))
+"""Records to be acknowledged in each row; the ordinary run's rows make 300,000 together."""
+
+BASE_PORTS = {"local": 24000, "local-kraft": 24100}
+
+
+@pytest.fixture(scope="module")
+def life_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Life]]:
+    """One environment of each name for all rows, begun when it is first asked for."""
+    lives: dict[str, Life] = {}
+
+    def begin(name: str) -> Life:
+        if name not in lives:
+            lives[name] = Life.begin(tmp_path_factory.mktemp(name), name, BASE_PORTS[name], RECORDS, SEED)
+        return lives[name]
+
+    yield begin
+    for life in lives.values():
+        life.end()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("fault", FAULTS if SOAK else chosen(SEED), ids=lambda fault: fault.name)
+def test_after_it_everything_acknowledged_is_there(fault: Fault, life_of: Callable[[str], Life]) -> None:
+    print(f"KDEPLOY_SEED={SEED}")
+    began, result, outcome = time.monotonic(), "failed", Outcome()
+    try:
+        outcome = life_of(fault.environment).suffer(fault)
+        print(outcome)
+        assert outcome.tries > 0
+        if outcome.checked:
+            assert (outcome.checked.lost, outcome.checked.out_of_order) == (0, 0), outcome
+            assert outcome.rate >= LEAST_RATE, outcome
+        result = "passed"
+    finally:
+        if SOAK:
+            evidence.record(_row(fault, outcome, result, seconds_since(began)))
+
+
+def _row(fault: Fault, outcome: Outcome, result: str, seconds: float) -> dict[str, object]:
+    checked = outcome.checked
+    return {
+        "name": fault.name,
+        "commit": evidence.commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "seed": SEED,
+        "tries": outcome.tries,
+        "acknowledged": outcome.acknowledged,
+        "checked": checked.acknowledged if checked else 0,
+        "lost": checked.lost if checked else 0,
+        "out_of_order": checked.out_of_order if checked else 0,
+        "duplicates": checked.duplicates if checked else 0,
+        "rate": round(outcome.rate),
+        "seconds": seconds,
+        "result": result,
+    }
