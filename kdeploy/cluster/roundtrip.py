@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from kdeploy.cluster.client import Foreign
@@ -70,7 +71,7 @@ def produce(client: Mapping[str, str], topic: str, partition: int, values: list[
     Raises:
         Refusal: The first one that was not.
     """
-    from confluent_kafka import Producer
+    from confluent_kafka import KafkaException, Producer
 
     problems: list[Foreign] = []
     settings = {"acks": "all", "enable.idempotence": "true", "linger.ms": "5", **_common(client, problems)}
@@ -82,19 +83,29 @@ def produce(client: Mapping[str, str], topic: str, partition: int, values: list[
             failed.append(error)
 
     producer = Producer(settings, logger=_SILENT)
-    for value in values:
-        while True:
-            try:
-                producer.produce(topic, value, partition=partition, on_delivery=delivered)
-                break
-            except BufferError:
-                producer.poll(0.1)
-    left = producer.flush(PATIENCE)
+    try:
+        for value in values:
+            _enqueue(
+                producer, partial(producer.produce, topic, value, partition=partition, on_delivery=delivered)
+            )
+        left = producer.flush(PATIENCE)
+    except KafkaException as error:
+        # A fatal error, such as no right to the producer id that an idempotent producer needs.
+        raise _refusal("producing was refused", error.args[0]) from None
     if failed:
         raise _refusal(f"{len(failed)} of {len(values)} records were not taken", failed[0])
     if left:
         said = f": {problems[-1].str()}" if problems else ""
         raise ClusterError(f"{left} of {len(values)} records were not acknowledged in {PATIENCE:g} s{said}")
+
+
+def _enqueue(producer: Foreign, send: Callable[[], None]) -> None:
+    """Hand over a record; where the producer's buffer is full, wait for room."""
+    while True:
+        try:
+            return send()
+        except BufferError:
+            producer.poll(0.1)
 
 
 def consume(client: Mapping[str, str], topic: str, partition: int, records: int) -> list[bytes]:

@@ -36,8 +36,13 @@ UNAUTHENTICATED: Final = "unauthenticated client refused"
 PLAINTEXT: Final = "plaintext client refused"
 PASSWORD: Final = "wrong password refused"  # noqa: S105  # a check's name
 STRANGER: Final = "user without ACLs refused"
-NOT_ALLOWED: Final = ("TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED")
-"""What Kafka answers a user that no access list names; a reader learns it of its group or of the topic."""
+NOT_ALLOWED: Final = (
+    "TOPIC_AUTHORIZATION_FAILED",
+    "GROUP_AUTHORIZATION_FAILED",
+    "CLUSTER_AUTHORIZATION_FAILED",
+)
+"""What Kafka answers a user that no access list names; a reader learns it of its group or of the topic,
+a writer of the topic or of the producer id that it asks for (idempotence)."""
 
 CLEAN: Final = "nothing left behind"
 
