@@ -1,6 +1,19 @@
+"""What all tests share: the way to accept goldens, and how properties are searched."""
+
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "ordinary", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=True)
+# An ordinary run tries the same examples every time, so that a change alone can break it;
+# new ones are searched for by `KDEPLOY_SOAK=1`, which prints how to repeat what it finds.
+settings.load_profile("soak" if os.environ.get("KDEPLOY_SOAK") else "ordinary")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
