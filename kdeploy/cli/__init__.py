@@ -157,5 +157,5 @@ def _defect(error: Exception) -> KdeployError:
 
 
 def _fail(error: KdeployError) -> NoReturn:
-    ending.say(f"kdeploy: {error}\n")
+    ending.say(ending.fitted(f"kdeploy: {error}") + "\n")
     sys.exit(error.exit_code)

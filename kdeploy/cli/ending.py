@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 import sys
+import textwrap
 import threading
 from types import FrameType
 from typing import Final, NoReturn
@@ -70,6 +71,20 @@ def leave(number: int) -> NoReturn:
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     os._exit(128 + number)
+
+
+def fitted(text: str) -> str:
+    """A message with its lines broken between words where a terminal of 80 columns reads it; else as it is."""
+    if not (sys.stderr and sys.stderr.isatty()):
+        return text
+    lines = []
+    for line in text.splitlines():
+        indent = max(2, len(line) - len(line.lstrip())) * " "
+        broken = textwrap.wrap(
+            line, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+        lines += broken or [""]
+    return "\n".join(lines)
 
 
 def say(text: str) -> None:

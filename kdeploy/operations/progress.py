@@ -7,8 +7,9 @@ whether anyone listens or not.
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
-from typing import Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 
 class Progress(Protocol):
@@ -21,6 +22,14 @@ class Progress(Protocol):
     def bar(self, text: str, done: float, total: float) -> None:
         """How far a long transfer is, in bytes; called often, shown now and then."""
         ...
+
+
+WIDTH: Final = 61
+"""Characters of a step's text, so that a line with the time and the phase fits 80."""
+
+
+def _broken(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 class Silent:
@@ -49,7 +58,8 @@ class Lines:
     def step(self, phase: str, text: str) -> None:
         """Print the phase, the text and the seconds since the beginning."""
         self._close_bar()
-        for index, line in enumerate(text.splitlines() or [""]):
+        lines = [part for line in text.splitlines() for part in _broken(line)]
+        for index, line in enumerate(lines or [""]):
             label = f"{self._seconds():5.1f} s  {phase:<9}" if index == 0 else " " * 18
             print(f"{label} {line}".rstrip(), file=self._stream, flush=True)
 

@@ -5,17 +5,12 @@ Invariant: only looks; the operation's own end is what it was.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from kdeploy.errors import KdeployError, Stopped
 from kdeploy.operations import places
 from kdeploy.operations.progress import Progress
-
-WIDTH: Final = 61
-"""Characters of a step's text on a terminal of 80."""
 
 
 @contextmanager
@@ -43,5 +38,4 @@ def _standing(environment: str) -> str:
     running = [node.name for node in nodes if states[node.key].running]
     if not running:
         return "no node runs"
-    text = f"{len(running)} of {len(nodes)} nodes run, and go on running: {', '.join(running)}"
-    return "\n".join(textwrap.wrap(text, WIDTH))
+    return f"{len(running)} of {len(nodes)} nodes run, and go on running: {', '.join(running)}"

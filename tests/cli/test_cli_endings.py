@@ -1,0 +1,171 @@
+"""How the command line ends: a defect that hides what it saw, a reader that has gone, a window that closes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pty
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from kdeploy.cli import COMMANDS, kdeploy, main
+
+SECRET = "hunter2-correct-horse"
+PROGRAM = Path(sys.executable).with_name("kdeploy")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["kdeploy", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def raising(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("kdeploy.spec.load.load", raising)
+
+
+def test_a_defect_shows_no_secret_and_writes_it_where_nobody_else_reads(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    fail_with(monkeypatch, RuntimeError(f"password={SECRET}"))
+    assert call(monkeypatch, "up", "local") == 1
+    shown = capfd.readouterr()
+    assert SECRET not in shown.out + shown.err
+    assert "Traceback" not in shown.err
+    [file] = tmp_path.iterdir()
+    assert str(file) in shown.err
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "RuntimeError" in file.read_text()
+
+
+def test_a_defect_is_told_even_where_it_cannot_be_written_down(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    fail_with(monkeypatch, RuntimeError(SECRET))
+    assert call(monkeypatch, "up", "local") == 1
+    shown = capfd.readouterr().err
+    assert "could not be written down" in shown
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EMFILE, errno.EACCES])
+def test_what_the_machine_refuses_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int
+) -> None:
+    fail_with(monkeypatch, OSError(number, os.strerror(number), "/state/demo/x"))
+    assert call(monkeypatch, "up", "local") == 1
+    shown = capfd.readouterr().err
+    assert f"this machine says no: /state/demo/x: {os.strerror(number)}" in shown
+    assert "defect" not in shown
+
+
+def test_a_full_device_behind_a_redirection_is_told() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [PROGRAM, "schema"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (ended.returncode, "No space left on device" in ended.stderr) == (1, True)
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_reader_that_has_gone_ends_it_in_silence() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [PROGRAM, "schema"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_the_window_that_closes_ends_it_without_a_word() -> None:
+    """A command that asks on its terminal, whose terminal is closed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, "down", "local", "--delete-data"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    seen = b""
+    deadline = time.monotonic() + 60
+    while b"Type its name" not in seen:
+        assert time.monotonic() < deadline
+        seen += os.read(ours, 1000)
+    os.close(ours)
+    assert process.wait(30) in (128 + signal.SIGHUP, 130)
+    assert b"Traceback" not in seen
+
+
+def helps(command: click.Command, name: str) -> list[tuple[str, str]]:
+    context = click.Context(command, info_name=name, terminal_width=80)
+    found = [(name, command.get_help(context))]
+    for below, one in getattr(command, "commands", {}).items():
+        found += helps(one, f"{name} {below}")
+    return found
+
+
+def test_every_help_fits_a_terminal_of_80_columns() -> None:
+    context = click.Context(kdeploy, info_name="kdeploy", terminal_width=80)
+    for name in COMMANDS:
+        command = kdeploy.get_command(context, name)
+        assert command is not None
+        for called, text in helps(command, f"kdeploy {name}"):
+            assert [line for line in text.splitlines() if len(line) > 80] == [], called
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan",),
+        ("plan", "--throughput", "900GB/s"),
+        ("plan", "--throughput", "fast"),
+        ("plan", "prod-eu"),
+        ("validate", "local", "prod-eu"),
+        ("preview", "local"),
+        ("status", "local"),
+        ("status", "no-such-environment"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_printed_fits_80_columns_without_an_escape_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("KDEPLOY_STATE_DIR", str(tmp_path))
+    call(monkeypatch, *arguments)
+    shown = capfd.readouterr()
+    assert "\x1b" not in shown.out + shown.err
+    assert [line for line in shown.out.splitlines() if len(line) > 80] == []
+
+
+def test_an_error_breaks_its_lines_between_words_on_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    ended = subprocess.run([PROGRAM, "status", "no-such-environment"], stderr=theirs, check=False)
+    os.close(theirs)
+    seen = os.read(ours, 4000).decode().splitlines()
+    os.close(ours)
+    assert (ended.returncode, "there is no environment called" in seen[0]) == (2, True)
+    assert [line for line in seen if len(line) > 80 or "\x1b" in line] == []
+    assert all(line.startswith("  ") for line in seen[1:])
