@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: up down test check fast docs bench clean
+.PHONY: up down test check fast docs bench soak clean
 
 up: $(VENV)/.local
 	$(BIN)/kdeploy up local
@@ -24,6 +24,11 @@ fast: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
+
+# Every row of the fault tables; writes docs/evidence.json after each, and then its page.
+soak: $(VENV)/.dev
+	KDEPLOY_SOAK=1 $(BIN)/pytest -v -m kafka tests/e2e/local/test_faults.py; \
+	code=$$?; $(BIN)/python docs/generate.py && exit $$code
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

@@ -4,8 +4,8 @@
     python docs/generate.py --check   say which are not current; exit code 1 if any
 
 Invariant: between a pair of `<!-- generated: NAME -->` and `<!-- end -->` lines, and in
-docs/commands.md and docs/environment.schema.json as a whole, stands exactly what the
-commands and the schema themselves say.
+docs/commands.md, docs/reliability.md and docs/environment.schema.json as a whole, stands
+exactly what the commands, docs/evidence.json and the schema themselves say.
 """
 
 from __future__ import annotations
@@ -118,6 +118,59 @@ def _assumptions() -> str:
     return f"\n| what | value | source |\n|---|---|---|\n{rows}\n"
 
 
+def reliability() -> str:
+    """What was killed and what became of the records, from docs/evidence.json."""
+    rows = json.loads((ROOT / "docs" / "evidence.json").read_text())["rows"]
+    read = [row for row in rows if row["checked"]]
+    total = {key: sum(row[key] for row in read) for key in ("acknowledged", *BAD)}
+    head = RELIABILITY.format(
+        rows=len(rows),
+        passed=sum(row["result"] == "passed" for row in rows),
+        tries=sum(row["tries"] for row in rows),
+        **total,
+    )
+    lines = "".join(
+        f"| {row['name']} | {row['tries']} | {row['acknowledged']:,} | "
+        + " | ".join("not read" if row[key] is None else str(row[key]) for key in BAD)
+        + f" | {row['seconds']:.0f} | {row['result']} | `{row['commit']}`, {row['seed']} |\n"
+        for row in rows
+    )
+    columns = ("what", "kills", "acknowledged", "lost", "out of order", "again", "seconds", "result")
+    title = " | ".join((*columns, "commit, seed"))
+    return f"{head}\n| {title} |\n|{'---|' * (len(columns) + 1)}\n{lines}"
+
+
+BAD = ("lost", "out_of_order", "duplicates")
+
+RELIABILITY = """# Reliability
+
+Real clusters on one machine, killed with SIGKILL while a producer writes (acks=all, idempotent, SCRAM over
+TLS, topic.metadata.refresh.interval.ms 2000, numbered records into six partitions of a topic with three copies).
+A row passed when the same command, run again, finished, `kdeploy verify` passed, and everything that this
+cluster ever acknowledged was read back and compared; `down --delete-data` leaves nothing to read. Rows are
+written down also when they fail; a failed row is not evidence that nothing was lost, and one with 0 kills
+ended before anything was killed. A row holds its last run only. Rows of the fault table that are not listed
+were never run to their end. This page is generated from
+[evidence.json](evidence.json), which `make soak` writes; `KDEPLOY_SEED` repeats a run's random moments.
+
+{rows} rows, {passed} passed; {tries} kills; {acknowledged:,} records acknowledged and read back, {lost} lost, \
+{out_of_order} out of order, {duplicates} there again.
+
+Killing processes says nothing of a machine that loses its power, of a network that splits, or of disks
+that fail; those are not tried here.
+
+Open on 2026-11-25:
+
+- `up` that was killed just after it restarted a broker in a rolling change: the next `up` found every process
+  running, did not wait for the broker to register, and ended with exit code 5. The four rows after it failed
+  for the same reason before their own fault.
+- `clients`: the row failed because the test did not expect the .gitignore beside the files; that is
+  corrected and not run again yet.
+- An earlier run of `killed: a broker` (seed 1), with the client's default metadata refresh, failed: 20,000
+  records stayed unanswered for minutes after the broker was back. Whether Kafka, its settings or the client
+  is at fault is not known; the run that passed had the refresh interval named above.
+"""
+
 MOST_NAMED = 11
 """Values that are all named in the table of settings; of longer lists the schema has the names."""
 
@@ -136,6 +189,7 @@ def documents() -> dict[Path, str]:
     mixed = (ROOT / "README.md", ROOT / "docs" / "environments.md", ROOT / "docs" / "planner.md")
     return {
         ROOT / "docs" / "commands.md": commands(),
+        ROOT / "docs" / "reliability.md": reliability(),
         ROOT / "docs" / "environment.schema.json": schema.render(),
         **{path: BLOCK.sub(_block, path.read_text()) for path in mixed},
     }

@@ -19,8 +19,8 @@ SCHEMA = "kdeploy.evidence/v1"
 
 
 def commit() -> str:
-    """The commit that is being tested."""
-    words = ["git", "rev-parse", "--short=12", "HEAD"]
+    """The commit that is being tested; `-dirty` when the checkout has changes that are not committed."""
+    words = ["git", "describe", "--always", "--exclude=*", "--dirty", "--abbrev=12"]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 

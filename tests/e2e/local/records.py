@@ -113,6 +113,13 @@ class Producing:
         left = self._client.flush(120)
         assert left == 0, f"{left} records are neither acknowledged nor refused"
 
+    def abandon(self) -> None:
+        """Stop at once; what is on its way is neither."""
+        self._stopping.set()
+        self._pool.shutdown()
+        self._client.purge()
+        self._client.flush(1)
+
     def _work(self) -> None:
         turn = 0
         while not self._stopping.wait(BURST / RATE):

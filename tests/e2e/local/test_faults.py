@@ -49,7 +49,7 @@ def test_after_it_everything_acknowledged_is_there(fault: Fault, life_of: Callab
     print(f"KDEPLOY_SEED={SEED}")
     began, result, outcome = time.monotonic(), "failed", Outcome()
     try:
-        outcome = life_of(fault.environment).suffer(fault)
+        life_of(fault.environment).suffer(fault, outcome)
         print(outcome)
         assert outcome.tries > 0
         if outcome.checked:
@@ -71,9 +71,9 @@ def _row(fault: Fault, outcome: Outcome, result: str, seconds: float) -> dict[st
         "tries": outcome.tries,
         "acknowledged": outcome.acknowledged,
         "checked": checked.acknowledged if checked else 0,
-        "lost": checked.lost if checked else 0,
-        "out_of_order": checked.out_of_order if checked else 0,
-        "duplicates": checked.duplicates if checked else 0,
+        "lost": checked.lost if checked else None,
+        "out_of_order": checked.out_of_order if checked else None,
+        "duplicates": checked.duplicates if checked else None,
         "rate": round(outcome.rate),
         "seconds": seconds,
         "result": result,
