@@ -95,7 +95,7 @@ DAMAGES: list[tuple[Callable[[str], str], str]] = [
     (lambda text: text + "\n  : : {", r"line \d+: this is not YAML"),
     (lambda text: text + "passwords: {}\n", r"line \d+: this is not YAML, or a name stands there twice"),
     (lambda text: text + "\x00", "YAML"),
-    (swap("kdeploy.vault/v1", "kdeploy.vault/v2"), "schema: this kdeploy reads kdeploy.vault/v1"),
+    (swap("kdeploy.vault/v1", "kdeploy.vault/v2"), "schema: the vault is of a newer kdeploy"),
     (swap("schema: kdeploy.vault/v1\n", ""), "schema: is missing"),
     (swap("environment: prod\n", "environment: 7\n"), "environment: is not text"),
     (

@@ -61,7 +61,8 @@ def text(opened: requests.Session, url: str, patience: float) -> str:
     def ask() -> None:
         try:
             with translated():
-                response = opened.get(url, timeout=(patience, patience))
+                # Longer than the wait below, so that a slow server always gets the same words.
+                response = opened.get(url, timeout=(patience * STALL, patience * STALL))
                 refuse_status(response)
                 answer.append(response.text)
         except Refused as refused:

@@ -79,7 +79,7 @@ def test_what_a_killed_verify_left_is_removed_by_the_next_one(cluster: RunningCl
     given = pickle.dumps((cluster.access, cluster.environment, cluster.blueprint))
     ended = subprocess.run([sys.executable, "-c", KILLED], input=given, check=False)
     assert ended.returncode == -signal.SIGKILL
-    assert any(name.endswith("-records") for name in traces(admin))  # a topic and two users at least
+    assert any(name.endswith("-records") for name in traces(admin))
     assert verify.verify(cluster.access, cluster.environment, cluster.blueprint).ok
     assert traces(admin) == set()
 

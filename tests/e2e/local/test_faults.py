@@ -1,6 +1,6 @@
 """Killed at any moment, killed anywhere: the same command again finishes, and no record is lost.
 
-An ordinary run takes the first, the last and one row drawn by KDEPLOY_SEED of each environment;
+An ordinary run takes the first, the last and one row of those proven, drawn by KDEPLOY_SEED;
 with KDEPLOY_SOAK=1 (`make soak`) all of them, and docs/evidence.json is written.
 """
 
