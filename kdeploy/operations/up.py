@@ -82,8 +82,10 @@ def _up(site: Site) -> Outcome:
         kill_point("provisioned")
         _bring_up(site, todo)
     changes, changed = _reconcile(site), any(action.kind != "none" for action in todo)
-    if changed:
+    if changed or not readiness.check(site).ok:
+        # Also where nothing is to be done: a killed `up` may have started what is not back yet.
         with readiness.connected(site) as admin:
+            readiness.wait_for_brokers(site, admin)
             readiness.settle(site, admin)
     report = readiness.verify(site) if changed or changes else readiness.check(site)
     folder = _hand_out(site)
