@@ -250,7 +250,7 @@ def _wait(
             return
         _refuse_dead(site, nodes, alive)
         if time.monotonic() > deadline:
-            raise KdeployError(
+            raise Unhealthy(
                 f"waited {site.patience:.0f} s for {what}: {reason}\n"
                 f"  look at `kdeploy status {site.design.blueprint.environment}`, then run this again"
             )

@@ -81,13 +81,15 @@ def _up(site: Site) -> Outcome:
         site.provider.provision(site.design.blueprint)
         kill_point("provisioned")
         _bring_up(site, todo)
-    changes, changed = _reconcile(site), any(action.kind != "none" for action in todo)
-    if changed or not readiness.check(site).ok:
+    changes = _reconcile(site)
+    untouched = not changes and all(action.kind == "none" for action in todo)
+    report = readiness.check(site) if untouched else None
+    if report is None or not report.ok:
         # Also where nothing is to be done: a killed `up` may have started what is not back yet.
         with readiness.connected(site) as admin:
             readiness.wait_for_brokers(site, admin)
             readiness.settle(site, admin)
-    report = readiness.verify(site) if changed or changes else readiness.check(site)
+        report = readiness.check(site) if untouched else readiness.verify(site)
     folder = _hand_out(site)
     return Outcome(site.cluster.datacenter, site.cluster.bootstrap("client"), todo, changes, report, folder)
 
