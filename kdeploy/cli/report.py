@@ -5,6 +5,7 @@ Invariant: pure; the three forms of one result say the same.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,18 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def checks_text(checks: Iterable[Check]) -> str:
-    """One line per check, failed ones marked."""
-    return "\n".join(f"  {'ok  ' if one.ok else 'FAIL'}  {one.name}: {one.detail}" for one in checks)
+    """A paragraph of at most 80 columns per check, failed ones marked."""
+    return "\n".join(
+        textwrap.fill(
+            f"{one.name}: {one.detail}",
+            width=80,
+            initial_indent=f"  {'ok  ' if one.ok else 'FAIL'}  ",
+            subsequent_indent=" " * 10,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for one in checks
+    )
 
 
 def checks_json(report: HealthReport) -> dict[str, Any]:
