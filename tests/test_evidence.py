@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.e2e.local import evidence
 from tests.e2e.local.faults import FAULTS, PROVEN, chosen
 
@@ -41,10 +39,6 @@ def test_every_row_of_the_table_has_a_name_of_its_own() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_an_ordinary_run_takes_the_first_the_last_and_one_more_of_the_proven_rows(seed: int) -> None:
+def test_an_ordinary_run_takes_the_first_and_the_last_of_the_proven_rows() -> None:
     proven = [fault for fault in FAULTS if fault.name in PROVEN]
-    rows = chosen(seed)
-    assert len(set(rows)) == 3
-    assert {proven[0], proven[-1]} <= set(rows) <= set(proven)
-    assert rows == chosen(seed), "a seed repeats its rows"
+    assert chosen() == (proven[0], proven[-1])
