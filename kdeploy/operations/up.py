@@ -161,6 +161,8 @@ def _reconcile(site: Site) -> tuple[Change, ...]:
     from kdeploy.cluster import reconcile
 
     with readiness.connected(site) as admin:
+        # A killed `up` may have started brokers that are not registered yet.
+        readiness.wait_for_brokers(site, admin)
         changes = readiness.pending_changes(site, admin)
         kill_point("reconcile-begun")
         for _, group in groupby(changes, key=lambda change: change.kind):
