@@ -152,7 +152,7 @@ def _load(text: str) -> object:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
     except (YAMLError, ValueError):
-        pass
+        pass  # said below, without a line
     # Raised out here, so that the parser's error, which quotes the text, is not this one's context.
     raise Damaged(
         f"line {line}: this is not YAML, or a name stands there twice" if line else "it is not YAML"

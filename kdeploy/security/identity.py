@@ -57,7 +57,7 @@ class Identity:
             try:
                 return x509.load_pem_x509_certificate(self.certificate.encode())
             except ValueError:
-                pass
+                pass  # said below, outside: the parser's error could quote the file
         raise InvalidIdentity("certificate", "is not one certificate in PEM form")
 
     @cached_property

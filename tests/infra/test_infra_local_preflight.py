@@ -42,6 +42,7 @@ def test_the_heap_is_read_from_the_jvms_options(options: tuple[str, ...], bytes_
 
 def test_a_machine_with_room_is_taken(tmp_path: Path) -> None:
     preflight(tmp_path / "not" / "yet", [node()])
+    assert not list(tmp_path.iterdir()), "it looks only"
 
 
 def test_memory_that_lacks_is_named_with_what_is_needed(

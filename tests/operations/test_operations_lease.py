@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +35,12 @@ def hold(folder: Path) -> subprocess.Popen[str]:
     return process
 
 
+def holder(folder: Path) -> tuple[str, int]:
+    """What the lease says of who holds it."""
+    said = json.loads((folder / "lease").read_text())
+    return said["command"], said["pid"]
+
+
 def test_a_second_operator_is_refused_and_told_who_is_at_work_since_when(tmp_path: Path) -> None:
     with hold(tmp_path / "local") as first:
         with pytest.raises(LeaseHeld) as refused, lease(tmp_path / "local", "down"):
@@ -46,14 +54,14 @@ def test_a_second_operator_is_refused_and_told_who_is_at_work_since_when(tmp_pat
 def test_a_lease_ends_with_its_holder_however_that_dies(tmp_path: Path) -> None:
     with hold(tmp_path / "local") as first:
         first.kill()
-    with lease(tmp_path / "local", "up"):
-        pass
+    with lease(tmp_path / "local", "down"):
+        assert holder(tmp_path / "local") == ("down", os.getpid())
 
 
 def test_a_lease_can_be_taken_again_and_again(tmp_path: Path) -> None:
-    for _ in range(3):
-        with lease(tmp_path / "local", "up"):
-            pass
+    for command in ("up", "down", "up"):
+        with lease(tmp_path / "local", command):
+            assert holder(tmp_path / "local") == (command, os.getpid())
 
 
 def test_a_lease_on_a_folder_that_was_deleted_meanwhile_is_not_one(tmp_path: Path) -> None:

@@ -203,7 +203,9 @@ def test_a_host_that_went_away_is_refused() -> None:
 )
 def test_every_other_change_may_go_on(before: Environment, after: Environment) -> None:
     previous = lock_of(before)
-    refuse_unsupported(after, planner.plan(after, previous), previous)
+    plan = planner.plan(after, previous)
+    refuse_unsupported(after, plan, previous)
+    assert plan.feasible, "what goes on has a plan to go on with"
 
 
 def test_a_lock_is_current_for_the_environment_it_was_written_for() -> None:
