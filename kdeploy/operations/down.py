@@ -33,6 +33,8 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
     from kdeploy.infra.local.provider import LocalProvider
 
     name = loaded.environment.name
+    if places.is_untouched(name):
+        return ()
     folder = places.state_folder(name)
     with lease(folder, "down"), told(name, progress):
         provider = LocalProvider(places.nodes_folder(name), progress=progress.bar)

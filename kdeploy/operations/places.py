@@ -33,6 +33,12 @@ def state_folder(environment: str) -> Path:
     return state_root() / environment
 
 
+def is_untouched(environment: str) -> bool:
+    """Whether nothing was ever kept for an environment here; a file in the folder's place does not count as nothing."""
+    root = state_root()
+    return not root.exists() or (root.is_dir() and not (root / environment).exists())
+
+
 def is_local(loaded: Loaded) -> bool:
     """Whether every node of the environment is a process on this machine."""
     return all(datacenter.provider == "local" for datacenter in loaded.environment.datacenters)

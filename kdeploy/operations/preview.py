@@ -58,6 +58,7 @@ class Preview:
 
 def preview(loaded: Loaded, password_file: Path | None = None) -> Preview:
     """Compare an environment with what runs; read-only."""
+    site.refuse_undeployable(loaded)
     design = prepare.design(loaded, freeze=True)
     vault = vaults.open_existing(loaded, password_file) if places.vault_file(loaded).exists() else None
     if vault is not None:
@@ -68,7 +69,7 @@ def preview(loaded: Loaded, password_file: Path | None = None) -> Preview:
 
 def _preview(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | None) -> ClusterPreview:
     if vault is None:
-        provider = site.provider_of(cluster, design.blueprint.environment, Silent())
+        provider = site.provider_of(design.blueprint.environment, Silent())
         states = provider.observe(cluster.nodes)
         todo = actions(cluster.nodes, states, {node.key: "" for node in cluster.nodes})
         return ClusterPreview(cluster.datacenter, todo, None)

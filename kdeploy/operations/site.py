@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kdeploy.cluster import Access
     from kdeploy.infra import Provider, Secrets
     from kdeploy.security.vault import Vault
+    from kdeploy.spec.load import Loaded
 
 PARALLEL = 8
 """Nodes worked on at once where order does not matter: most of the time is waiting for Java."""
@@ -67,18 +68,23 @@ class Site:
         self.provider.apply(node, self.secrets(node))
 
 
-def provider_of(cluster: ClusterBlueprint, environment: str, progress: Progress) -> Provider:
-    """The provider of a cluster.
+def refuse_undeployable(loaded: Loaded) -> None:
+    """Refuse an environment with a provider that cannot be driven yet, before anything is decided or written.
 
     Raises:
-        KdeployError: The provider cannot be driven yet.
+        KdeployError: Names the datacenter and what can be done with it.
     """
-    if cluster.provider != "local":
-        raise KdeployError(
-            f"datacenter {cluster.datacenter} has provider {cluster.provider}, "
-            "which this version of kdeploy plans and renders but does not deploy\n"
-            "  deploy with provider local, or write the files with `kdeploy render`"
-        )
+    for datacenter in loaded.environment.datacenters:
+        if datacenter.provider != "local":
+            raise KdeployError(
+                f"datacenter {datacenter.name} has provider {datacenter.provider}, "
+                "which this version of kdeploy plans and renders but does not deploy\n"
+                "  deploy with provider local, or write the files with `kdeploy render`"
+            )
+
+
+def provider_of(environment: str, progress: Progress) -> Provider:
+    """The provider of an environment's clusters, which `refuse_undeployable` has let through."""
     from kdeploy.infra.local.provider import LocalProvider
 
     return LocalProvider(places.nodes_folder(environment), progress=progress.bar)
@@ -94,7 +100,7 @@ def site_of(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, pro
     name = design.loaded.environment.name
     folder = places.administrator_folder(name)
     _write_administrator_files(folder, vault)
-    provider = provider_of(cluster, name, progress)
+    provider = provider_of(name, progress)
     return Site(design, cluster, provider, vault, access(cluster, folder), progress)
 
 

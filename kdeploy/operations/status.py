@@ -80,6 +80,7 @@ def verify(loaded: Loaded, progress: Progress, password_file: Path | None = None
 
 
 def _sites(loaded: Loaded, progress: Progress, password_file: Path | None) -> tuple[site.Site, ...]:
+    site.refuse_undeployable(loaded)
     design = prepare.design(loaded, freeze=False)
     vault = vaults.open_existing(loaded, password_file) if places.vault_file(loaded).exists() else None
     if vault is None or not places.lock_file(loaded).exists():

@@ -62,6 +62,7 @@ def up(loaded: Loaded, progress: Progress, password_file: Path | None = None) ->
     Raises:
         KdeployError: Any of the tree in `kdeploy.errors`; run again to go on.
     """
+    site.refuse_undeployable(loaded)
     name = loaded.environment.name
     with lease(places.state_folder(name), "up"), told(name, progress):
         kill_point("lease-taken")
