@@ -95,7 +95,7 @@ def _prove(
             ]
         else:
             works: dict[str, Callable[[], Check]] = {
-                DEFAULTS: lambda: _defaults(admin, environment, cluster, stage),
+                DEFAULTS: lambda: topic_from_defaults(admin, environment, cluster, names.defaults),
                 PASSWORD: lambda: _wrong_password(stage),
                 STRANGER: lambda: _stranger(stage),
             }
@@ -118,19 +118,32 @@ def _line(error: ClusterError) -> str:
     return "; ".join(line.strip() for line in str(error).splitlines())
 
 
-def _defaults(admin: Admin, environment: Environment, cluster: ClusterBlueprint, stage: Stage) -> Check:
+def topic_from_defaults(
+    admin: Admin, environment: Environment, cluster: ClusterBlueprint, topic: str
+) -> Check:
+    """Create a topic without saying anything about it, and compare it with what was promised.
+
+    Raises:
+        ClusterError: It cannot be created, or nothing answers for it.
+    """
     promise = defaults.promised(environment, cluster)
-    topic = stage.names.defaults
     admin.create_topics([NewTopic(topic)])
     wait(lambda: leaderless(admin, topic))
-    found = [one for one in admin.metadata().partitions if one.topic == topic]
     keys = sorted(set(promise) - {defaults.PARTITIONS, defaults.COPIES})
-    effective = dict(admin.topic_settings([topic], keys).get(topic, {}))
+    effective: dict[str, str] = {}
+
+    def unanswered() -> str | None:
+        # any broker may be the one that answers, and one may learn of a new topic later than the others
+        effective.update(admin.topic_settings([topic], keys).get(topic, {}))
+        return None if effective else f"no broker knows the settings of topic {topic}"
+
+    wait(unanswered)
+    found = [one for one in admin.metadata().partitions if one.topic == topic]
     effective[defaults.PARTITIONS] = str(len(found))
     effective[defaults.COPIES] = ", ".join(sorted({str(len(one.replicas)) for one in found}))
-    wrong = defaults.broken(promise, effective)
-    right = ", ".join(f"{key} {effective[key]}" for key in sorted(promise))
-    return Check(DEFAULTS, not wrong, "; ".join(wrong) or right)
+    if wrong := defaults.broken(promise, effective):
+        return Check(DEFAULTS, False, "; ".join(wrong))
+    return Check(DEFAULTS, True, ", ".join(f"{key} {effective[key]}" for key in sorted(promise)))
 
 
 def _records(admin: Admin, stage: Stage) -> Check:
@@ -209,4 +222,4 @@ def _clean(admin: Admin, names: temporary.Names) -> Check:
     )
 
 
-__all__ = ["PREFIX", "check", "verify"]
+__all__ = ["PREFIX", "check", "topic_from_defaults", "verify"]

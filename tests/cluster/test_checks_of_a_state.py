@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
@@ -11,6 +13,7 @@ from kdeploy.cluster import Check, checks, defaults
 from kdeploy.cluster.fake import BROKERS, FakeAdmin
 from kdeploy.cluster.health import observe
 from kdeploy.cluster.state import Broker, ClusterState, NewTopic, Quorum, Voter
+from kdeploy.cluster.verify import topic_from_defaults
 from kdeploy.cluster.zookeeper import Member, read
 from kdeploy.spec.lock import Role
 from kdeploy.spec.model import Coordination, Environment
@@ -234,3 +237,29 @@ def test_a_promise_that_does_not_hold_is_named_with_both_values() -> None:
         "min.insync.replicas is 1, and 2 was promised",
     )
     assert defaults.broken(promise, promise) == ()
+
+
+class LateToLearn(FakeAdmin):
+    """A cluster whose brokers answer for a new topic only when asked for the third time."""
+
+    asked = 0
+
+    def topic_settings(self, topics: Collection[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:
+        self.asked += 1
+        return super().topic_settings(topics, keys) if self.asked > 2 else {}
+
+
+def test_a_topic_from_defaults_is_judged_when_the_brokers_know_it() -> None:
+    admin = LateToLearn()
+    made = topic_from_defaults(admin, ENVIRONMENT, cluster("zookeeper"), "new")
+    assert (made.ok, admin.asked) == (False, 3)
+    assert made.detail == "retention.ms is 604800000, and 7200000 was promised"
+
+
+def test_a_topic_from_defaults_with_a_setting_that_nobody_answers_fails_and_says_so() -> None:
+    admin = FakeAdmin(partitions=6)
+    odd = {"min.insync.replicas": "2"}
+    with patch.object(admin, "topic_settings", lambda topics, keys: {"new": odd}):
+        made = topic_from_defaults(admin, ENVIRONMENT, cluster("zookeeper"), "new")
+    assert not made.ok
+    assert "retention.ms is unset, and 7200000 was promised" in made.detail

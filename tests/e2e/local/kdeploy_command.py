@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class Kdeploy:
         stdout, stderr = process.communicate(timeout=300)
         finished = Finished(process.returncode, stdout, stderr)
         assert "Traceback" not in stderr, stderr
+        assert "a defect of its own" not in stderr, f"{command}\n{stdout}\n{stderr}\n{_defects(stderr)}"
         assert code is None or finished.code == code, f"{command}: exit {finished.code}\n{stdout}\n{stderr}"
         return finished
 
@@ -74,3 +76,9 @@ class Kdeploy:
         text = self.file.read_text()
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
         self.file.write_text(text.replace(old, new))
+
+
+def _defects(stderr: str) -> str:
+    """The traceback that kdeploy keeps from a person's terminal, for whoever reads a failed test."""
+    files = map(Path, re.findall(r"\S+kdeploy-defect-\S+\.txt", stderr))
+    return "\n".join(file.read_text() for file in files if file.is_file())
