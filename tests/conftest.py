@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +34,9 @@ def _state_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         state = tmp_path_factory.mktemp("state")
         patch.setenv("KDEPLOY_STATE_DIR", str(state))
         yield state
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _a_terminal_that_can_close() -> None:
+    """Behind nohup SIGHUP is ignored, and kdeploy rightly keeps that; tests of a closed window want it heard."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
