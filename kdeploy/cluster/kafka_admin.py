@@ -69,9 +69,11 @@ class KafkaAdmin:
                 request_timeout_ms=int(REQUEST_TIMEOUT * 1000),
                 reconnect_backoff_max_ms=1000,
             )
-        except kafka().errors.KafkaError as error:
+        except BaseException as error:
             for client in made:
                 client.close()
+            if not isinstance(error, kafka().errors.KafkaError | RuntimeError | OSError):
+                raise
             raise translate(error, f"connect to {', '.join(answering)}") from None
 
     def __enter__(self) -> Self:
@@ -87,9 +89,16 @@ class KafkaAdmin:
         self._kafka.close()
 
     def metadata(self) -> Metadata:
-        """Brokers and partitions, in two round trips."""
-        cluster = self._ask("describe the cluster", self._kafka.describe_cluster)
-        return answers.metadata(cluster, self._ask("describe the topics", self._kafka.describe_topics))
+        """Brokers and partitions, in one answer.
+
+        Of two answers the second may come from a broker that has just started and knows no topic yet:
+        beside the first one's brokers that would read as a cluster in which nothing is to be lost.
+        """
+        client = self._kafka
+        found = self._ask(
+            "read the metadata", lambda: client._manager.run(client._get_cluster_metadata, None)
+        )
+        return answers.metadata(found)
 
     def silent(self, brokers: Sequence[Broker]) -> tuple[int, ...]:
         """Ids of those that do not answer now, asked all at once on connections of their own."""
@@ -109,7 +118,7 @@ class KafkaAdmin:
             "read topic settings", lambda: self._kafka.describe_configs(wanted, config_filter="all")
         )
         return {
-            topic: {key: str(entry["value"]) for key, entry in settings.items()}
+            topic: {key: entry["value"] for key, entry in settings.items() if entry["value"] is not None}
             for topic, settings in found.get("topic", {}).items()
             if settings
         }

@@ -102,10 +102,13 @@ def removed_after(admin: Admin, names: Names) -> Iterator[None]:
 
 
 def remains(admin: Admin, names: Names) -> tuple[str, ...]:
-    """What is still there of a run once removals had time to reach every broker; empty is as it should be."""
+    """What is still there of a run once removals had time to reach every broker; empty is as it should be.
+
+    It is removed again each time it is seen: the broker that was asked first may not have known of it yet.
+    """
     deadline = time.monotonic() + GONE_IN
     while True:
-        found = _found(admin, lambda name: name.startswith(names.run))
+        found = _remove(admin, lambda name: name.startswith(names.run))
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.05)
