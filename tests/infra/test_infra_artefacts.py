@@ -113,6 +113,17 @@ def test_a_password_in_a_mirrors_url_is_never_shown(sources: Sources, cache: Pat
     assert "http://127.0.0.1:9/kafka" in str(error.value)
 
 
+def test_authorities_that_are_named_and_not_there_are_no_matter_of_the_cache(
+    sources: Sources, cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/ca.pem")
+    nobody = NOBODY.replace("http:", "https:")
+    with pytest.raises(KdeployError, match="could not be fetched") as failed:
+        fetch(VERSION, cache, replace(sources, mirror=nobody, maven_mirror=nobody))
+    assert str(failed.value).count("/no/such/ca.pem") == 2
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_damaged_distribution_is_noticed_and_made_again(
     mirror: Mirror, sources: Sources, cache: Path
 ) -> None:

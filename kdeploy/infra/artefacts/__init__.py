@@ -80,7 +80,7 @@ class Sources:
 
 
 def _path(text: str | None) -> Path | None:
-    return Path(text).expanduser().absolute() if text else None
+    return Path(os.path.expanduser(text)).absolute() if text else None
 
 
 def default_cache() -> Path:
