@@ -125,13 +125,18 @@ class translated:  # noqa: N801 - reads as a word in `with`
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Translate."""
         import requests
+        from urllib3.exceptions import HTTPError, LocationParseError
 
-        if not isinstance(error, requests.RequestException):
+        if not isinstance(error, requests.RequestException | HTTPError):
             if isinstance(error, OSError) and error.errno is None:
                 # Not the system's but requests' own words: REQUESTS_CA_BUNDLE names no file.
                 raise Refused(str(error)) from None
             return
         for known, words in (
+            (requests.exceptions.InvalidProxyURL, "the proxy is not a URL"),
+            (requests.exceptions.InvalidSchema, "it is not a URL that begins with http:// or https://"),
+            (requests.exceptions.MissingSchema, "it is not a URL that begins with http:// or https://"),
+            ((requests.exceptions.InvalidURL, LocationParseError), "it is not a URL"),
             (requests.exceptions.ProxyError, "the proxy does not let it through"),
             (requests.exceptions.SSLError, "its certificate is not trusted"),
             (requests.exceptions.ConnectTimeout, "no connection in time"),
