@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from kdeploy.cluster.admin import Admin
+from kdeploy.spec.identity import RESERVED
 
-PREFIX: Final = "__kdeploy-verify-"
-"""Reserved: topics and users under it belong to verify."""
+PREFIX: Final = RESERVED
+"""Topics and users under it belong to verify; an environment that declares one is refused (`spec.check`)."""
 
 LONGEST: Final = 600.0
 """Seconds after which what another machine's verify made counts as abandoned: far above a slow verify."""
