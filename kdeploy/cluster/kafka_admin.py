@@ -323,8 +323,15 @@ def _answering(access: Access, tls: ssl.SSLContext, timeout: float) -> list[str]
                 f"  {host}:{port}: {why}" for (host, port), why in zip(brokers, found, strict=True)
             )
             if all(str(why).startswith("TLS") or "not trusted" in str(why) for why in found):
-                raise AuthenticationFailed(f"no broker accepts the administrator's certificate\n{said}")
-            raise Unreachable(f"no broker could be reached within {timeout:g} s\n{said}")
+                raise AuthenticationFailed(
+                    f"no broker accepts the administrator's certificate\n{said}\n"
+                    "  nodes that run with certificates of an earlier vault get the new ones by `kdeploy down`, "
+                    "then `kdeploy up`"
+                )
+            raise Unreachable(
+                f"no broker could be reached within {timeout:g} s\n{said}\n"
+                "  see which nodes run with `kdeploy status`, and start them with `kdeploy up`"
+            )
         time.sleep(0.2)
 
 

@@ -39,7 +39,8 @@ from kdeploy.errors import InvalidSetting
 from kdeploy.spec.model import Environment, Topic, setting_text
 
 READ_BACK_FOR: Final = 60.0
-"""Seconds a change has to become visible; metadata reaches every broker in well under one on a calm cluster, and in many on a starved machine."""
+"""Seconds a change has to become visible: metadata reaches every broker in well under one on a calm cluster,
+and in many on a starved machine."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,10 @@ def apply(admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str])
             return
         if time.monotonic() > deadline:
             named = "\n".join(f"  {change}" for change in pending)
-            raise NotStored(f"the cluster accepted these changes, but they cannot be read back:\n{named}")
+            raise NotStored(
+                f"the cluster accepted these changes, but within {READ_BACK_FOR:.0f} s they cannot be read back:\n"
+                f"{named}\n  look at the brokers with `kdeploy status`; running up again goes on from here"
+            )
         time.sleep(0.05)
 
 

@@ -271,4 +271,7 @@ def _refuse_dead(site: Site, nodes: Sequence[Node], alive: int) -> None:
 
 
 def _died(node: Node, state: NodeState) -> Unhealthy:
-    return Unhealthy(f"{node.name} ended while it started: {state.detail}")
+    return Unhealthy(
+        f"{node.name} ended while it started: {state.detail}\n"
+        "  mend what that says, then run this again; it goes on from here"
+    )
