@@ -8,6 +8,7 @@ number of brokers never falls by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from kdeploy.planner.catalogue import Catalogue
 from kdeploy.planner.choice import (
     Choice,
     Field,
+    Terms,
     buy_at,
     choose,
     coordinators_at,
@@ -25,12 +27,14 @@ from kdeploy.planner.choice import (
     monthly_price,
     price_parts,
     ratios,
+    rebuild_time,
     replicas_at,
     required,
+    traffic_parts,
     utilisation,
 )
 from kdeploy.planner.demand import Demand
-from kdeploy.planner.limits import CEILINGS, MOST_BROKERS, in_words
+from kdeploy.planner.limits import LIMIT_OF, MOST_BROKERS, completed, in_words
 from kdeploy.planner.result import (
     LIMITS,
     Alternative,
@@ -40,7 +44,7 @@ from kdeploy.planner.result import (
     DatacenterPlan,
 )
 from kdeploy.planner.storage import NOTHING, Bought
-from kdeploy.spec.model import Datacenter
+from kdeploy.spec.model import Datacenter, Planner
 from kdeploy.units import format_usd
 
 if TYPE_CHECKING:
@@ -69,12 +73,18 @@ class Sized:
 
 
 def size(
-    demand: Demand, datacenter: Datacenter, position: int, before: LockedDatacenter | None, reshape: bool
+    demand: Demand,
+    settings: Planner,
+    datacenter: Datacenter,
+    position: int,
+    before: LockedDatacenter | None,
+    reshape: bool,
 ) -> Sized:
     """Choose brokers and coordination nodes.
 
     Args:
         demand: What to carry.
+        settings: How to decide.
         datacenter: Where.
         position: The datacenter's position in the environment, for messages.
         before: What the lock holds.
@@ -83,7 +93,7 @@ def size(
     Raises:
         InvalidSetting: An unknown region or instance type, or one that the lock forbids.
     """
-    space = _field(demand, datacenter, position, before, reshape)
+    space = _field(demand, settings, datacenter, position, before, reshape)
     choice = choose(space)
     if choice is None:
         return Sized(None, shortfall=_shortfall(space))
@@ -96,15 +106,19 @@ def size(
 
 
 def _field(
-    demand: Demand, datacenter: Datacenter, position: int, before: LockedDatacenter | None, reshape: bool
+    demand: Demand,
+    settings: Planner,
+    datacenter: Datacenter,
+    position: int,
+    before: LockedDatacenter | None,
+    reshape: bool,
 ) -> Field:
     shapes = _shapes(datacenter, position)
     if before is not None and not reshape:
         _refuse_unknown(shapes, before, position)
     wanted = _instance_type(datacenter, position, before, reshape)
-    brokers = shapes.only(_named(shapes, wanted) if wanted else shapes.offered)
     locked = before.brokers.volumes[0] if before and before.brokers.volumes else None
-    candidates = storage.candidates(brokers, (locked.type, locked.count) if locked else None)
+    candidates = _candidates(shapes.region, wanted, (locked.type, locked.count) if locked else None)
     floor = NOTHING
     if locked:
         floor = Bought(*(np.array([part or 0.0]) for part in (locked.size, locked.iops, locked.throughput)))
@@ -113,19 +127,41 @@ def _field(
     if before is not None:
         coordinator_type = before.coordination.instance_type if not reshape else coordinator_type
         coordinators = coordinators or sum(node.role != "broker" for node in before.nodes)
-    market = ensemble.Market.of(shapes, coordinator_type)
-    space = field(demand, candidates, market, coordinators, _counts(demand, datacenter, before), floor)
     held = before.coordination.volumes if before else ()
-    return replace(space, coordinator_size=max((one.size for one in held), default=0.0))
+    terms = Terms(
+        coordinators=coordinators,
+        before=floor,
+        coordinator_size=max((one.size for one in held), default=0.0),
+        discount=settings.price_discount,
+    )
+    counts = _counts(demand, settings, datacenter, before)
+    return field(demand, candidates, _market(shapes.region, coordinator_type), counts, terms)
 
 
-def _counts(demand: Demand, datacenter: Datacenter, before: LockedDatacenter | None) -> catalogue.Floats:
+@lru_cache(maxsize=32)
+def _candidates(region: str, instance_type: str | None, layout: tuple[str, int] | None) -> storage.Candidates:
+    """Shapes of a region with their disks; they depend on no demand."""
+    shapes = catalogue.load(region)
+    brokers = shapes.only(_named(shapes, instance_type) if instance_type else shapes.offered)
+    found = storage.candidates(brokers, layout)
+    kept = found.catalogue
+    return replace(found, capacity=completed(found.capacity, kept.vcpus, kept.memory, found.local))
+
+
+@lru_cache(maxsize=32)
+def _market(region: str, instance_type: str | None) -> ensemble.Market:
+    return ensemble.Market.of(catalogue.load(region), instance_type)
+
+
+def _counts(
+    demand: Demand, settings: Planner, datacenter: Datacenter, before: LockedDatacenter | None
+) -> catalogue.Floats:
     if datacenter.brokers.count is not None:
         return np.array([float(datacenter.brokers.count)])
     fewest = demand.fewest_brokers
     if before is not None:
         fewest = max(fewest, sum(node.role == "broker" for node in before.nodes))
-    return np.arange(float(fewest), max(fewest, MOST_BROKERS) + 1.0)
+    return np.arange(float(fewest), max(fewest, settings.max_brokers or MOST_BROKERS) + 1.0)
 
 
 def _shapes(datacenter: Datacenter, position: int) -> Catalogue:
@@ -196,12 +232,12 @@ def _shortfall(space: Field) -> Shortfall:
     if last < 0:
         from kdeploy.planner.figures import REPLICAS_PER_CLUSTER
 
-        replicas = space.partitions.min() * space.demand.copies
+        replicas = space.partitions.min() * space.demand.partition_copies
         return Shortfall("partitions", float(replicas / REPLICAS_PER_CLUSTER[space.demand.coordination]))
     excess = ratios(space, last)
     best = int(excess.max(axis=1).argmin())
     limit = int(excess[best].argmax())
-    return Shortfall(LIMITS[limit], float(excess[best, limit]))
+    return Shortfall(LIMIT_OF[limit], float(excess[best, limit]))
 
 
 def _plan(
@@ -211,7 +247,9 @@ def _plan(
     shapes = space.candidates.catalogue
     count = int(space.counts[choice.position])
     replicas = float(replicas_at(space, rows, positions)[0])
-    parts = {name: round(float(value[0]), 2) for name, value in price_parts(space, rows, positions).items()}
+    bought = buy_at(space, rows, positions)
+    priced = price_parts(space, rows, positions, bought)
+    parts = {name: round(float(value[0]), 2) for name, value in priced.items()}
     needs = required(space, choice)
     coordinator = int(space.market.rows(np.array([replicas]))[0])
     return DatacenterPlan(
@@ -225,11 +263,12 @@ def _plan(
             instance_type=shapes.names[choice.row],
             cores=int(shapes.vcpus[choice.row]),
             memory=float(shapes.memory[choice.row]),
-            volumes=(storage.volumes(space.candidates, choice.row, buy_at(space, rows, positions), 0),),
+            volumes=(storage.volumes(space.candidates, choice.row, bought, 0),),
             utilisation=utilisation(space, choice),
             bottleneck=_bottleneck(space, choice, needs),
             required=needs,
-            ceilings=dict(zip(LIMITS, CEILINGS.tolist(), strict=True)),
+            ceilings=dict(zip(LIMITS, space.demand.ceilings, strict=True)),
+            rebuild_time=_rebuild_time(space, choice),
         ),
         coordination=CoordinationPlan(
             kind=space.demand.coordination,
@@ -240,15 +279,30 @@ def _plan(
             memory=float(space.market.memory[coordinator]),
             volumes=ensemble.volumes(shapes, replicas, space.coordinator_size),
         ),
-        cost=Cost(round(sum(parts.values()), 2), parts, shapes.date, shapes.exact),
+        cost=Cost(
+            round(sum(parts.values()), 2),
+            parts,
+            shapes.date,
+            shapes.exact,
+            yearly_usd=round(sum(parts.values()) * 12, 2),
+            discount=space.discount,
+            cross_zone_traffic={part: round(price, 2) for part, price in traffic_parts(space).items()},
+        ),
     )
+
+
+def _rebuild_time(space: Field, choice: Choice) -> float | None:
+    """Seconds to fill local disks again; None where volumes are reattached or nothing has to be rebuilt."""
+    if not space.candidates.local[choice.row] or space.demand.survive == "none" or space.demand.copies == 1:
+        return None
+    return float(rebuild_time(space, np.array([choice.row]), np.array([choice.position]))[0])
 
 
 def _bottleneck(space: Field, choice: Choice, needs: dict[str, int]) -> str:
     """The limit that needs the most brokers; among equals the fullest, with all a volume can be bought with."""
-    excess: dict[str, float] = dict(
-        zip(LIMITS, ratios(space, choice.position)[choice.row].tolist(), strict=True)
-    )
+    excess: dict[str, float] = {}
+    for limit, ratio in zip(LIMIT_OF, ratios(space, choice.position)[choice.row].tolist(), strict=True):
+        excess[limit] = max(ratio, excess.get(limit, 0.0))
     return max(needs, key=lambda limit: (needs[limit], excess[limit]))
 
 
@@ -317,7 +371,7 @@ def _rejected(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alt
 
 def _refused(space: Field, choice: Choice, datacenter: Datacenter) -> Alternative:
     excess = ratios(space, choice.position)[choice.row]
-    limit = LIMITS[int(excess.argmax())]
+    limit = LIMIT_OF[int(excess.argmax())]
     if excess.max() <= 1:
         return _alternative(space, choice, datacenter, "it would hold", None)
     reason = f"{in_words(limit)}: the load is {excess.max():.2f} times what may be used"

@@ -104,14 +104,48 @@ def test_a_flag_reaches_the_plan(flag: str, value: str, path: tuple[str, ...], e
         ("--message-size", "10kB", "10B"),
         ("--compression", "none", "gzip"),
         ("--survive", "none", "zone"),
+        ("--payload", "30MB/s", "900MB/s"),
+        ("--growth", "0%", "90%"),
+        ("--lagging-consumers", "0%", "100%"),
+        ("--batch-size", "1MB", "1kB"),
+        ("--clients", "1", "10000"),
+        ("--imbalance", "1", "3"),
+        ("--tls", "off", "on"),
+        ("--follower-fetching", "on", "off"),
+        ("--utilisation", "100%", "30%"),
+        ("--price-discount", "40%", "0%"),
     ],
 )
 def test_each_flag_of_the_workload_changes_the_price(flag: str, less: str, more: str) -> None:
-    base = [] if flag == "--throughput" else ["--throughput", "300MB/s"]
+    base = [] if flag in ("--throughput", "--payload") else ["--throughput", "300MB/s"]
     cheap, dear = (
         document(*base, flag, value)["datacenters"][0]["cost"]["monthly_usd"] for value in (less, more)
     )
     assert cheap < dear
+
+
+def test_growth_is_planned_for_to_its_end() -> None:
+    grown = document("--throughput", "100MB/s", "--growth", "100%", "--horizon", "2y")
+    at_once = document("--throughput", "400MB/s")
+    assert grown["datacenters"] == at_once["datacenters"]
+    text = " ".join(run("--throughput", "100MB/s", "--growth", "100%", "--horizon", "2y").stdout.split())
+    assert "to the end of month 24: 400 MB/s on average then, 800 MB/s at the peak" in text
+
+
+def test_a_payload_is_its_compressed_rate() -> None:
+    stated = document("--payload", "500MB/s", "--compression", "zstd", "--compression-ratio", "2.5")
+    assert (
+        stated["datacenters"] == document("--throughput", "200MB/s", "--compression", "zstd")["datacenters"]
+    )
+    usual = document("--payload", "288.7MB/s", "--compression", "zstd")
+    assert usual["datacenters"] == document("--throughput", "100MB/s", "--compression", "zstd")["datacenters"]
+
+
+def test_a_type_and_a_most_of_brokers_are_held() -> None:
+    found = document("--throughput", "200MB/s", "--instance-type", "m5.4xlarge")["datacenters"][0]
+    assert found["brokers"]["instance_type"] == "m5.4xlarge"
+    few = document("--throughput", "200MB/s", "--max-brokers", "6")["datacenters"][0]["brokers"]["count"]
+    assert few <= 6 < document("--throughput", "200MB/s")["datacenters"][0]["brokers"]["count"]
 
 
 def test_markdown_is_a_page() -> None:
@@ -137,6 +171,11 @@ def test_no_plan_is_exit_code_3_with_what_would_fit() -> None:
         (("--zones", "1", "--survive", "zone"), "racks"),
         (("--lock",), "kdeploy plan ENV --lock"),
         (("local", "--region", "us-east-1"), "--region"),
+        (("local", "--instance-type", "m5.large"), "--instance-type"),
+        (("--payload", "1MB/s", "--throughput", "1MB/s"), "give one of them"),
+        (("--compression-ratio", "2"), "--payload"),
+        (("--payload", "1MB/s", "--compression-ratio", "0.5"), "1 or more"),
+        (("--instance-type", "m5.larg"), "m5.large"),
         (("local", "--throughput", "1MB/s", "--check"), "--throughput"),
     ],
 )
