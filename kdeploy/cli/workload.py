@@ -65,7 +65,7 @@ SWITCHES: Final = ("follower_fetching", "tls")
 DURABILITY: Final = ("replication_factor", "min_insync_replicas", "survive")
 """Flags named as the fields of `spec.model.Durability`."""
 
-PLACE: Final = ("zones", "region", "coordination", "instance_type")
+PLACE: Final = ("zones", "region", "coordination", "instance_type", "workload")
 """Flags that an environment answers by itself."""
 
 UNCOMPRESSED: Final = ("payload", "compression_ratio")
@@ -98,6 +98,7 @@ SHARE: Final = {"type": _quantity(parse_share), "metavar": "SHARE"}
 SHARES: Final = {"type": _quantity(parse_share, ranges=True), "metavar": "SHARE"}
 SWITCH: Final = {"type": click.Choice(["on", "off"])}
 
+PERCENTILE: Final = click.FloatRange(0, 100, min_open=True)
 CODECS: Final = click.Choice(["none", "gzip", "snappy", "lz4", "zstd"])
 FAILURES: Final = click.Choice(["none", "broker", "zone"])
 COORDINATION: Final = click.Choice(["zookeeper", "kraft"])
@@ -106,6 +107,9 @@ OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("--throughput", {**RATE, "help": "Average produce rate, as BytesInPerSec shows it. [10MB/s]"}),
     ("--payload", {**RATE, "help": "The same before compression, in place of --throughput."}),
     ("--compression-ratio", {"type": float, "help": "Payload over what is sent. [the codec's usual]"}),
+    ("--workload", {"metavar": "FILE", "help": "Topics with their rates, a YAML list."}),
+    ("--from-metrics", {"metavar": "FILE", "help": "Measured rates, CSV or Prometheus JSON."}),
+    ("--percentile", {"type": PERCENTILE, "help": "Which of them is the peak. [100]"}),
     ("--peak-factor", {**TIMES_OVER, "help": "The peak over the average. [2]"}),
     ("--growth", {**SHARES, "help": "How much more each year than the last. [0%]"}),
     ("--horizon", {**TIME, "help": "How far ahead it has to hold. [1y]"}),
@@ -177,7 +181,7 @@ def environment_of(given: Mapping[str, Any]) -> Environment:
         {
             "name": "plan",
             "kafka": {"coordination": coordination, "version": _version(coordination)},
-            "workload": _workload(given, {}),
+            "workload": _workload(given, _of_file(given)),
             "durability": durability,
             "planner": _planner(given),
             "datacenters": [place],
@@ -217,7 +221,7 @@ def _workload(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     Raises:
         UsageError: Flags that say the same thing twice, or one that means nothing by itself.
     """
-    chosen = _chosen(given, WORKLOAD)
+    chosen = {**own, **_chosen(given, WORKLOAD), **_measured(given)}
     if "compression_ratio" in given and "payload" not in given:
         raise UsageError(
             "--compression-ratio is about a --payload\n  give one, or leave it out: --throughput is compressed"
@@ -226,13 +230,77 @@ def _workload(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
         return chosen
     if "throughput" in given:
         raise UsageError("--payload and --throughput say the same thing\n  give one of them")
+    if "from_metrics" in given:
+        raise UsageError("--payload and --from-metrics say the same thing\n  give one of them")
     from kdeploy.planner.figures import RATIOS
 
-    ratio = given.get("compression_ratio", RATIOS[chosen.get("compression", own.get("compression", "none"))])
+    ratio = given.get("compression_ratio", RATIOS[chosen.get("compression", "none")])
     if not 1 <= ratio <= 1000:
         raise UsageError(f"--compression-ratio: {ratio:g} is no such ratio\n  write 1 or more, at most 1000")
     ends = [parse_rate(end) / ratio for end in given["payload"].split(RANGE_MARK)]
     return chosen | {"throughput": RANGE_MARK.join(f"{end!r}B/s" for end in ends)}
+
+
+def _of_file(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The workload that --workload names: a list of topics, or a map as under `workload:`.
+
+    Raises:
+        UsageError: There is no such file.
+        InvalidEnvironment: What it says is wrong, with line, path and remedy.
+    """
+    if "workload" not in given:
+        return {}
+    from kdeploy.spec.load import interpret
+    from kdeploy.spec.source import Source, parse
+
+    name = given["workload"]
+    text = _read(name, "--workload")
+    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    shift = 1 if first.startswith("-") else 0
+    found = parse("topics:\n" * shift + text, name)
+    source = Source(
+        name,
+        {"workload": found.data},
+        {("workload", *path): line - shift for path, line in found.lines.items()},
+        {("workload", *path): written for path, written in found.text.items()},
+    )
+    document: dict[str, Any] = interpret(source, "plan").to_json()["workload"]
+    return document
+
+
+def _measured(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Throughput and peak factor from --from-metrics.
+
+    Raises:
+        UsageError: There is no such file, or another flag says the same.
+        InvalidEnvironment: It holds no rates.
+    """
+    if "from_metrics" not in given:
+        if "percentile" in given:
+            raise UsageError(
+                "--percentile is about what was measured\n  give --from-metrics, or leave it out"
+            )
+        return {}
+    for name in ("throughput", "peak_factor"):
+        if name in given:
+            raise UsageError(
+                f"{flags({name: None})} and --from-metrics say the same thing\n  give one of them"
+            )
+    from kdeploy.planner import metrics
+
+    found = metrics.read(_read(given["from_metrics"], "--from-metrics"), given["from_metrics"])
+    factor = found.peak_factor(given.get("percentile", 100.0))
+    return {"throughput": f"{found.average!r}B/s", "peak_factor": factor}
+
+
+def _read(name: str, flag: str) -> str:
+    from pathlib import Path
+
+    try:
+        return Path(name).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(f"{flag}: {name!r} cannot be read: {why}\n  name a file") from None
 
 
 def flags(names: Mapping[str, Any]) -> str:

@@ -118,6 +118,7 @@ def test_a_flag_reaches_the_plan(flag: str, value: str, path: tuple[str, ...], e
 )
 def test_each_flag_of_the_workload_changes_the_price(flag: str, less: str, more: str) -> None:
     base = [] if flag in ("--throughput", "--payload") else ["--throughput", "300MB/s"]
+    base += ["--fan-out", "8", "--retention", "2h"] if flag == "--tls" else []
     cheap, dear = (
         document(*base, flag, value)["datacenters"][0]["cost"]["monthly_usd"] for value in (less, more)
     )
@@ -139,6 +140,28 @@ def test_a_payload_is_its_compressed_rate() -> None:
     )
     usual = document("--payload", "288.7MB/s", "--compression", "zstd")
     assert usual["datacenters"] == document("--throughput", "100MB/s", "--compression", "zstd")["datacenters"]
+
+
+def test_a_file_of_topics_is_a_workload(tmp_path: Path) -> None:
+    file = tmp_path / "topics.yaml"
+    file.write_text("# ours\n- name: a\n  throughput: 20MB/s\n- {name: b, throughput: 30MB/s}\n")
+    found = run("--workload", str(file), "--retention", "1d")
+    assert "2 topics with 50 MB/s together" in " ".join(found.stdout.split())
+    file.write_text("- name: a\n  throughput: 20\n")
+    refused = run("--workload", str(file)).exception
+    assert f"{file}:2: workload.topics[0].throughput: 20 has no unit" in str(refused)
+    file.write_text("- {name: a, throughput: 20MB/s}\n")
+    both = run("--workload", str(file), "--throughput", "1MB/s").exception
+    assert "have rates of their own" in str(both)
+
+
+def test_measured_rates_take_the_place_of_throughput_and_peak(tmp_path: Path) -> None:
+    file = tmp_path / "rates.csv"
+    file.write_text("time,rate\n1,10000000\n2,30000000\n")
+    measured = document("--from-metrics", str(file))["datacenters"]
+    assert measured == document("--throughput", "20MB/s", "--peak-factor", "1.5")["datacenters"]
+    assert "give one of them" in str(run("--from-metrics", str(file), "--throughput", "1MB/s").exception)
+    assert "cannot be read" in str(run("--from-metrics", str(tmp_path / "none")).exception)
 
 
 def test_a_type_and_a_most_of_brokers_are_held() -> None:
@@ -165,7 +188,7 @@ def test_no_plan_is_exit_code_3_with_what_would_fit() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--fan-out", "-1"), "--fan-out"),
+        (("--peak-factor", "0.5"), "--peak-factor"),
         (("--replication-factor", "40"), "--replication-factor"),
         (("--region", "eu-wst-1"), "eu-west-1"),
         (("--zones", "1", "--survive", "zone"), "racks"),
