@@ -186,13 +186,31 @@ def choose(space: Field) -> Choice | None:
     return Choice(int(rows[best]), int(positions[best]))
 
 
+def least_space(space: Field) -> Floats:
+    """Bytes that all brokers together have to have at least, by disks.
+
+    A broker holds at least its even share of the copies, so all brokers together at least all copies.
+    """
+    whole = space.load[:, SPACE] / (space.share.held * space.share.disk_skew)
+    copies = np.minimum(space.demand.partition_copies, space.counts)
+    return np.asarray((whole * copies).min(axis=1) / space.ceilings[SPACE])
+
+
 def floor_price(space: Field, rows: Rows) -> Floats:
-    """What candidates cost at least whatever their number of brokers: traffic, coordination, and space."""
+    """What candidates cost at least beside instances: traffic, coordination, and space."""
     chosen = space.candidates
-    stored = (space.load[:, SPACE] * space.counts).min(axis=1) / space.ceilings[SPACE] / GIB
-    volumes = stored[space.disk_row[rows]] * chosen.catalogue.gp3.usd_per_gib * (1 - space.discount)
+    per_byte = chosen.catalogue.gp3.usd_per_gib * (1 - space.discount) / GIB
+    volumes = least_space(space)[space.disk_row[rows]] * per_byte
     same = traffic_price(space) + coordination_price(space, rows[:1], np.zeros(1, dtype=np.intp)).min()
     return np.asarray(np.where(chosen.local[rows], 0.0, volumes) + same)
+
+
+def least_price(space: Field, brokers: float) -> Floats:
+    """What every candidate costs at least with so many brokers or more."""
+    rows = np.arange(len(space.candidates.disks))
+    held = least_space(space)[space.disk_row] / space.candidates.capacity[:, SPACE]
+    each = space.candidates.catalogue.usd_per_hour * HOURS_PER_MONTH * (1 - space.discount)
+    return np.asarray(floor_price(space, rows) + np.maximum(held, brokers) * each)
 
 
 def greater_counts(space: Field, rows: Rows, positions: Rows, best: float) -> tuple[Rows, Rows]:
@@ -349,12 +367,14 @@ def capacity_at(space: Field, rows: Rows, positions: Rows, bought: Bought | None
     return capacity
 
 
-def utilisations(space: Field, rows: Rows, positions: Rows) -> list[dict[str, float]]:
+def utilisations(
+    space: Field, rows: Rows, positions: Rows, bought: Bought | None = None
+) -> list[dict[str, float]]:
     """Load over capacity of candidates, with their volumes as they are bought; only limits that apply.
 
     Of `rebuild` it is the time it takes over the objective.
     """
-    load, capacity = load_at(space, rows, positions).T, capacity_at(space, rows, positions)
+    load, capacity = load_at(space, rows, positions).T, capacity_at(space, rows, positions, bought)
     ratios = load / capacity
     rebuilds = rebuild_time(space, rows, positions) / space.demand.rebuild_time
     found = []
@@ -366,11 +386,6 @@ def utilisations(space: Field, rows: Rows, positions: Rows) -> list[dict[str, fl
             used[LIMITS[-1]] = rebuild
         found.append(used)
     return found
-
-
-def utilisation(space: Field, choice: Choice) -> dict[str, float]:
-    """The same of one candidate."""
-    return utilisations(space, np.array([choice.row]), np.array([choice.position]))[0]
 
 
 def rebuild_time(space: Field, rows: Rows, positions: Rows) -> Floats:

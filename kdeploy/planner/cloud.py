@@ -7,6 +7,7 @@ number of brokers never falls by itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,7 @@ from kdeploy.planner.choice import (
     choose,
     coordinators_at,
     field,
+    least_price,
     monthly_price,
     price_parts,
     ratios,
@@ -31,7 +33,7 @@ from kdeploy.planner.choice import (
     replicas_at,
     required,
     traffic_parts,
-    utilisation,
+    utilisations,
 )
 from kdeploy.planner.demand import Demand
 from kdeploy.planner.limits import LIMIT_OF, MOST_BROKERS, completed, in_words
@@ -49,6 +51,9 @@ from kdeploy.units import format_usd
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import LockedDatacenter
+
+WINDOW: Final = 120
+"""Numbers of brokers looked at first; all of them only where more could change what is shown."""
 
 SHOWN: Final = 4
 """How many alternatives, and how many rejected shapes, a plan names."""
@@ -93,14 +98,30 @@ def size(
     Raises:
         InvalidSetting: An unknown region or instance type, or one that the lock forbids.
     """
-    space = _field(demand, settings, datacenter, position, before, reshape)
-    choice = choose(space)
-    if choice is None:
-        return Sized(None, shortfall=_shortfall(space))
+    build, counts = _field(demand, settings, datacenter, position, before, reshape)
+    for most in (WINDOW, len(counts)):
+        space = build(counts[:most])
+        choice = choose(space)
+        if choice is not None:
+            sized = _sized(space, choice, datacenter, position)
+            if most >= len(counts) or not _beyond(space, sized):
+                return sized
+    return sized if choice is not None else Sized(None, shortfall=_shortfall(space))
+
+
+def _beyond(space: Field, sized: Sized) -> bool:
+    """Whether more brokers than were looked at could change anything that is shown."""
+    if len(sized.alternatives) < SHOWN or any("it takes" not in one.reason for one in sized.rejected):
+        return True
+    dearest = max(one.monthly_usd for one in sized.alternatives)
+    return bool(least_price(space, space.counts[-1] + 1).min() <= dearest)
+
+
+def _sized(space: Field, choice: Choice, datacenter: Datacenter, position: int) -> Sized:
     coordinators = int(coordinators_at(space, np.array([choice.position]))[0])
     per_rack = ensemble.spread(coordinators, datacenter.racks)
     stated = datacenter.coordination.count is not None
-    ensemble.refuse_lost_majority(per_rack, demand.survive, position, stated)
+    ensemble.refuse_lost_majority(per_rack, space.demand.survive, position, stated)
     plan = _plan(space, choice, datacenter, per_rack)
     return Sized(plan, _alternatives(space, choice, datacenter), _rejected(space, choice, datacenter))
 
@@ -112,7 +133,8 @@ def _field(
     position: int,
     before: LockedDatacenter | None,
     reshape: bool,
-) -> Field:
+) -> tuple[Callable[[catalogue.Floats], Field], catalogue.Floats]:
+    """What the choice is made from, for some of the numbers of brokers, and all of these."""
     shapes = _shapes(datacenter, position)
     if before is not None and not reshape:
         _refuse_unknown(shapes, before, position)
@@ -134,8 +156,12 @@ def _field(
         coordinator_size=max((one.size for one in held), default=0.0),
         discount=settings.price_discount,
     )
-    counts = _counts(demand, settings, datacenter, before)
-    return field(demand, candidates, _market(shapes.region, coordinator_type), counts, terms)
+    market = _market(shapes.region, coordinator_type)
+
+    def build(counts: catalogue.Floats) -> Field:
+        return field(demand, candidates, market, counts, terms)
+
+    return build, _counts(demand, settings, datacenter, before)
 
 
 @lru_cache(maxsize=32)
@@ -264,7 +290,7 @@ def _plan(
             cores=int(shapes.vcpus[choice.row]),
             memory=float(shapes.memory[choice.row]),
             volumes=(storage.volumes(space.candidates, choice.row, bought, 0),),
-            utilisation=utilisation(space, choice),
+            utilisation=utilisations(space, rows, positions, bought)[0],
             bottleneck=_bottleneck(space, choice, needs),
             required=needs,
             ceilings=dict(zip(LIMITS, space.demand.ceilings, strict=True)),
@@ -306,24 +332,41 @@ def _bottleneck(space: Field, choice: Choice, needs: dict[str, int]) -> str:
     return max(needs, key=lambda limit: (needs[limit], excess[limit]))
 
 
-def _alternative(
-    space: Field, choice: Choice, datacenter: Datacenter, reason: str, limit: str | None
-) -> Alternative:
-    rows, positions = np.array([choice.row]), np.array([choice.position])
-    return Alternative(
-        datacenter=datacenter.name,
-        instance_type=space.candidates.catalogue.names[choice.row],
-        volumes=(storage.volumes(space.candidates, choice.row, buy_at(space, rows, positions), 0),),
-        count=int(space.counts[choice.position]),
-        monthly_usd=round(float(monthly_price(space, rows, positions)[0]), 2),
-        reason=reason,
-        limit=limit,
-        utilisation=utilisation(space, choice),
-    )
-
-
 def _family(space: Field, row: int) -> tuple[str, bool]:
     return space.candidates.catalogue.names[row].partition(".")[0], bool(space.candidates.local[row])
+
+
+@dataclass(frozen=True)
+class _Other:
+    """A candidate that was not taken: why, in a sentence, and the limit it breaks."""
+
+    choice: Choice
+    reason: str
+    limit: str | None = None
+
+
+def _described(space: Field, datacenter: Datacenter, others: list[_Other]) -> tuple[Alternative, ...]:
+    """Candidates as the plan shows them; worked out together, since each array operation costs alike."""
+    if not others:
+        return ()
+    rows = np.array([other.choice.row for other in others])
+    positions = np.array([other.choice.position for other in others])
+    bought = buy_at(space, rows, positions)
+    prices = monthly_price(space, rows, positions, bought)
+    used = utilisations(space, rows, positions, bought)
+    return tuple(
+        Alternative(
+            datacenter=datacenter.name,
+            instance_type=space.candidates.catalogue.names[other.choice.row],
+            volumes=(storage.volumes(space.candidates, other.choice.row, bought, i),),
+            count=int(space.counts[other.choice.position]),
+            monthly_usd=round(float(prices[i]), 2),
+            reason=other.reason,
+            limit=other.limit,
+            utilisation=used[i],
+        )
+        for i, other in enumerate(others)
+    )
 
 
 def _alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
@@ -332,52 +375,60 @@ def _alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple
     positions = space.first[rows]
     prices = monthly_price(space, rows, positions)
     chosen = float(monthly_price(space, np.array([choice.row]), np.array([choice.position]))[0])
-    seen, found = {_family(space, choice.row)}, []
+    seen: set[tuple[str, bool]] = {_family(space, choice.row)}
+    found: list[_Other] = []
     for i in np.lexsort((rows, np.round(prices, 2))).tolist():
         family = _family(space, int(rows[i]))
         if family not in seen:
             seen.add(family)
             reason = f"{format_usd(max(float(prices[i]) - chosen, 0.0))} more a month"
-            found.append(
-                _alternative(space, Choice(int(rows[i]), int(positions[i])), datacenter, reason, None)
-            )
+            found.append(_Other(Choice(int(rows[i]), int(positions[i])), reason))
         if len(found) == SHOWN:
             break
-    return tuple(found)
+    return _described(space, datacenter, found)
 
 
 def _rejected(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
     """One rack step fewer brokers of the same shape, and the next cheaper shapes at the same count."""
-    found = []
+    rows = np.arange(len(space.candidates.disks))
+    prices = monthly_price(space, rows, np.full(len(rows), choice.position))
     excess = ratios(space, choice.position).max(axis=1)
-    rows = np.arange(len(excess))
-    positions = np.full(len(rows), choice.position)
-    prices = monthly_price(space, rows, positions)
+    picked: list[Choice] = []
     step = space.demand.racks if space.demand.copies > 1 else 1
     if choice.position >= step:
-        fewer = _refused(space, Choice(choice.row, choice.position - step), datacenter)
-        if fewer.monthly_usd < prices[choice.row]:
-            found.append(fewer)
-    cheaper = (prices < prices[choice.row]) & (excess > 1)
+        fewer = Choice(choice.row, choice.position - step)
+        price = monthly_price(space, np.array([fewer.row]), np.array([fewer.position]))[0]
+        if price < prices[choice.row]:
+            picked.append(fewer)
+    cheaper = np.flatnonzero((prices < prices[choice.row]) & (excess > 1))
     seen = {_family(space, choice.row)}
-    for i in np.lexsort((rows, -np.round(prices, 2))).tolist():
-        if cheaper[i] and _family(space, i) not in seen:
+    for i in cheaper[np.lexsort((cheaper, -np.round(prices[cheaper], 2)))].tolist():
+        if _family(space, i) not in seen:
             seen.add(_family(space, i))
-            found.append(_refused(space, Choice(i, choice.position), datacenter))
-        if len(found) == SHOWN:
+            picked.append(Choice(i, choice.position))
+        if len(picked) == SHOWN:
             break
-    return tuple(one for one in found if one.limit is not None)
+    return _described(space, datacenter, _refused(space, picked))
 
 
-def _refused(space: Field, choice: Choice, datacenter: Datacenter) -> Alternative:
-    excess = ratios(space, choice.position)[choice.row]
-    limit = LIMIT_OF[int(excess.argmax())]
-    if excess.max() <= 1:
-        return _alternative(space, choice, datacenter, "it would hold", None)
-    reason = f"{in_words(limit)}: the load is {excess.max():.2f} times what may be used"
-    first = int(space.first[choice.row])
-    if first < int(space.allowed[space.disk_row[choice.row]]):
-        row, position = np.array([choice.row]), np.array([first])
-        price = float(monthly_price(space, row, position)[0])
-        reason += f"; it takes {int(space.counts[first])}, {format_usd(price)}"
-    return _alternative(space, choice, datacenter, reason, limit)
+def _refused(space: Field, picked: list[Choice]) -> list[_Other]:
+    """Why candidates were not taken; those that would hold are left out."""
+    if not picked:
+        return []
+    rows = np.array([one.row for one in picked])
+    first = space.first[rows]
+    enough = first < space.allowed[space.disk_row[rows]]
+    prices = monthly_price(space, rows, np.where(enough, first, 0))
+    found: list[_Other] = []
+    for i, one in enumerate(picked):
+        excess = space.load[space.disk_row[one.row], :, one.position] / (
+            space.candidates.capacity[one.row] * space.ceilings
+        )
+        if excess.max() <= 1:
+            continue
+        limit = LIMIT_OF[int(excess.argmax())]
+        reason = f"{in_words(limit)}: the load is {excess.max():.2f} times what may be used"
+        if enough[i]:
+            reason += f"; it takes {int(space.counts[first[i]])}, {format_usd(float(prices[i]))}"
+        found.append(_Other(one, reason, limit))
+    return found

@@ -6,6 +6,7 @@ figure of this one is in every plan's assumptions and in docs/planner.md.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, NamedTuple
 
 from kdeploy.planner.result import Assumption, Limit
@@ -331,6 +332,7 @@ REPLICAS_PER_CLUSTER: Final[dict[str, float]] = {"zookeeper": 200_000, "kraft": 
 """Partition replicas per cluster: Confluent, 2018 (ZooKeeper), and their KRaft test, 2021."""
 
 
+@cache
 def assumptions() -> tuple[Assumption, ...]:
     """Every figure of the model, as a plan lists them."""
     ceilings = ", ".join(f"{limit} {ceiling:.0%}" for limit, ceiling in CEILINGS.items())

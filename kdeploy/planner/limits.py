@@ -450,9 +450,12 @@ def required(load: Floats, capacity: Floats, ceilings: Floats = CEILINGS) -> NDA
     Returns:
         Positions; the number of counts where no count is enough.
     """
-    usable = capacity * ceilings * (1 + 1e-12)
-    found = [np.searchsorted(-load[i], -usable[:, i], side="left") for i in range(len(COLUMNS))]
-    return np.stack(found, axis=1)
+    usable = capacity * (-ceilings * (1 + 1e-12))
+    rising = -load
+    found = np.empty(capacity.shape, dtype=np.intp)
+    for column in range(len(COLUMNS)):
+        found[:, column] = rising[column].searchsorted(usable[:, column])
+    return found
 
 
 def allowed(demand: Demand, partitions: Floats) -> int:
