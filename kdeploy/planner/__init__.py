@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kdeploy.planner.cloud import Sized
+    from kdeploy.planner.cloud import Sized, Wanted
     from kdeploy.planner.result import Alternative, DatacenterPlan, Infeasible, Plan
     from kdeploy.spec.lock import Lock, LockedDatacenter
     from kdeploy.spec.model import Datacenter, Environment
@@ -86,15 +86,36 @@ def _size(
 ) -> Sized:
     """Size a datacenter by what is wanted; where that asks for fewer partitions than there are, by those."""
     from kdeploy.planner import cloud, declared
-    from kdeploy.planner.demand import demand_of
 
     def sized(partitions_before: int) -> Sized:
-        demand = demand_of(environment, datacenter, partitions_before)
+        wanted = _wanted(environment, datacenter, partitions_before)
         if datacenter.provider == "aws":
-            return cloud.size(demand, environment.planner, datacenter, position, held, reshape)
-        return declared.size(demand, datacenter, position, held)
+            return cloud.size(wanted, environment.planner, datacenter, position, held, reshape)
+        return declared.size(wanted, environment.planner, datacenter, position, held)
 
     fresh = sized(0)
     if held is None or fresh.plan is None or fresh.plan.partitions >= held.partitions:
         return fresh
     return sized(held.partitions)
+
+
+def _wanted(environment: Environment, datacenter: Datacenter, partitions_before: int) -> Wanted:
+    """The demand at the middle of every range, and in samples of them where there are any."""
+    from dataclasses import replace
+
+    from kdeploy.errors import dotted
+    from kdeploy.planner.cloud import Wanted
+    from kdeploy.planner.demand import demand_of, ranges
+
+    middle = demand_of(environment, datacenter, partitions_before)
+    found = ranges(environment.workload)
+    if not found:
+        return Wanted(middle)
+    from kdeploy.planner.uncertainty import draw
+
+    settings = environment.planner
+    sampled = demand_of(
+        environment, datacenter, partitions_before, draw(found, settings.samples, settings.seed)
+    )
+    middle = replace(middle, partitions=sampled.partitions)
+    return Wanted(middle, sampled, {dotted(place): ends for place, ends in found.items()})

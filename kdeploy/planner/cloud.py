@@ -7,8 +7,9 @@ number of brokers never falls by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from dataclasses import field as field_of
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -41,15 +42,17 @@ from kdeploy.planner.result import (
     LIMITS,
     Alternative,
     BrokerPlan,
+    Confidence,
     CoordinationPlan,
     Cost,
     DatacenterPlan,
 )
 from kdeploy.planner.storage import NOTHING, Bought
 from kdeploy.spec.model import Datacenter, Planner
-from kdeploy.units import format_usd
+from kdeploy.units import Range, format_usd
 
 if TYPE_CHECKING:
+    from kdeploy.planner.uncertainty import Settled, Trials
     from kdeploy.spec.lock import LockedDatacenter
 
 WINDOW: Final = 120
@@ -68,6 +71,27 @@ class Shortfall:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a datacenter has to carry, and how unsure that is.
+
+    Attributes:
+        demand: With every range at its middle.
+        sampled: With every range drawn from; None where there is none.
+        ranges: The ranges, by their place in the workload as a person writes it.
+    """
+
+    demand: Demand
+    sampled: Demand | None = None
+    ranges: Mapping[str, Range] = field_of(default_factory=dict)
+
+    @property
+    def samples(self) -> Demand:
+        """The samples, where there are some."""
+        assert self.sampled is not None  # noqa: S101
+        return self.sampled
+
+
+@dataclass(frozen=True)
 class Sized:
     """A datacenter's plan with what was not taken, or why there is none."""
 
@@ -78,7 +102,7 @@ class Sized:
 
 
 def size(
-    demand: Demand,
+    wanted: Wanted,
     settings: Planner,
     datacenter: Datacenter,
     position: int,
@@ -88,7 +112,7 @@ def size(
     """Choose brokers and coordination nodes.
 
     Args:
-        demand: What to carry.
+        wanted: What to carry.
         settings: How to decide.
         datacenter: Where.
         position: The datacenter's position in the environment, for messages.
@@ -98,7 +122,10 @@ def size(
     Raises:
         InvalidSetting: An unknown region or instance type, or one that the lock forbids.
     """
+    demand = wanted.demand
     build, counts = _field(demand, settings, datacenter, position, before, reshape)
+    if wanted.sampled is not None:
+        return _unsure(build(counts), wanted, settings, datacenter, position)
     for most in (WINDOW, len(counts)):
         space = build(counts[:most])
         choice = choose(space)
@@ -107,6 +134,60 @@ def size(
             if most >= len(counts) or not _beyond(space, sized):
                 return sized
     return sized if choice is not None else Sized(None, shortfall=_shortfall(space))
+
+
+def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacenter, position: int) -> Sized:
+    """The cheapest that holds with the asked probability, and beside it what is less sure or dearer."""
+    from kdeploy.planner.uncertainty import Trials, regrets, weakest
+
+    trials = Trials(space, wanted.samples, settings.confidence)
+    best = trials.cheapest(SHOWN)
+    if not best:
+        most = int(space.allowed.max()) - 1
+        return Sized(None, shortfall=_shortfall(space) if most < 0 else Shortfall(*trials.excess(most)))
+    alone, choice = trials.alone(best[0])
+    per_rack = _coordinators(alone, choice, datacenter, position)
+    needs = trials.required(best[0].row)
+    plan = _plan(alone, choice, datacenter, per_rack, needs)
+    middle = _at_the_middle(trials, best[0])
+    every = [*best, *([middle] if middle else [])]
+    regret = regrets(every)
+    described = [_described(*_reason(trials, one, best[0], datacenter))[0] for one in every[1:]]
+    shown = [
+        replace(other, fits=one.fits, regret_usd=round(cost, 2))
+        for other, one, cost in zip(described, every[1:], regret[1:], strict=True)
+    ]
+    refused: list[Alternative] = []
+    if middle:
+        less = shown.pop()
+        reason = f"it holds in {middle.fits:.0%} of the samples: enough for the middle alone"
+        refused = [replace(less, reason=reason, limit=weakest(trials, middle))]
+    confidence = Confidence(
+        settings.confidence,
+        best[0].fits,
+        settings.samples,
+        settings.seed,
+        round(regret[0], 2),
+        {place: (ends.low, ends.high) for place, ends in wanted.ranges.items()},
+    )
+    return Sized(replace(plan, confidence=confidence), tuple(shown), tuple(refused))
+
+
+def _reason(
+    trials: Trials, one: Settled, best: Settled, datacenter: Datacenter
+) -> tuple[Field, Datacenter, list[_Other]]:
+    alone, choice = trials.alone(one)
+    more = max(one.price - best.price, 0.0)
+    return alone, datacenter, [_Other(choice, f"{format_usd(more)} more a month, holds in {one.fits:.1%}")]
+
+
+def _at_the_middle(trials: Trials, best: Settled) -> Settled | None:
+    """The certain plan for the middle of every range, where that is cheaper and less sure."""
+    middle = choose(trials.space)
+    if middle is None:
+        return None
+    found = trials.bought_for_the_middle(middle)
+    return found if found.price < best.price and found.fits < trials.confidence else None
 
 
 def _beyond(space: Field, sized: Sized) -> bool:
@@ -118,12 +199,18 @@ def _beyond(space: Field, sized: Sized) -> bool:
 
 
 def _sized(space: Field, choice: Choice, datacenter: Datacenter, position: int) -> Sized:
-    coordinators = int(coordinators_at(space, np.array([choice.position]))[0])
-    per_rack = ensemble.spread(coordinators, datacenter.racks)
+    per_rack = _coordinators(space, choice, datacenter, position)
+    plan = _plan(space, choice, datacenter, per_rack, required(space, choice))
+    return Sized(plan, _alternatives(space, choice, datacenter), _rejected(space, choice, datacenter))
+
+
+def _coordinators(space: Field, choice: Choice, datacenter: Datacenter, position: int) -> dict[str, int]:
+    """Coordination nodes by rack, which keep their majority when the declared failure happens."""
+    count = int(coordinators_at(space, np.array([choice.position]))[0])
+    per_rack = ensemble.spread(count, datacenter.racks)
     stated = datacenter.coordination.count is not None
     ensemble.refuse_lost_majority(per_rack, space.demand.survive, position, stated)
-    plan = _plan(space, choice, datacenter, per_rack)
-    return Sized(plan, _alternatives(space, choice, datacenter), _rejected(space, choice, datacenter))
+    return per_rack
 
 
 def _field(
@@ -267,7 +354,7 @@ def _shortfall(space: Field) -> Shortfall:
 
 
 def _plan(
-    space: Field, choice: Choice, datacenter: Datacenter, coordinators: dict[str, int]
+    space: Field, choice: Choice, datacenter: Datacenter, coordinators: dict[str, int], needs: dict[str, int]
 ) -> DatacenterPlan:
     rows, positions = np.array([choice.row]), np.array([choice.position])
     shapes = space.candidates.catalogue
@@ -276,7 +363,6 @@ def _plan(
     bought = buy_at(space, rows, positions)
     priced = price_parts(space, rows, positions, bought)
     parts = {name: round(float(value[0]), 2) for name, value in priced.items()}
-    needs = required(space, choice)
     coordinator = int(space.market.rows(np.array([replicas]))[0])
     return DatacenterPlan(
         name=datacenter.name,

@@ -242,6 +242,14 @@ def _utilisation(planned: DatacenterPlan, name: str, survive: str) -> Section:
     if idle and len(brokers.utilisation) > FEW:
         lines.append(f"Below {SHOWN:.0%} and not in the table: {', '.join(idle)}.")
     lines += _after_a_loss(planned)
+    if planned.confidence is not None:
+        sure = planned.confidence
+        lines.insert(
+            0,
+            f"It holds in {sure.fits:.1%} of {sure.samples:,} samples (asked: {sure.asked:.0%}, seed {sure.seed}); "
+            "shares and brokers needed are for that. Being that sure costs "
+            f"{format_usd(sure.regret_usd)} a month more than the cheapest plan shown that holds, on average.",
+        )
     if planned.provider == "local":
         lines = ["All brokers share this machine, so only what does not depend on it is checked."]
     return Section(

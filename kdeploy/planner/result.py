@@ -136,8 +136,41 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Confidence:
+    """How sure a plan is, where quantities of the workload are ranges.
+
+    Attributes:
+        asked: Probability with which it had to hold.
+        fits: Share of the samples in which every limit holds.
+        samples: Samples drawn.
+        seed: Their seed.
+        regret_usd: What it costs a month above the cheapest of the plans shown that holds, on average
+            over the samples in which it holds.
+        ranges: Both ends of each range, in base units, by its place in the workload.
+    """
+
+    asked: float
+    fits: float
+    samples: int
+    seed: int
+    regret_usd: float
+    ranges: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
 class DatacenterPlan:
-    """One datacenter's part of the plan. `partitions` counts leaders, before replication."""
+    """One datacenter's part of the plan.
+
+    Attributes:
+        name: The datacenter's name.
+        provider: Where its nodes come from.
+        region: AWS region; None without a cloud.
+        partitions: Of all topics, before replication.
+        brokers: The brokers.
+        coordination: The ZooKeeper ensemble or KRaft controllers.
+        cost: What it costs.
+        confidence: How sure it is; None where no quantity is a range.
+    """
 
     name: str
     provider: str
@@ -146,6 +179,7 @@ class DatacenterPlan:
     brokers: BrokerPlan
     coordination: CoordinationPlan
     cost: Cost
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +195,8 @@ class Alternative:
         reason: Why it was not taken, in a sentence.
         limit: The limit it breaks; None when it is feasible.
         utilisation: As in `BrokerPlan`.
+        fits: As `Confidence.fits`; None where no quantity is a range.
+        regret_usd: As `Confidence.regret_usd`.
     """
 
     datacenter: str
@@ -171,6 +207,8 @@ class Alternative:
     reason: str
     limit: str | None = None
     utilisation: dict[str, float] = field(default_factory=dict)
+    fits: float | None = None
+    regret_usd: float | None = None
 
 
 @dataclass(frozen=True)
