@@ -7,6 +7,7 @@ number of brokers never falls by itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as field_of
@@ -58,6 +59,9 @@ if TYPE_CHECKING:
 WINDOW: Final = 120
 """Numbers of brokers looked at first; all of them only where more could change what is shown."""
 
+GRAVITON: Final = re.compile(r"[a-z]+\d+g")
+"""Names of families with AWS's own processors: a g after the generation (Amazon EC2 naming conventions)."""
+
 SHOWN: Final = 4
 """How many alternatives, and how many rejected shapes, a plan names."""
 
@@ -99,6 +103,7 @@ class Sized:
     alternatives: tuple[Alternative, ...] = ()
     rejected: tuple[Alternative, ...] = ()
     shortfall: Shortfall | None = None
+    comparison: tuple[Alternative, ...] = ()
 
 
 def size(
@@ -108,6 +113,7 @@ def size(
     position: int,
     before: LockedDatacenter | None,
     reshape: bool,
+    compare: bool = False,
 ) -> Sized:
     """Choose brokers and coordination nodes.
 
@@ -118,6 +124,7 @@ def size(
         position: The datacenter's position in the environment, for messages.
         before: What the lock holds.
         reshape: Whether running brokers may change their shape.
+        compare: Whether the best of other kinds is worked out too.
 
     Raises:
         InvalidSetting: An unknown region or instance type, or one that the lock forbids.
@@ -130,8 +137,8 @@ def size(
         space = build(counts[:most])
         choice = choose(space)
         if choice is not None:
-            sized = _sized(space, choice, datacenter, position)
-            if most >= len(counts) or not _beyond(space, sized):
+            sized = _sized(space, choice, datacenter, position, compare)
+            if most >= len(counts) or not (compare or _beyond(space, sized)):
                 return sized
     return sized if choice is not None else Sized(None, shortfall=_shortfall(space))
 
@@ -198,10 +205,18 @@ def _beyond(space: Field, sized: Sized) -> bool:
     return bool(least_price(space, space.counts[-1] + 1).min() <= dearest)
 
 
-def _sized(space: Field, choice: Choice, datacenter: Datacenter, position: int) -> Sized:
+def _sized(
+    space: Field, choice: Choice, datacenter: Datacenter, position: int, compare: bool = False
+) -> Sized:
     per_rack = _coordinators(space, choice, datacenter, position)
     plan = _plan(space, choice, datacenter, per_rack, required(space, choice))
-    return Sized(plan, _alternatives(space, choice, datacenter), _rejected(space, choice, datacenter))
+    comparison = _comparison(space, datacenter) if compare else ()
+    return Sized(
+        plan,
+        _alternatives(space, choice, datacenter),
+        _rejected(space, choice, datacenter),
+        comparison=comparison,
+    )
 
 
 def _coordinators(space: Field, choice: Choice, datacenter: Datacenter, position: int) -> dict[str, int]:
@@ -471,6 +486,30 @@ def _alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple
             found.append(_Other(Choice(int(rows[i]), int(positions[i])), reason))
         if len(found) == SHOWN:
             break
+    return _described(space, datacenter, found)
+
+
+def _comparison(space: Field, datacenter: Datacenter) -> tuple[Alternative, ...]:
+    """The cheapest of each kind, at the first count that holds."""
+    rows = np.flatnonzero(space.feasible())
+    positions = space.first[rows]
+    prices = np.round(monthly_price(space, rows, positions), 2)
+    shapes, counts = space.candidates.catalogue, space.counts[positions]
+    graviton = np.array([GRAVITON.match(shapes.names[row]) is not None for row in rows.tolist()], dtype=bool)
+    kinds = {
+        "few large": counts == counts.min(initial=np.inf),
+        "many small": shapes.vcpus[rows] == shapes.vcpus[rows].min(initial=np.inf),
+        "local disks": space.candidates.local[rows],
+        "EBS": ~space.candidates.local[rows],
+        "Graviton": graviton,
+        "x86": ~graviton,
+    }
+    found: list[_Other] = []
+    for kind, mine in kinds.items():
+        if mine.any():
+            at = np.flatnonzero(mine)
+            best = at[np.lexsort((rows[at], prices[at]))[0]]
+            found.append(_Other(Choice(int(rows[best]), int(positions[best])), kind))
     return _described(space, datacenter, found)
 
 

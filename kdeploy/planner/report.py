@@ -14,7 +14,7 @@ from typing import Final
 
 from kdeploy.planner.demand import YEAR
 from kdeploy.planner.limits import in_words
-from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Volumes
+from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Relaxation, Volumes
 from kdeploy.spec.model import Environment
 from kdeploy.units import (
     Range,
@@ -148,7 +148,10 @@ def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
     """Everything after the answer, in order."""
     several = len(environment.datacenters) > 1
     for unfit in plan.infeasible:
-        yield Section(f"What would fit in {unfit.datacenter}", (f"{unfit.nearest}.",))
+        yield Section(
+            f"What would fit in {unfit.datacenter}",
+            (f"{unfit.nearest}.", *map(_relaxed, unfit.relaxations[1:])),
+        )
     for planned in plan.datacenters:
         name = f" ({planned.name})" if several else ""
         yield Section(f"What it is{name}", rows=tuple(_parts(planned)))
@@ -159,12 +162,20 @@ def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
         others = tuple(one for one in plan.alternatives if one.datacenter == planned.name)
         if others:
             yield _choices(f"Next best{name}", others)
+        compared = tuple(one for one in plan.comparison if one.datacenter == planned.name)
+        if compared:
+            yield _compared(planned, compared, name)
         yield from _cost(planned, name)
     rows = (
         ("what", "value and source"),
         *((one.name, f"{one.value} [{one.source}]") for one in plan.assumptions),
     )
     yield Section("What it rests on", (_carried(environment),), rows, hanging=True)
+
+
+def _relaxed(one: Relaxation) -> str:
+    price = "" if one.monthly_usd is None else f", for {format_usd(one.monthly_usd)} a month"
+    return f"Or {one.change}{price}."
 
 
 def _carried(environment: Environment) -> str:
@@ -296,6 +307,34 @@ def _choices(title: str, choices: tuple[Alternative, ...]) -> Section:
         for one in choices
     ]
     return Section(title, rows=tuple(rows), right=(1,), hanging=True)
+
+
+def _compared(planned: DatacenterPlan, others: tuple[Alternative, ...], name: str) -> Section:
+    """The best of each kind side by side."""
+    rows = [("kind", "brokers", "disks of each", "a month", "fullest")]
+    chosen = planned.brokers
+    every = [
+        (
+            "chosen",
+            chosen.count,
+            chosen.instance_type,
+            chosen.volumes,
+            planned.cost.monthly_usd or 0.0,
+            chosen.utilisation,
+        )
+    ]
+    every += [
+        (one.reason, one.count, one.instance_type, one.volumes, one.monthly_usd, one.utilisation)
+        for one in others
+    ]
+    for kind, count, shape, volumes, price, used in every:
+        excess = {limit: ratio / chosen.ceilings[limit] for limit, ratio in used.items()}
+        fullest = max(excess, key=lambda limit: excess[limit])
+        disks = f"{volumes[0].count} × {format_bytes(volumes[0].size)}"
+        rows.append(
+            (kind, f"{count} × {shape}", disks, format_usd(price), f"{_words(fullest)} {used[fullest]:.0%}")
+        )
+    return Section(f"Side by side{name}", rows=tuple(rows), right=(3,))
 
 
 def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:

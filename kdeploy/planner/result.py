@@ -221,6 +221,19 @@ class Assumption:
 
 
 @dataclass(frozen=True)
+class Relaxation:
+    """A change of what was asked for with which a plan fits.
+
+    Attributes:
+        change: The change and what then fits, as a sentence.
+        monthly_usd: What that costs; None where nothing has a price.
+    """
+
+    change: str
+    monthly_usd: float | None = None
+
+
+@dataclass(frozen=True)
 class Infeasible:
     """Why nothing fits.
 
@@ -229,17 +242,23 @@ class Infeasible:
         limit: The binding limit.
         by: Load over capacity of that limit in the best candidate (above 1).
         nearest: The nearest relaxation that fits, as a sentence.
+        relaxations: Every single change that was tried and fits, the nearest first.
     """
 
     datacenter: str
     limit: str
     by: float
     nearest: str
+    relaxations: tuple[Relaxation, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much, why, what was rejected, what it costs."""
+    """How much, why, what was rejected, what it costs.
+
+    `comparison` has the cheapest of other kinds (few large, many small, ...) where it was asked for;
+    the reason of each is its kind.
+    """
 
     environment: str
     feasible: bool
@@ -248,6 +267,7 @@ class Plan:
     rejected: tuple[Alternative, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     infeasible: tuple[Infeasible, ...] = ()
+    comparison: tuple[Alternative, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values under the contract `kdeploy.plan/v1`."""
