@@ -10,7 +10,7 @@ import math
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kdeploy.planner.demand import YEAR
 from kdeploy.planner.limits import in_words
@@ -25,6 +25,9 @@ from kdeploy.units import (
     format_share,
     format_usd,
 )
+
+if TYPE_CHECKING:
+    from kdeploy.planner.arithmetic import Arithmetic
 
 WIDTH: Final = 80
 BAR: Final = 24
@@ -307,6 +310,29 @@ def _choices(title: str, choices: tuple[Alternative, ...]) -> Section:
         for one in choices
     ]
     return Section(title, rows=tuple(rows), right=(1,), hanging=True)
+
+
+def arithmetic(one: Arithmetic) -> str:
+    """The arithmetic of a limit as text: each term, each factor on its own line, then the quotient."""
+    lines = [f"{_opening(_words(one.limit))} of the busiest broker in {one.datacenter}"]
+    for term in one.terms:
+        lines += ["", f"  {term.name} = {term.value:,.6g} {one.unit}"]
+        for factor in term.factors:
+            number = f"{factor.value:.10g} {factor.unit}".rstrip()
+            lines += textwrap.wrap(
+                f"× {number}  {factor.name} [{factor.source}]",
+                WIDTH,
+                initial_indent=" " * 4,
+                subsequent_indent=" " * 8,
+                break_long_words=False,
+            )
+    lines += [
+        "",
+        f"  together    {one.load:,.6g} {one.unit}",
+        f"  of          {one.capacity:,.6g} {one.unit} that it can take",
+        f"  are         {one.utilisation:.4%}; the ceiling is {one.ceiling:.0%}",
+    ]
+    return "\n".join(lines)
 
 
 def _compared(planned: DatacenterPlan, others: tuple[Alternative, ...], name: str) -> Section:

@@ -164,6 +164,42 @@ def test_measured_rates_take_the_place_of_throughput_and_peak(tmp_path: Path) ->
     assert "cannot be read" in str(run("--from-metrics", str(tmp_path / "none")).exception)
 
 
+def test_the_arithmetic_of_a_limit_is_shown_alone() -> None:
+    result = run("--throughput", "100MB/s", "--explain", "network-out")
+    assert result.stdout.startswith("Network out of the busiest broker")
+    shown = json.loads(run("--throughput", "100MB/s", "--explain", "cpu", "--output", "json").stdout)
+    assert shown["schema"] == "kdeploy.explain/v1"
+    used = document("--throughput", "100MB/s")["datacenters"][0]["brokers"]["utilisation"]["cpu"]
+    assert shown["explanations"][0]["utilisation"] == used
+    assert "name one of network_in" in str(run("--explain", "nothing").exception)
+    assert "does not apply" in str(run("--explain", "rebuild").exception)
+    assert "these are ranges: throughput" in str(
+        run("--throughput", "1MB/s..2MB/s", "--explain", "cpu").exception
+    )
+
+
+def test_kinds_of_clusters_stand_side_by_side() -> None:
+    text = run("--throughput", "100MB/s", "--compare").stdout
+    section = text[text.index("Side by side") :]
+    assert max(map(len, text.splitlines())) <= 80
+    for kind in ("chosen", "few large", "many small", "local disks", "Graviton"):
+        assert f"\n  {kind} " in section
+    compared = document("--throughput", "100MB/s", "--compare")["comparison"]
+    assert {"few large", "local disks", "Graviton"} <= {one["reason"] for one in compared}
+    assert document("--throughput", "100MB/s")["comparison"] == []
+
+
+def test_a_range_is_planned_for_with_its_probability() -> None:
+    arguments = ("--throughput", "50MB/s..100MB/s", "--samples", "200")
+    plan = document(*arguments, "--confidence", "90%")
+    sure = plan["datacenters"][0]["confidence"]
+    assert (sure["asked"], sure["samples"], sure["seed"]) == (0.9, 200, 1)
+    assert sure["fits"] >= 0.9
+    text = " ".join(run(*arguments).stdout.split())
+    assert "Planned for 50 MB/s to 100 MB/s on average" in text
+    assert "of 200 samples (asked: 95%" in text
+
+
 def test_a_type_and_a_most_of_brokers_are_held() -> None:
     found = document("--throughput", "200MB/s", "--instance-type", "m5.4xlarge")["datacenters"][0]
     assert found["brokers"]["instance_type"] == "m5.4xlarge"
