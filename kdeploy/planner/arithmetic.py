@@ -111,8 +111,11 @@ def explain(
     used = planned.brokers.utilisation.get(limit)
     if used is None:
         return None
-    demand = demand_of(environment, datacenter, planned.partitions)
+    demand = demand_of(environment, datacenter)
     share = _shares(demand, planned, limit)
+    if float(share.partitions[0, 0]) != planned.partitions:  # the lock had more
+        demand = demand_of(environment, datacenter, planned.partitions)
+        share = _shares(demand, planned, limit)
     terms = tuple(Term(name, tuple(factors)) for name, factors in _terms(_Numbers(demand, share), limit))
     capacity = demand.rebuild_time
     if limit == "rebuild":

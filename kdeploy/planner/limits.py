@@ -270,8 +270,12 @@ def copied_after(demand: Demand, share: Shares) -> Floats:
 
 
 def busiest_partition(demand: Demand, share: Shares) -> Floats:
-    """Bytes per second of the busiest partition at the peak: an even share, or that of the list's busiest."""
-    even = demand.produced / share.partitions
+    """Bytes per second of the busiest partition at the peak: an even share, or that of the list's busiest.
+
+    Of the partitions that are needed: those that are added to divide evenly do not count, since they
+    come and go with the number of brokers.
+    """
+    even = demand.produced / demand.partitions + 0 * share.partitions
     return even if demand.busiest_partition is None else np.maximum(even, demand.busiest_partition)
 
 
