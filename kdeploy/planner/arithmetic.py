@@ -263,14 +263,8 @@ def _terms(n: _Numbers, limit: str) -> Parts:
 
 
 def _arriving(n: _Numbers) -> Parts:
-    demand = n.demand
-    if demand.clients_encrypt == demand.nodes_encrypt:
-        yield "taken in", [n.produced, n.share_held, n.imbalance, *n.wire(demand.nodes_encrypt)]
-        return
-    led = n.of(min(n.led, n.held), "share it leads")
-    followed = n.of(max(n.held - n.led, 0), "share it copies from others")
-    yield "produced to it", [n.produced, led, n.imbalance, *n.wire(demand.clients_encrypt)]
-    yield "copied to it", [n.produced, followed, n.imbalance, *n.wire(demand.nodes_encrypt)]
+    encrypted = n.demand.clients_encrypt or n.demand.nodes_encrypt
+    yield "taken in", [n.produced, n.share_held, n.imbalance, *n.wire(encrypted)]
 
 
 def _leaving(n: _Numbers) -> Parts:

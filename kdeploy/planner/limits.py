@@ -246,12 +246,14 @@ def wire(demand: Demand, of_clients: Floats | float, of_nodes: Floats) -> Floats
 
 
 def arrivals(demand: Demand, share: Shares) -> Floats:
-    """Bytes per second that reach the busiest broker: produced to what it leads, copied for the rest."""
-    produced = demand.produced * demand.imbalance
-    held = held_bytes(demand, share)
-    if demand.clients_encrypt == demand.nodes_encrypt:
-        return wire(demand, 0.0, produced * held)
-    return wire(demand, produced * np.minimum(share.led, held), produced * np.maximum(held - share.led, 0.0))
+    """Bytes per second that reach the busiest broker: produced to what it leads, copied for the rest.
+
+    Where only clients or only brokers encrypt, TLS is counted on all of it: it is a part in 700, and a
+    load that fell with what a broker leads would rise with the number of brokers.
+    """
+    produced = demand.produced * demand.imbalance * held_bytes(demand, share)
+    tls = figures.TLS_OVERHEAD.value if demand.clients_encrypt or demand.nodes_encrypt else 1.0
+    return np.asarray(produced * (figures.PROTOCOL_OVERHEAD.value * tls))
 
 
 def departures(demand: Demand, share: Shares) -> Floats:

@@ -95,7 +95,7 @@ def _alone(environment: dict[str, Any], planned: dict[str, Any], n: int) -> dict
     busy = 1.2
     clients_encrypt = environment["security"]["client_listener"] == "SASL_SSL"
     of_clients = TLS if clients_encrypt else 1.0
-    arriving = peak * (led * of_clients + followed * TLS) * busy * TCP
+    arriving = peak * held * busy * TCP * TLS
     leaving = (
         busy
         * TCP
