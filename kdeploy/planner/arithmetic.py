@@ -249,7 +249,9 @@ def _terms(n: _Numbers, limit: str) -> Parts:
     elif limit == "cpu":
         yield from _processor(n)
     elif limit == "single_flow":
-        followed = n.of(max(n.held - n.led, 0), "share it copies from others")
+        followed = n.of(
+            n.held * float(1 - 1 / demand.byte_copies), "share it copies from others: held × (1 - 1 ÷ copies)"
+        )
         others = n.of(1 / max(n.brokers - 1, 1), "one of the other brokers")
         yield (
             "copied from one broker",
@@ -301,7 +303,7 @@ def _written(n: _Numbers) -> Parts:
 def _read(n: _Numbers) -> Parts:
     missed = n.of(n.demand.missed, "reads that miss the page cache", "B/s", figures.LAGGING_READS.source)
     led = n.of(n.led_after, "share it leads after the failure")
-    yield "read by lagging consumers", [missed, led, n.imbalance, n.disk_skew]
+    yield "read by lagging consumers", [missed, led, n.imbalance]
     yield from _cleaned(n, figures.CLEANER_READ, "read by the cleaner")
 
 

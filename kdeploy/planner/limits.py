@@ -156,7 +156,7 @@ def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
     network_in: produced × held × overhead, bytes/s: what it leads is produced to it, the rest replicated.
     network_out: replicated and fetched, the greater of healthy and after the failure, × overhead, bytes/s.
     disk_write: (produced × held + cleaner's writes) × disk skew, bytes/s.
-    disk_read: reads that miss the page cache, and the cleaner's, × disk skew, bytes/s.
+    disk_read: reads that miss the page cache, and the cleaner's × disk skew, bytes/s.
     disk_throughput: both together. disk_iops: disk_throughput ÷ 128 KiB.
     disk_space: bytes; see `stored`.
     memory: produced × held × 30 s, bytes of page cache.
@@ -199,7 +199,7 @@ def table_of(demand: Demand, share: Shares) -> dict[str, Floats]:
     leaving = departures(demand, share)
     cleaned = demand.compacted * demand.imbalance * held * share.disk_skew
     written = produced * held * share.disk_skew + cleaned * figures.CLEANER_WRITE.value
-    missed = demand.missed * demand.imbalance * share.led_after * share.disk_skew
+    missed = demand.missed * demand.imbalance * share.led_after
     read = missed + cleaned * figures.CLEANER_READ.value
     space = stored(demand, share)
     files = segments(demand, share, space)
@@ -282,9 +282,13 @@ def busiest_partition(demand: Demand, share: Shares) -> Floats:
 
 
 def flow(demand: Demand, share: Shares) -> Floats:
-    """Bytes per second that the busiest broker copies from one other, on the network."""
-    followed = np.maximum(held_bytes(demand, share) - share.led, 0.0) * demand.produced * demand.imbalance
-    return wire(demand, 0.0, followed / np.maximum(share.brokers - 1, 1))
+    """Bytes per second that the busiest broker copies from one other, on the network.
+
+    Of each copy it holds it leads one in as many as there are copies, and copies the others.
+    """
+    followed = held_bytes(demand, share) * (1 - 1 / demand.byte_copies)
+    pulled = followed * (demand.produced * demand.imbalance) / np.maximum(share.brokers - 1, 1)
+    return wire(demand, 0.0, pulled)
 
 
 def stored(demand: Demand, share: Shares) -> Floats:

@@ -56,7 +56,11 @@ def utilisation(environment: dict[str, Any], planned: dict[str, Any]) -> dict[st
     racks = len(environment["datacenters"][0]["racks"])
     even = -(-count // racks) * racks
     every = [_alone(environment, planned, brokers) for brokers in range(count, even + 1)]
-    return {limit: max(one[limit] for one in every) for limit in every[0]}
+    found = {limit: max(one[limit] for one in every) for limit in every[0]}
+    if "_in" in found:  # what has to be moved within the objective, over what the average load leaves
+        parts = [(found[f"_rebuild_{part}"], found[f"_{part}"]) for part in ("in", "write", "out")]
+        found["rebuild"] = max((both - usual) / max(1 - usual, 1e-9) for both, usual in parts)
+    return {limit: ratio for limit, ratio in found.items() if not limit.startswith("_")}
 
 
 def _alone(environment: dict[str, Any], planned: dict[str, Any], n: int) -> dict[str, float]:
@@ -104,7 +108,7 @@ def _alone(environment: dict[str, Any], planned: dict[str, Any], n: int) -> dict
             peak * reads * led_after * of_clients + peak * copied_after * TLS,
         )
     )
-    written, read = peak * held * busy * skew, missed * led_after * busy * skew
+    written, read = peak * held * busy * skew, missed * led_after * busy
     kept = rate * retention
     if asked["retention_bytes"] is not None:
         kept = min(kept, quantity(asked["retention_bytes"]) * partitions)
@@ -139,7 +143,8 @@ def _alone(environment: dict[str, Any], planned: dict[str, Any], n: int) -> dict
         "partitions": replicas / (4000 if vcpus >= 16 else 2000 if vcpus >= 8 else 1000),
         "partition_rate": peak / least * busy / 190e6,
         "single_flow": peak
-        * followed
+        * held
+        * (1 - 1 / copies)
         / max(n - 1, 1)
         * busy
         * TCP
@@ -157,13 +162,16 @@ def _alone(environment: dict[str, Any], planned: dict[str, Any], n: int) -> dict
         found["disk_iops"] = (written + read) / 131072 / operations
         return found
     found["disk_read"] = read / disk
-    found["rebuild"] = 0.0
-    if copies > 1 and durability["survive"] != "none":
-        usual, moved = rate / peak, space / skew
-        spare = (
-            moved * TCP * TLS / max(network - arriving * usual, 1e-9),
-            moved * skew / max(disk - written * usual, 1e-9),
-            moved * TCP * TLS / max(n - 1, 1) / max(network - leaving * usual, 1e-9),
-        )
-        found["rebuild"] = max(spare) / quantity(environment["planner"]["rebuild_time"])
+    usual, pace = rate / peak, space / skew / quantity(environment["planner"]["rebuild_time"])
+    if copies == 1 or durability["survive"] == "none":
+        pace = 0.0
+    moved = pace * TCP * TLS
+    found |= {
+        "_in": arriving * usual / network,
+        "_write": written * usual / disk,
+        "_out": leaving * usual / network,
+        "_rebuild_in": (arriving * usual + moved) / network,
+        "_rebuild_write": (written * usual + pace * skew) / disk,
+        "_rebuild_out": (leaving * usual + moved / max(n - 1, 1)) / network,
+    }
     return found

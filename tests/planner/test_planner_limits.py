@@ -63,7 +63,7 @@ def load(demand: Demand, brokers: int, disks: int = 1) -> dict[str, float]:
         ("partitions", 300),
         ("disk_read", 200e6 * 0.5 / 4 * 1.2),
         ("partition_rate", 200e6 / 600 * 1.2),
-        # it follows 1/2 - 1/6 of the stream, from five others
+        # of the half of the stream that it holds it copies two thirds, from five others
         ("single_flow", 200e6 * (1 / 2 - 1 / 6) / 5 * 1.2 * TCP * TLS),
         ("heap", 128 * 2**20 + 300 * 102_400),
         # 20 segments and the active one of each replica: more than its 5,214 GiB
