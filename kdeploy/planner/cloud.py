@@ -7,7 +7,6 @@ number of brokers never falls by itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as field_of
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kdeploy.errors import InvalidSetting
-from kdeploy.planner import catalogue, ensemble, storage
+from kdeploy.planner import catalogue, ensemble, others, storage
 from kdeploy.planner.catalogue import Catalogue
 from kdeploy.planner.choice import (
     Choice,
@@ -28,7 +27,6 @@ from kdeploy.planner.choice import (
     coordinators_at,
     field,
     least_price,
-    monthly_price,
     price_parts,
     ratios,
     rebuild_time,
@@ -38,7 +36,7 @@ from kdeploy.planner.choice import (
     utilisations,
 )
 from kdeploy.planner.demand import Demand
-from kdeploy.planner.limits import LIMIT_OF, MOST_BROKERS, completed, in_words
+from kdeploy.planner.limits import LIMIT_OF, MOST_BROKERS, completed
 from kdeploy.planner.result import (
     LIMITS,
     Alternative,
@@ -58,12 +56,6 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 120
 """Numbers of brokers looked at first; all of them only where more could change what is shown."""
-
-GRAVITON: Final = re.compile(r"[a-z]+\d+g")
-"""Names of families with AWS's own processors: a g after the generation (Amazon EC2 naming conventions)."""
-
-SHOWN: Final = 4
-"""How many alternatives, and how many rejected shapes, a plan names."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +140,7 @@ def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacen
     from kdeploy.planner.uncertainty import Trials, regrets, weakest
 
     trials = Trials(space, wanted.samples, settings.confidence)
-    best = trials.cheapest(SHOWN)
+    best = trials.cheapest(others.SHOWN)
     if not best:
         most = int(space.allowed.max()) - 1
         return Sized(None, shortfall=_shortfall(space) if most < 0 else Shortfall(*trials.excess(most)))
@@ -159,7 +151,7 @@ def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacen
     middle = _at_the_middle(trials, best[0])
     every = [*best, *([middle] if middle else [])]
     regret = regrets(every)
-    described = [_described(*_reason(trials, one, best[0], datacenter))[0] for one in every[1:]]
+    described = [others.described(*_reason(trials, one, best[0], datacenter))[0] for one in every[1:]]
     shown = [
         replace(other, fits=one.fits, regret_usd=round(cost, 2))
         for other, one, cost in zip(described, every[1:], regret[1:], strict=True)
@@ -182,10 +174,14 @@ def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacen
 
 def _reason(
     trials: Trials, one: Settled, best: Settled, datacenter: Datacenter
-) -> tuple[Field, Datacenter, list[_Other]]:
+) -> tuple[Field, Datacenter, list[others.Other]]:
     alone, choice = trials.alone(one)
     more = max(one.price - best.price, 0.0)
-    return alone, datacenter, [_Other(choice, f"{format_usd(more)} more a month, holds in {one.fits:.1%}")]
+    return (
+        alone,
+        datacenter,
+        [others.Other(choice, f"{format_usd(more)} more a month, holds in {one.fits:.1%}")],
+    )
 
 
 def _at_the_middle(trials: Trials, best: Settled) -> Settled | None:
@@ -199,7 +195,7 @@ def _at_the_middle(trials: Trials, best: Settled) -> Settled | None:
 
 def _beyond(space: Field, sized: Sized) -> bool:
     """Whether more brokers than were looked at could change anything that is shown."""
-    if len(sized.alternatives) < SHOWN or any("it takes" not in one.reason for one in sized.rejected):
+    if len(sized.alternatives) < others.SHOWN or any("it takes" not in one.reason for one in sized.rejected):
         return True
     dearest = max(one.monthly_usd for one in sized.alternatives)
     return bool(least_price(space, space.counts[-1] + 1).min() <= dearest)
@@ -210,11 +206,11 @@ def _sized(
 ) -> Sized:
     per_rack = _coordinators(space, choice, datacenter, position)
     plan = _plan(space, choice, datacenter, per_rack, required(space, choice))
-    comparison = _comparison(space, datacenter) if compare else ()
+    comparison = others.comparison(space, datacenter) if compare else ()
     return Sized(
         plan,
-        _alternatives(space, choice, datacenter),
-        _rejected(space, choice, datacenter),
+        others.alternatives(space, choice, datacenter),
+        others.rejected(space, choice, datacenter),
         comparison=comparison,
     )
 
@@ -431,129 +427,3 @@ def _bottleneck(space: Field, choice: Choice, needs: dict[str, int]) -> str:
     for limit, ratio in zip(LIMIT_OF, ratios(space, choice.position)[choice.row].tolist(), strict=True):
         excess[limit] = max(ratio, excess.get(limit, 0.0))
     return max(needs, key=lambda limit: (needs[limit], excess[limit]))
-
-
-def _family(space: Field, row: int) -> tuple[str, bool]:
-    return space.candidates.catalogue.names[row].partition(".")[0], bool(space.candidates.local[row])
-
-
-@dataclass(frozen=True)
-class _Other:
-    """A candidate that was not taken: why, in a sentence, and the limit it breaks."""
-
-    choice: Choice
-    reason: str
-    limit: str | None = None
-
-
-def _described(space: Field, datacenter: Datacenter, others: list[_Other]) -> tuple[Alternative, ...]:
-    """Candidates as the plan shows them; worked out together, since each array operation costs alike."""
-    if not others:
-        return ()
-    rows = np.array([other.choice.row for other in others])
-    positions = np.array([other.choice.position for other in others])
-    bought = buy_at(space, rows, positions)
-    prices = monthly_price(space, rows, positions, bought)
-    used = utilisations(space, rows, positions, bought)
-    return tuple(
-        Alternative(
-            datacenter=datacenter.name,
-            instance_type=space.candidates.catalogue.names[other.choice.row],
-            volumes=(storage.volumes(space.candidates, other.choice.row, bought, i),),
-            count=int(space.counts[other.choice.position]),
-            monthly_usd=round(float(prices[i]), 2),
-            reason=other.reason,
-            limit=other.limit,
-            utilisation=used[i],
-        )
-        for i, other in enumerate(others)
-    )
-
-
-def _alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
-    """The cheapest of the next families, each at the first count that holds."""
-    rows = np.flatnonzero(space.feasible())
-    positions = space.first[rows]
-    prices = monthly_price(space, rows, positions)
-    chosen = float(monthly_price(space, np.array([choice.row]), np.array([choice.position]))[0])
-    seen: set[tuple[str, bool]] = {_family(space, choice.row)}
-    found: list[_Other] = []
-    for i in np.lexsort((rows, np.round(prices, 2))).tolist():
-        family = _family(space, int(rows[i]))
-        if family not in seen:
-            seen.add(family)
-            reason = f"{format_usd(max(float(prices[i]) - chosen, 0.0))} more a month"
-            found.append(_Other(Choice(int(rows[i]), int(positions[i])), reason))
-        if len(found) == SHOWN:
-            break
-    return _described(space, datacenter, found)
-
-
-def _comparison(space: Field, datacenter: Datacenter) -> tuple[Alternative, ...]:
-    """The cheapest of each kind, at the first count that holds."""
-    rows = np.flatnonzero(space.feasible())
-    positions = space.first[rows]
-    prices = np.round(monthly_price(space, rows, positions), 2)
-    shapes, counts = space.candidates.catalogue, space.counts[positions]
-    graviton = np.array([GRAVITON.match(shapes.names[row]) is not None for row in rows.tolist()], dtype=bool)
-    kinds = {
-        "few large": counts == counts.min(initial=np.inf),
-        "many small": shapes.vcpus[rows] == shapes.vcpus[rows].min(initial=np.inf),
-        "local disks": space.candidates.local[rows],
-        "EBS": ~space.candidates.local[rows],
-        "Graviton": graviton,
-        "x86": ~graviton,
-    }
-    found: list[_Other] = []
-    for kind, mine in kinds.items():
-        if mine.any():
-            at = np.flatnonzero(mine)
-            best = at[np.lexsort((rows[at], prices[at]))[0]]
-            found.append(_Other(Choice(int(rows[best]), int(positions[best])), kind))
-    return _described(space, datacenter, found)
-
-
-def _rejected(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
-    """One rack step fewer brokers of the same shape, and the next cheaper shapes at the same count."""
-    rows = np.arange(len(space.candidates.disks))
-    prices = monthly_price(space, rows, np.full(len(rows), choice.position))
-    excess = ratios(space, choice.position).max(axis=1)
-    picked: list[Choice] = []
-    step = space.demand.racks if space.demand.copies > 1 else 1
-    if choice.position >= step:
-        fewer = Choice(choice.row, choice.position - step)
-        price = monthly_price(space, np.array([fewer.row]), np.array([fewer.position]))[0]
-        if price < prices[choice.row]:
-            picked.append(fewer)
-    cheaper = np.flatnonzero((prices < prices[choice.row]) & (excess > 1))
-    seen = {_family(space, choice.row)}
-    for i in cheaper[np.lexsort((cheaper, -np.round(prices[cheaper], 2)))].tolist():
-        if _family(space, i) not in seen:
-            seen.add(_family(space, i))
-            picked.append(Choice(i, choice.position))
-        if len(picked) == SHOWN:
-            break
-    return _described(space, datacenter, _refused(space, picked))
-
-
-def _refused(space: Field, picked: list[Choice]) -> list[_Other]:
-    """Why candidates were not taken; those that would hold are left out."""
-    if not picked:
-        return []
-    rows = np.array([one.row for one in picked])
-    first = space.first[rows]
-    enough = first < space.allowed[space.disk_row[rows]]
-    prices = monthly_price(space, rows, np.where(enough, first, 0))
-    found: list[_Other] = []
-    for i, one in enumerate(picked):
-        excess = space.load[space.disk_row[one.row], :, one.position] / (
-            space.candidates.capacity[one.row] * space.ceilings
-        )
-        if excess.max() <= 1:
-            continue
-        limit = LIMIT_OF[int(excess.argmax())]
-        reason = f"{in_words(limit)}: the load is {excess.max():.2f} times what may be used"
-        if enough[i]:
-            reason += f"; it takes {int(space.counts[first[i]])}, {format_usd(float(prices[i]))}"
-        found.append(_Other(one, reason, limit))
-    return found

@@ -92,7 +92,6 @@ def _alone(environment: dict[str, Any], planned: dict[str, Any], n: int) -> dict
     led_after = 1 / left if asked["partitions"] is None else math.ceil(partitions / left) / partitions
     led_after = led if copies == 1 else max(led, led_after)
     skew = math.ceil(replicas / disks) * disks / replicas
-    followed = max(held - led, 0)
     copied, copied_after = (copies - 1) / n, max(copies * left / n - 1, 0) / left
 
     # loads
