@@ -15,11 +15,20 @@ import numpy as np
 
 from kdeploy.planner import ensemble, figures, limits
 from kdeploy.planner.catalogue import Floats
-from kdeploy.planner.cloud import Shortfall, Sized
-from kdeploy.planner.demand import Demand
+from kdeploy.planner.choice import needs
+from kdeploy.planner.cloud import Shortfall, Sized, Wanted
+from kdeploy.planner.demand import Demand, quantile, rank
 from kdeploy.planner.limits import Fleet
-from kdeploy.planner.result import LIMITS, BrokerPlan, CoordinationPlan, Cost, DatacenterPlan, Volumes
-from kdeploy.spec.model import Datacenter, Host
+from kdeploy.planner.result import (
+    LIMITS,
+    BrokerPlan,
+    Confidence,
+    CoordinationPlan,
+    Cost,
+    DatacenterPlan,
+    Volumes,
+)
+from kdeploy.spec.model import Datacenter, Host, Planner
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import LockedDatacenter
@@ -37,11 +46,14 @@ class Machine:
     network: float | None = None
 
 
-def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDatacenter | None) -> Sized:
+def size(
+    wanted: Wanted, settings: Planner, datacenter: Datacenter, position: int, before: LockedDatacenter | None
+) -> Sized:
     """Describe declared brokers and coordination nodes, and check them against the limits.
 
     Args:
-        demand: What to carry.
+        wanted: What to carry; where it is unsure, what enough samples do not exceed.
+        settings: How to decide.
         datacenter: Where; provider local or hosts.
         position: Its position in the environment, for messages.
         before: What the lock holds.
@@ -49,6 +61,7 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
     Raises:
         InvalidSetting: The declared failure would leave the ensemble without a majority.
     """
+    demand = wanted.demand
     if datacenter.provider == "hosts":
         brokers = tuple(host for host in datacenter.hosts if host.role == "broker")
         coordinators = tuple(host for host in datacenter.hosts if host.role != "broker")
@@ -63,13 +76,17 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
     ensemble.refuse_lost_majority(nodes, demand.survive, position, stated)
     disks = max(1, machine.disks)
     capacity = _capacity(machine, datacenter.provider == "hosts")
-    used = _utilisation(demand, per_rack, disks, capacity)
-    ceilings: dict[str, float] = {str(limit): most for limit, most in figures.CEILINGS.items()}
+    load = _load(wanted.sampled or demand, per_rack, disks)
+    used = _utilisation(_enough(load, settings.confidence), capacity)
+    ceilings: dict[str, float] = dict(zip(LIMITS, demand.ceilings, strict=True))
     excess = {limit: ratio / ceilings[limit] for limit, ratio in used.items()}
     worst = max(excess, key=lambda limit: excess[limit])
-    if datacenter.provider == "hosts" and excess[worst] > 1:
-        return Sized(None, shortfall=Shortfall(worst, excess[worst]))
-    needs = _required(demand, disks, capacity)
+    usable = capacity[0] * limits.by_column(demand.ceilings) * (1 + 1e-12)
+    holds = (load <= usable[:, None]).all(axis=0)
+    too_rare = np.count_nonzero(holds) < rank(settings.confidence, len(holds))
+    if datacenter.provider == "hosts" and too_rare:
+        return Sized(None, shortfall=Shortfall(worst, max(excess[worst], 1 + 1e-9)))
+    needed = _required(demand, disks, capacity)
     return Sized(
         DatacenterPlan(
             name=datacenter.name,
@@ -84,8 +101,8 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
                 memory=machine.memory,
                 volumes=_volumes(machine),
                 utilisation=used,
-                bottleneck=max(needs, key=lambda limit: (needs[limit], excess[limit]), default=None),
-                required=needs,
+                bottleneck=max(needed, key=lambda limit: (needed[limit], excess[limit]), default=None),
+                required=needed,
                 ceilings=ceilings,
             ),
             coordination=CoordinationPlan(
@@ -98,8 +115,16 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
                 volumes=_volumes(coordinator),
             ),
             cost=Cost(None, {}),
+            confidence=_confidence(wanted, settings, float(holds.mean())),
         )
     )
+
+
+def _confidence(wanted: Wanted, settings: Planner, fits: float) -> Confidence | None:
+    if wanted.sampled is None:
+        return None
+    ends = {place: (one.low, one.high) for place, one in wanted.ranges.items()}
+    return Confidence(settings.confidence, fits, settings.samples, settings.seed, 0.0, ends)
 
 
 def _local_brokers(datacenter: Datacenter, before: LockedDatacenter | None) -> int:
@@ -145,7 +170,11 @@ def _capacity(machine: Machine, whole_machine: bool) -> Floats:
             columns["disk_write"] = np.array([machine.disk_throughput * disks])
         if machine.disk_size is not None:
             columns["disk_space"] = np.array([machine.disk_size * disks])
-    return limits.capacities(**columns)
+    capacity = limits.capacities(**columns)
+    if not whole_machine:
+        return capacity
+    own = np.array([False])  # disks that a machine keeps when it fails are not filled again
+    return limits.completed(capacity, np.array([float(machine.cores)]), np.array([machine.memory]), own)
 
 
 def _fleet(per_rack: dict[str, int]) -> Fleet:
@@ -153,24 +182,30 @@ def _fleet(per_rack: dict[str, int]) -> Fleet:
     return Fleet(*(np.array([float(part)]) for part in (sum(used), min(used), max(used), len(used))))
 
 
-def _utilisation(demand: Demand, per_rack: dict[str, int], disks: int, capacity: Floats) -> dict[str, float]:
-    load = limits.loads(demand, _fleet(per_rack), np.array([float(disks)]))[0, :, 0]
-    largest = float(np.finfo(float).max)  # one broker, and it is the one that fails: nothing is left
-    ratios: dict[str, float] = dict(
-        zip(LIMITS, np.nan_to_num(load / capacity[0], posinf=largest).tolist(), strict=True)
+def _load(demand: Demand, per_rack: dict[str, int], disks: int) -> Floats:
+    """Load of the busiest broker, (columns, samples)."""
+    return (
+        limits.loads(demand, _fleet(per_rack), np.array([float(disks)]))[..., 0, :, 0]
+        .reshape(-1, len(limits.COLUMNS))
+        .T
     )
-    return {limit: ratios[limit] for i, limit in enumerate(LIMITS) if np.isfinite(capacity[0, i])}
+
+
+def _enough(load: Floats, confidence: float) -> Floats:
+    """By column what enough samples do not exceed."""
+    return np.array([quantile(column, confidence) for column in load])
+
+
+def _utilisation(load: Floats, capacity: Floats) -> dict[str, float]:
+    largest = float(np.finfo(float).max)  # one broker, and it is the one that fails: nothing is left
+    ratios: list[float] = np.nan_to_num(load / capacity[0], posinf=largest).tolist()
+    return {limit: ratios[i] for i, limit in enumerate(LIMITS[:-1]) if np.isfinite(capacity[0, i])}
 
 
 def _required(demand: Demand, disks: int, capacity: Floats) -> dict[str, int]:
     counts = np.arange(1.0, limits.MOST_BROKERS + 1)
     load = limits.loads(demand, Fleet.even(counts, demand.racks), np.array([float(disks)]))[0]
-    first = limits.required(load, capacity)[0]
-    return {
-        limit: int(first[i]) + 1
-        for i, limit in enumerate(LIMITS)
-        if np.isfinite(capacity[0, i]) and first[i] < len(counts)
-    }
+    return needs(load, capacity, limits.by_column(demand.ceilings))
 
 
 def _partitions(demand: Demand, per_rack: dict[str, int], disks: int) -> int:
