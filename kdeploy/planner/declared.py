@@ -49,20 +49,12 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
     Raises:
         InvalidSetting: The declared failure would leave the ensemble without a majority.
     """
-    if datacenter.provider == "hosts":
-        brokers = tuple(host for host in datacenter.hosts if host.role == "broker")
-        coordinators = tuple(host for host in datacenter.hosts if host.role != "broker")
-        per_rack, machine = _by_rack(brokers, datacenter.racks), _least(brokers)
-        nodes, coordinator = _by_rack(coordinators, datacenter.racks), _least(coordinators)
-    else:
-        per_rack = ensemble.spread(_local_brokers(datacenter, before), datacenter.racks)
-        machine = Machine(int(figures.LOCAL_CORES.value), datacenter.brokers.memory)
-        nodes = ensemble.spread(datacenter.coordination.count or 3, datacenter.racks)
-        coordinator = Machine(int(figures.LOCAL_CORES.value), datacenter.coordination.memory)
+    per_rack, machine = brokers_of(datacenter, before)
+    nodes, coordinator = _coordinators_of(datacenter)
     stated = datacenter.coordination.count is not None
     ensemble.refuse_lost_majority(nodes, demand.survive, position, stated)
     disks = max(1, machine.disks)
-    capacity = _capacity(machine, datacenter.provider == "hosts")
+    capacity = capacity_of(machine, datacenter.provider == "hosts")
     used = _utilisation(demand, per_rack, disks, capacity)
     ceilings: dict[str, float] = {str(limit): most for limit, most in figures.CEILINGS.items()}
     excess = {limit: ratio / ceilings[limit] for limit, ratio in used.items()}
@@ -82,7 +74,7 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
                 instance_type=None,
                 cores=machine.cores,
                 memory=machine.memory,
-                volumes=_volumes(machine),
+                volumes=volumes_of(machine),
                 utilisation=used,
                 bottleneck=max(needs, key=lambda limit: (needs[limit], excess[limit]), default=None),
                 required=needs,
@@ -95,11 +87,33 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
                 instance_type=None,
                 cores=coordinator.cores,
                 memory=coordinator.memory,
-                volumes=_volumes(coordinator),
+                volumes=volumes_of(coordinator),
             ),
             cost=Cost(None, {}),
         )
     )
+
+
+def brokers_of(datacenter: Datacenter, before: LockedDatacenter | None) -> tuple[dict[str, int], Machine]:
+    """Brokers in each rack, and what every one of them has at least.
+
+    Args:
+        datacenter: Provider local or hosts.
+        before: What the lock holds.
+    """
+    if datacenter.provider == "hosts":
+        brokers = tuple(host for host in datacenter.hosts if host.role == "broker")
+        return _by_rack(brokers, datacenter.racks), _least(brokers)
+    per_rack = ensemble.spread(_local_brokers(datacenter, before), datacenter.racks)
+    return per_rack, Machine(int(figures.LOCAL_CORES.value), datacenter.brokers.memory)
+
+
+def _coordinators_of(datacenter: Datacenter) -> tuple[dict[str, int], Machine]:
+    if datacenter.provider == "hosts":
+        coordinators = tuple(host for host in datacenter.hosts if host.role != "broker")
+        return _by_rack(coordinators, datacenter.racks), _least(coordinators)
+    nodes = ensemble.spread(datacenter.coordination.count or 3, datacenter.racks)
+    return nodes, Machine(int(figures.LOCAL_CORES.value), datacenter.coordination.memory)
 
 
 def _local_brokers(datacenter: Datacenter, before: LockedDatacenter | None) -> int:
@@ -132,7 +146,7 @@ def _least(hosts: tuple[Host, ...]) -> Machine:
     )
 
 
-def _capacity(machine: Machine, whole_machine: bool) -> Floats:
+def capacity_of(machine: Machine, whole_machine: bool) -> Floats:
     """Capacity of each limit that is declared; without a machine of its own only partitions count."""
     columns = {"partitions": limits.replicas_capacity(np.array([float(machine.cores)]))}
     if whole_machine:
@@ -148,13 +162,14 @@ def _capacity(machine: Machine, whole_machine: bool) -> Floats:
     return limits.capacities(**columns)
 
 
-def _fleet(per_rack: dict[str, int]) -> Fleet:
+def fleet_of(per_rack: dict[str, int]) -> Fleet:
+    """The one number of brokers, spread as it is; racks without any do not count."""
     used = [count for count in per_rack.values() if count] or [1]
     return Fleet(*(np.array([float(part)]) for part in (sum(used), min(used), max(used), len(used))))
 
 
 def _utilisation(demand: Demand, per_rack: dict[str, int], disks: int, capacity: Floats) -> dict[str, float]:
-    load = limits.loads(demand, _fleet(per_rack), np.array([float(disks)]))[0, :, 0]
+    load = limits.loads(demand, fleet_of(per_rack), np.array([float(disks)]))[0, :, 0]
     largest = float(np.finfo(float).max)  # one broker, and it is the one that fails: nothing is left
     ratios: dict[str, float] = dict(
         zip(LIMITS, np.nan_to_num(load / capacity[0], posinf=largest).tolist(), strict=True)
@@ -174,11 +189,12 @@ def _required(demand: Demand, disks: int, capacity: Floats) -> dict[str, int]:
 
 
 def _partitions(demand: Demand, per_rack: dict[str, int], disks: int) -> int:
-    partitions = limits.shares(demand, _fleet(per_rack), np.array([float(disks)])).partitions
+    partitions = limits.shares(demand, fleet_of(per_rack), np.array([float(disks)])).partitions
     return round(float(partitions[0, 0]))
 
 
-def _volumes(machine: Machine) -> tuple[Volumes, ...]:
+def volumes_of(machine: Machine) -> tuple[Volumes, ...]:
+    """The declared data disks; none where their size is not declared."""
     if not machine.disks or machine.disk_size is None:
         return ()
     return (Volumes("disk", machine.disks, machine.disk_size, None, machine.disk_throughput),)

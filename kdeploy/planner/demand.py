@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from kdeploy.planner.figures import DECOMPRESSION, PARTITION_RATE
+from kdeploy.planner.figures import DECOMPRESSION, IMBALANCE, LAGGING_READS, PARTITION_RATE
 from kdeploy.spec.model import Coordination, Datacenter, Environment, Survive
 
 
@@ -31,8 +31,11 @@ class Demand:
             the least that the peak needs.
         stated: Whether a person stated the partitions.
         decompression: vCPU seconds per produced byte to look into compressed batches.
-        clients_encrypt: Whether clients speak TLS; the nodes among themselves always do.
+        clients_encrypt: Whether clients speak TLS.
         coordination: ZooKeeper or KRaft.
+        nodes_encrypt: Whether the nodes speak TLS among themselves; what kdeploy deploys always does.
+        imbalance: Load of the busiest broker over the average.
+        lagging: Bytes read from disk, not from the page cache, per byte produced; at most the fan-out.
     """
 
     rate: float
@@ -49,6 +52,9 @@ class Demand:
     decompression: float
     clients_encrypt: bool
     coordination: Coordination
+    nodes_encrypt: bool = True
+    imbalance: float = IMBALANCE.value
+    lagging: float = LAGGING_READS.value
 
     @property
     def fewest_brokers(self) -> int:

@@ -130,7 +130,7 @@ def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
     network_in: peak × held × overhead, bytes/s: what it leads is produced to it, the rest replicated.
     network_out: peak × the greater of sent and sent_after × overhead, bytes/s.
     disk_write: peak × held × disk skew, bytes/s.
-    disk_throughput: the same plus reads that miss the page cache, led_after × min(0.5, fan-out) × peak.
+    disk_throughput: the same plus reads that miss the page cache, led_after × min(lagging, fan-out) × peak.
     disk_iops: disk_throughput ÷ 128 KiB.
     disk_space: bytes; see `stored`.
     memory: peak × held × 30 s, bytes of page cache.
@@ -141,10 +141,10 @@ def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
     with one more broker, the greater counts for the smaller fleet too.
     """
     share = shares(demand, fleet, disks)
-    peak = demand.peak * figures.IMBALANCE.value
+    peak = demand.peak * demand.imbalance
     network = peak * figures.PROTOCOL_OVERHEAD.value
     write = peak * share.held * share.disk_skew
-    missed = min(figures.LAGGING_READS.value, demand.fan_out) * peak * share.led_after * share.disk_skew
+    missed = min(demand.lagging, demand.fan_out) * peak * share.led_after * share.disk_skew
     table = {
         "network_in": network * share.held,
         "network_out": network * np.fmax(share.sent, share.sent_after),
@@ -174,7 +174,7 @@ def stored(demand: Demand, share: Shares) -> Floats:
     unrolled = np.minimum(
         figures.SEGMENT_BYTES.value * share.partitions, demand.rate * figures.SEGMENT_AGE.value
     )
-    factor = figures.INDEX_SHARE.value * figures.IMBALANCE.value
+    factor = figures.INDEX_SHARE.value * demand.imbalance
     return (kept + unrolled) * share.held * share.disk_skew * factor
 
 
@@ -182,14 +182,14 @@ def processor(demand: Demand, share: Shares) -> Floats:
     """Reference vCPU seconds per second on the busiest broker, the greater of healthy and after the failure.
 
     Per byte: led × (produce + decompression) + (held - led) × replicate + sent × send, and TLS on
-    every byte in and out (on replication alone where clients do not encrypt). Per record: validation
+    every byte in and out (on replication alone where clients do not encrypt, on none where nobody does). Per record: validation
     by the leader.
     """
 
     def seconds(led: Floats, sent: Floats) -> Floats:
         followed = np.maximum(share.held - led, 0)
         replicated = np.maximum(sent - led * demand.fan_out, 0)
-        encrypted = followed + replicated
+        encrypted = followed + replicated if demand.nodes_encrypt else 0 * followed
         if demand.clients_encrypt:
             encrypted = encrypted + led * (1 + demand.fan_out)
         per_byte = (
@@ -201,7 +201,7 @@ def processor(demand: Demand, share: Shares) -> Floats:
         return per_byte * demand.peak + led * demand.records * figures.CPU_RECORD.value
 
     busiest = np.fmax(seconds(share.led, share.sent), seconds(share.led_after, share.sent_after))
-    return busiest * figures.IMBALANCE.value
+    return busiest * demand.imbalance
 
 
 def replicas_capacity(vcpus: Floats) -> Floats:
