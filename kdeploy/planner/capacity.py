@@ -48,9 +48,6 @@ SPACE: Final = LIMITS.index("disk_space")
 MEMORY: Final = LIMITS.index("memory")
 PARTITIONS: Final = LIMITS.index("partitions")
 
-RULES: Final = ("memory", "partitions")
-"""Limits that are rules with headroom in them: a stated utilisation leaves their ceilings."""
-
 
 @dataclass(frozen=True)
 class Question:
@@ -59,7 +56,7 @@ class Question:
     Attributes:
         utilisation: The most that is used of each limit, 0 to 1; None for the planner's own ceilings.
         imbalance: Load of the busiest broker over the average; None for the planner's own.
-        lagging: Bytes read from disk per byte produced; None for the planner's own.
+        lagging: Bytes that consumers read from disk per byte produced; None for the planner's own.
         encrypted: Whether anything is encrypted.
         space: Whether disks have to hold the retention.
     """
@@ -80,16 +77,15 @@ class Question:
         most: dict[str, float] = {str(limit): ceiling for limit, ceiling in figures.CEILINGS.items()}
         if self.utilisation is None:
             return most
-        return {limit: most[limit] if limit in RULES else self.utilisation for limit in most}
+        return dict.fromkeys(most, self.utilisation)
 
     def applied(self, demand: Demand) -> Demand:
         """The demand with what the question says of caution and encryption."""
-        imbalance = self.imbalance or (1.0 if self.physical else demand.imbalance)
-        lagging = self.lagging if self.lagging is not None else 0.0 if self.physical else demand.lagging
+        share = self.lagging if self.lagging is not None else 0.0 if self.physical else None
         return replace(
             demand,
-            imbalance=imbalance,
-            lagging=lagging,
+            imbalance=self.imbalance or (1.0 if self.physical else demand.imbalance),
+            lagging=demand.lagging if share is None else share * demand.peak,
             clients_encrypt=demand.clients_encrypt and self.encrypted,
             nodes_encrypt=demand.nodes_encrypt and self.encrypted,
         )
@@ -192,12 +188,14 @@ def capacity(
     pairs = zip(environment.datacenters, fleets, strict=True)
     found = tuple(_capacity(environment, place, fleet, question) for place, fleet in pairs)
     demand = _At(environment, environment.datacenters[0], fleets[0], question).demand(SLOWEST)
+    usual = min(figures.LAGGING_READS.value, demand.fan_out) * demand.peak
+    lagging = usual if demand.lagging is None else demand.lagging
     return Capacity(
         name,
         found,
         {
             "imbalance": demand.imbalance,
-            "lagging": demand.lagging,
+            "lagging": lagging / demand.peak,
             "hot_window": None if question.physical else figures.HOT_WINDOW.value,
             "encrypted": demand.nodes_encrypt,
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from kdeploy.planner.figures import DECOMPRESSION, IMBALANCE, LAGGING_READS, PARTITION_RATE
+from kdeploy.planner.figures import DECOMPRESSION, IMBALANCE, PARTITION_RATE
 from kdeploy.spec.model import Coordination, Datacenter, Environment, Survive
 
 
@@ -35,7 +35,7 @@ class Demand:
         coordination: ZooKeeper or KRaft.
         nodes_encrypt: Whether the nodes speak TLS among themselves; what kdeploy deploys always does.
         imbalance: Load of the busiest broker over the average.
-        lagging: Bytes read from disk, not from the page cache, per byte produced; at most the fan-out.
+        lagging: Bytes per second read from disk at the peak; None for half the produce rate.
     """
 
     rate: float
@@ -54,7 +54,7 @@ class Demand:
     coordination: Coordination
     nodes_encrypt: bool = True
     imbalance: float = IMBALANCE.value
-    lagging: float = LAGGING_READS.value
+    lagging: float | None = None
 
     @property
     def fewest_brokers(self) -> int:

@@ -130,7 +130,7 @@ def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
     network_in: peak × held × overhead, bytes/s: what it leads is produced to it, the rest replicated.
     network_out: peak × the greater of sent and sent_after × overhead, bytes/s.
     disk_write: peak × held × disk skew, bytes/s.
-    disk_throughput: the same plus reads that miss the page cache, led_after × min(lagging, fan-out) × peak.
+    disk_throughput: the same plus reads that miss the page cache, led_after × lagging, or min(0.5, fan-out) × peak.
     disk_iops: disk_throughput ÷ 128 KiB.
     disk_space: bytes; see `stored`.
     memory: peak × held × 30 s, bytes of page cache.
@@ -144,7 +144,9 @@ def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
     peak = demand.peak * demand.imbalance
     network = peak * figures.PROTOCOL_OVERHEAD.value
     write = peak * share.held * share.disk_skew
-    missed = min(demand.lagging, demand.fan_out) * peak * share.led_after * share.disk_skew
+    behind = min(figures.LAGGING_READS.value, demand.fan_out) * demand.peak
+    behind = behind if demand.lagging is None else demand.lagging
+    missed = behind * demand.imbalance * share.led_after * share.disk_skew
     table = {
         "network_in": network * share.held,
         "network_out": network * np.fmax(share.sent, share.sent_after),
