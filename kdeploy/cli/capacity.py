@@ -38,14 +38,14 @@ FLEET: Final = (
 )
 """Flags that say what is there; an environment answers them by itself."""
 
-QUESTION: Final = ("utilisation", "imbalance", "lagging", "tls")
+QUESTION: Final = ("utilisation", "imbalance", "lagging_consumers", "tls")
 """Flags that say how the question is meant."""
 
 
 def _share(text: str) -> float:
     """A share such as 80 % as 0.8."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
-    if match is None or not 0 < float(match[1]) <= 100:
+    if match is None or float(match[1]) > 100:
         raise click.BadParameter(f"{text!r} is not a share of at most 100%; write it like 80%")
     return float(match[1]) / 100
 
@@ -84,7 +84,7 @@ _SHARED: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("--retention", {"help": "Time the disks have to hold. [left out; ENV: its own]"}),
     ("--retention-bytes", {}),
     ("--survive", {"help": "Failure to hold with. [zone; broker below 3 zones; none with one copy]"}),
-    ("--zones", {"help": "Zones they are in. [3, or as many as divide them]"}),
+    ("--zones", {"help": "Zones they are in. [3; 2 or 1 where that divides them]"}),
     ("--region", {}),
     ("--coordination", {}),
 )
@@ -98,8 +98,8 @@ _MEANT: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
         {"type": click.FloatRange(1, 10), "help": "Busiest broker over the average. [1.2; 1 at 100%]"},
     ),
     (
-        "--lagging",
-        {"type": click.FloatRange(0, 1000), "help": "Reads from disk per byte. [0.5; 0 at 100%]"},
+        "--lagging-consumers",
+        {"type": _share, "metavar": "SHARE", "help": "Reads from disk. [half the rate; 0% at 100%]"},
     ),
     ("--tls", {"type": click.Choice(["on", "off"]), "help": "Whether connections are encrypted. [on]"}),
 )
@@ -148,10 +148,12 @@ def capacity(context: click.Context, /, environment: str | None, output: str, **
 def _question(given: Mapping[str, Any], named: bool) -> Question:
     from kdeploy.planner.capacity import Question
 
+    if given.get("utilisation") == 0:
+        raise UsageError("--utilisation: of nothing nothing can be used\n  write it like 80%")
     return Question(
         utilisation=given.get("utilisation"),
         imbalance=given.get("imbalance"),
-        lagging=given.get("lagging"),
+        lagging_consumers=given.get("lagging_consumers"),
         encrypted=given.get("tls", "on") == "on",
         space=named or "retention" in given or "retention_bytes" in given,
     )
@@ -173,7 +175,8 @@ def _of_flags(given: Mapping[str, Any], load: dict[str, Any]) -> tuple[Environme
             f"--replication-factor: {copies} copies need {copies} brokers, and there are {brokers}\n"
             f"  write {brokers} or less, or have more brokers"
         )
-    zones = next(zones for zones in (3, 2, 1) if brokers % zones == 0)
+    even = next(zones for zones in (3, 2, 1) if brokers % zones == 0)
+    zones = 3 if given.get("survive") == "zone" else even
     wanted = workload.environment_of({"peak_factor": 1.0, "zones": zones, **load})
     place = wanted.datacenters[0]
     if len(place.racks) > brokers:

@@ -56,14 +56,14 @@ class Question:
     Attributes:
         utilisation: The most that is used of each limit, 0 to 1; None for the planner's own ceilings.
         imbalance: Load of the busiest broker over the average; None for the planner's own.
-        lagging: Bytes that consumers read from disk per byte produced; None for the planner's own.
+        lagging_consumers: Share of the reads that come from disk; None for the planner's own.
         encrypted: Whether anything is encrypted.
         space: Whether disks have to hold the retention.
     """
 
     utilisation: float | None = None
     imbalance: float | None = None
-    lagging: float | None = None
+    lagging_consumers: float | None = None
     encrypted: bool = True
     space: bool = True
 
@@ -81,11 +81,13 @@ class Question:
 
     def applied(self, demand: Demand) -> Demand:
         """The demand with what the question says of caution and encryption."""
-        share = self.lagging if self.lagging is not None else 0.0 if self.physical else None
+        share = self.lagging_consumers
+        if share is None and self.physical:
+            share = 0.0
         return replace(
             demand,
             imbalance=self.imbalance or (1.0 if self.physical else demand.imbalance),
-            lagging=demand.lagging if share is None else share * demand.peak,
+            lagging=demand.lagging if share is None else share * demand.fan_out * demand.peak,
             clients_encrypt=demand.clients_encrypt and self.encrypted,
             nodes_encrypt=demand.nodes_encrypt and self.encrypted,
         )

@@ -150,6 +150,7 @@ def test_an_environment_that_no_plan_fits_has_no_fleet_to_ask_about(folder: Path
         ((*FLEET, "--utilisation", "80"), "write it like 80%"),
         ((*FLEET, "--utilisation", "0%"), "write it like 80%"),
         ((*FLEET, "--utilisation", "101%"), "write it like 80%"),
+        ((*FLEET, "--lagging-consumers", "0.5"), "write it like 80%"),
         ((*FLEET, "--zones", "4"), "cannot be in 4 zones"),
         ((*FLEET, "--volume-size", "1TB", "--volume-type", "local-nvme"), "are what they are"),
         ((*FLEET, "--message-size", "0B"), "--message-size"),

@@ -102,7 +102,9 @@ def test_caution_lowers_the_answer_by_what_it_says() -> None:
 
 
 def test_lagging_consumers_take_disk_throughput_from_producers() -> None:
-    lagging = asked("m5.large", 3, Question(utilisation=1.0, lagging=0.5, encrypted=False, space=False))
+    lagging = asked(
+        "m5.large", 3, Question(utilisation=1.0, lagging_consumers=0.5, encrypted=False, space=False)
+    )
     assert lagging.limits["disk_throughput"] == pytest.approx(81.25e6 / (1 + 0.5 / 3))
 
 
