@@ -94,6 +94,8 @@ def _takes(part: dict[str, Any]) -> str:
         return ", ".join(f"`{one}`" for one in known)
     if part.get("type") == "array":
         return f"list of {_takes(part['items'])}" if "type" in part["items"] else "list"
+    if part["type"] == ["number", "string"]:
+        return f"number, {part['minimum']:,} to {part['maximum']:,}, or a range like 1.5..3"
     name = {"object": "map", "string": "text", "boolean": "true or false"}.get(part["type"], part["type"])
     low, high = part.get("minimum"), part.get("maximum")
     return f"{name}, {low:,} to {high:,}" if low is not None and high is not None else str(name)

@@ -91,7 +91,7 @@ def _size(
     def sized(partitions_before: int) -> Sized:
         demand = demand_of(environment, datacenter, partitions_before)
         if datacenter.provider == "aws":
-            return cloud.size(demand, datacenter, position, held, reshape)
+            return cloud.size(demand, environment.planner, datacenter, position, held, reshape)
         return declared.size(demand, datacenter, position, held)
 
     fresh = sized(0)

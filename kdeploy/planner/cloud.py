@@ -7,7 +7,9 @@ number of brokers never falls by itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,19 +20,23 @@ from kdeploy.planner.catalogue import Catalogue
 from kdeploy.planner.choice import (
     Choice,
     Field,
+    Terms,
     buy_at,
     choose,
     coordinators_at,
     field,
+    least_price,
     monthly_price,
     price_parts,
     ratios,
+    rebuild_time,
     replicas_at,
     required,
-    utilisation,
+    traffic_parts,
+    utilisations,
 )
 from kdeploy.planner.demand import Demand
-from kdeploy.planner.limits import CEILINGS, MOST_BROKERS, in_words
+from kdeploy.planner.limits import LIMIT_OF, MOST_BROKERS, completed, in_words
 from kdeploy.planner.result import (
     LIMITS,
     Alternative,
@@ -40,11 +46,14 @@ from kdeploy.planner.result import (
     DatacenterPlan,
 )
 from kdeploy.planner.storage import NOTHING, Bought
-from kdeploy.spec.model import Datacenter
+from kdeploy.spec.model import Datacenter, Planner
 from kdeploy.units import format_usd
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import LockedDatacenter
+
+WINDOW: Final = 120
+"""Numbers of brokers looked at first; all of them only where more could change what is shown."""
 
 SHOWN: Final = 4
 """How many alternatives, and how many rejected shapes, a plan names."""
@@ -69,12 +78,18 @@ class Sized:
 
 
 def size(
-    demand: Demand, datacenter: Datacenter, position: int, before: LockedDatacenter | None, reshape: bool
+    demand: Demand,
+    settings: Planner,
+    datacenter: Datacenter,
+    position: int,
+    before: LockedDatacenter | None,
+    reshape: bool,
 ) -> Sized:
     """Choose brokers and coordination nodes.
 
     Args:
         demand: What to carry.
+        settings: How to decide.
         datacenter: Where.
         position: The datacenter's position in the environment, for messages.
         before: What the lock holds.
@@ -83,28 +98,49 @@ def size(
     Raises:
         InvalidSetting: An unknown region or instance type, or one that the lock forbids.
     """
-    space = _field(demand, datacenter, position, before, reshape)
-    choice = choose(space)
-    if choice is None:
-        return Sized(None, shortfall=_shortfall(space))
+    build, counts = _field(demand, settings, datacenter, position, before, reshape)
+    for most in (WINDOW, len(counts)):
+        space = build(counts[:most])
+        choice = choose(space)
+        if choice is not None:
+            sized = _sized(space, choice, datacenter, position)
+            if most >= len(counts) or not _beyond(space, sized):
+                return sized
+    return sized if choice is not None else Sized(None, shortfall=_shortfall(space))
+
+
+def _beyond(space: Field, sized: Sized) -> bool:
+    """Whether more brokers than were looked at could change anything that is shown."""
+    if len(sized.alternatives) < SHOWN or any("it takes" not in one.reason for one in sized.rejected):
+        return True
+    dearest = max(one.monthly_usd for one in sized.alternatives)
+    return bool(least_price(space, space.counts[-1] + 1).min() <= dearest)
+
+
+def _sized(space: Field, choice: Choice, datacenter: Datacenter, position: int) -> Sized:
     coordinators = int(coordinators_at(space, np.array([choice.position]))[0])
     per_rack = ensemble.spread(coordinators, datacenter.racks)
     stated = datacenter.coordination.count is not None
-    ensemble.refuse_lost_majority(per_rack, demand.survive, position, stated)
+    ensemble.refuse_lost_majority(per_rack, space.demand.survive, position, stated)
     plan = _plan(space, choice, datacenter, per_rack)
     return Sized(plan, _alternatives(space, choice, datacenter), _rejected(space, choice, datacenter))
 
 
 def _field(
-    demand: Demand, datacenter: Datacenter, position: int, before: LockedDatacenter | None, reshape: bool
-) -> Field:
+    demand: Demand,
+    settings: Planner,
+    datacenter: Datacenter,
+    position: int,
+    before: LockedDatacenter | None,
+    reshape: bool,
+) -> tuple[Callable[[catalogue.Floats], Field], catalogue.Floats]:
+    """What the choice is made from, for some of the numbers of brokers, and all of these."""
     shapes = _shapes(datacenter, position)
     if before is not None and not reshape:
         _refuse_unknown(shapes, before, position)
     wanted = _instance_type(datacenter, position, before, reshape)
-    brokers = shapes.only(_named(shapes, wanted) if wanted else shapes.offered)
     locked = before.brokers.volumes[0] if before and before.brokers.volumes else None
-    candidates = storage.candidates(brokers, (locked.type, locked.count) if locked else None)
+    candidates = _candidates(shapes.region, wanted, (locked.type, locked.count) if locked else None)
     floor = NOTHING
     if locked:
         floor = Bought(*(np.array([part or 0.0]) for part in (locked.size, locked.iops, locked.throughput)))
@@ -113,19 +149,45 @@ def _field(
     if before is not None:
         coordinator_type = before.coordination.instance_type if not reshape else coordinator_type
         coordinators = coordinators or sum(node.role != "broker" for node in before.nodes)
-    market = ensemble.Market.of(shapes, coordinator_type)
-    space = field(demand, candidates, market, coordinators, _counts(demand, datacenter, before), floor)
     held = before.coordination.volumes if before else ()
-    return replace(space, coordinator_size=max((one.size for one in held), default=0.0))
+    terms = Terms(
+        coordinators=coordinators,
+        before=floor,
+        coordinator_size=max((one.size for one in held), default=0.0),
+        discount=settings.price_discount,
+    )
+    market = _market(shapes.region, coordinator_type)
+
+    def build(counts: catalogue.Floats) -> Field:
+        return field(demand, candidates, market, counts, terms)
+
+    return build, _counts(demand, settings, datacenter, before)
 
 
-def _counts(demand: Demand, datacenter: Datacenter, before: LockedDatacenter | None) -> catalogue.Floats:
+@lru_cache(maxsize=32)
+def _candidates(region: str, instance_type: str | None, layout: tuple[str, int] | None) -> storage.Candidates:
+    """Shapes of a region with their disks; they depend on no demand."""
+    shapes = catalogue.load(region)
+    brokers = shapes.only(_named(shapes, instance_type) if instance_type else shapes.offered)
+    found = storage.candidates(brokers, layout)
+    kept = found.catalogue
+    return replace(found, capacity=completed(found.capacity, kept.vcpus, kept.memory, found.local))
+
+
+@lru_cache(maxsize=32)
+def _market(region: str, instance_type: str | None) -> ensemble.Market:
+    return ensemble.Market.of(catalogue.load(region), instance_type)
+
+
+def _counts(
+    demand: Demand, settings: Planner, datacenter: Datacenter, before: LockedDatacenter | None
+) -> catalogue.Floats:
     if datacenter.brokers.count is not None:
         return np.array([float(datacenter.brokers.count)])
     fewest = demand.fewest_brokers
     if before is not None:
         fewest = max(fewest, sum(node.role == "broker" for node in before.nodes))
-    return np.arange(float(fewest), max(fewest, MOST_BROKERS) + 1.0)
+    return np.arange(float(fewest), max(fewest, settings.max_brokers or MOST_BROKERS) + 1.0)
 
 
 def _shapes(datacenter: Datacenter, position: int) -> Catalogue:
@@ -196,12 +258,12 @@ def _shortfall(space: Field) -> Shortfall:
     if last < 0:
         from kdeploy.planner.figures import REPLICAS_PER_CLUSTER
 
-        replicas = space.partitions.min() * space.demand.copies
+        replicas = space.partitions.min() * space.demand.partition_copies
         return Shortfall("partitions", float(replicas / REPLICAS_PER_CLUSTER[space.demand.coordination]))
     excess = ratios(space, last)
     best = int(excess.max(axis=1).argmin())
     limit = int(excess[best].argmax())
-    return Shortfall(LIMITS[limit], float(excess[best, limit]))
+    return Shortfall(LIMIT_OF[limit], float(excess[best, limit]))
 
 
 def _plan(
@@ -211,7 +273,9 @@ def _plan(
     shapes = space.candidates.catalogue
     count = int(space.counts[choice.position])
     replicas = float(replicas_at(space, rows, positions)[0])
-    parts = {name: round(float(value[0]), 2) for name, value in price_parts(space, rows, positions).items()}
+    bought = buy_at(space, rows, positions)
+    priced = price_parts(space, rows, positions, bought)
+    parts = {name: round(float(value[0]), 2) for name, value in priced.items()}
     needs = required(space, choice)
     coordinator = int(space.market.rows(np.array([replicas]))[0])
     return DatacenterPlan(
@@ -225,11 +289,12 @@ def _plan(
             instance_type=shapes.names[choice.row],
             cores=int(shapes.vcpus[choice.row]),
             memory=float(shapes.memory[choice.row]),
-            volumes=(storage.volumes(space.candidates, choice.row, buy_at(space, rows, positions), 0),),
-            utilisation=utilisation(space, choice),
+            volumes=(storage.volumes(space.candidates, choice.row, bought, 0),),
+            utilisation=utilisations(space, rows, positions, bought)[0],
             bottleneck=_bottleneck(space, choice, needs),
             required=needs,
-            ceilings=dict(zip(LIMITS, CEILINGS.tolist(), strict=True)),
+            ceilings=dict(zip(LIMITS, space.demand.ceilings, strict=True)),
+            rebuild_time=_rebuild_time(space, choice),
         ),
         coordination=CoordinationPlan(
             kind=space.demand.coordination,
@@ -240,36 +305,68 @@ def _plan(
             memory=float(space.market.memory[coordinator]),
             volumes=ensemble.volumes(shapes, replicas, space.coordinator_size),
         ),
-        cost=Cost(round(sum(parts.values()), 2), parts, shapes.date, shapes.exact),
+        cost=Cost(
+            round(sum(parts.values()), 2),
+            parts,
+            shapes.date,
+            shapes.exact,
+            yearly_usd=round(sum(parts.values()) * 12, 2),
+            discount=space.discount,
+            cross_zone_traffic={part: round(price, 2) for part, price in traffic_parts(space).items()},
+        ),
     )
+
+
+def _rebuild_time(space: Field, choice: Choice) -> float | None:
+    """Seconds to fill local disks again; None where volumes are reattached or nothing has to be rebuilt."""
+    if not space.candidates.local[choice.row] or space.demand.survive == "none" or space.demand.copies == 1:
+        return None
+    return float(rebuild_time(space, np.array([choice.row]), np.array([choice.position]))[0])
 
 
 def _bottleneck(space: Field, choice: Choice, needs: dict[str, int]) -> str:
     """The limit that needs the most brokers; among equals the fullest, with all a volume can be bought with."""
-    excess: dict[str, float] = dict(
-        zip(LIMITS, ratios(space, choice.position)[choice.row].tolist(), strict=True)
-    )
+    excess: dict[str, float] = {}
+    for limit, ratio in zip(LIMIT_OF, ratios(space, choice.position)[choice.row].tolist(), strict=True):
+        excess[limit] = max(ratio, excess.get(limit, 0.0))
     return max(needs, key=lambda limit: (needs[limit], excess[limit]))
-
-
-def _alternative(
-    space: Field, choice: Choice, datacenter: Datacenter, reason: str, limit: str | None
-) -> Alternative:
-    rows, positions = np.array([choice.row]), np.array([choice.position])
-    return Alternative(
-        datacenter=datacenter.name,
-        instance_type=space.candidates.catalogue.names[choice.row],
-        volumes=(storage.volumes(space.candidates, choice.row, buy_at(space, rows, positions), 0),),
-        count=int(space.counts[choice.position]),
-        monthly_usd=round(float(monthly_price(space, rows, positions)[0]), 2),
-        reason=reason,
-        limit=limit,
-        utilisation=utilisation(space, choice),
-    )
 
 
 def _family(space: Field, row: int) -> tuple[str, bool]:
     return space.candidates.catalogue.names[row].partition(".")[0], bool(space.candidates.local[row])
+
+
+@dataclass(frozen=True)
+class _Other:
+    """A candidate that was not taken: why, in a sentence, and the limit it breaks."""
+
+    choice: Choice
+    reason: str
+    limit: str | None = None
+
+
+def _described(space: Field, datacenter: Datacenter, others: list[_Other]) -> tuple[Alternative, ...]:
+    """Candidates as the plan shows them; worked out together, since each array operation costs alike."""
+    if not others:
+        return ()
+    rows = np.array([other.choice.row for other in others])
+    positions = np.array([other.choice.position for other in others])
+    bought = buy_at(space, rows, positions)
+    prices = monthly_price(space, rows, positions, bought)
+    used = utilisations(space, rows, positions, bought)
+    return tuple(
+        Alternative(
+            datacenter=datacenter.name,
+            instance_type=space.candidates.catalogue.names[other.choice.row],
+            volumes=(storage.volumes(space.candidates, other.choice.row, bought, i),),
+            count=int(space.counts[other.choice.position]),
+            monthly_usd=round(float(prices[i]), 2),
+            reason=other.reason,
+            limit=other.limit,
+            utilisation=used[i],
+        )
+        for i, other in enumerate(others)
+    )
 
 
 def _alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
@@ -278,52 +375,60 @@ def _alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple
     positions = space.first[rows]
     prices = monthly_price(space, rows, positions)
     chosen = float(monthly_price(space, np.array([choice.row]), np.array([choice.position]))[0])
-    seen, found = {_family(space, choice.row)}, []
+    seen: set[tuple[str, bool]] = {_family(space, choice.row)}
+    found: list[_Other] = []
     for i in np.lexsort((rows, np.round(prices, 2))).tolist():
         family = _family(space, int(rows[i]))
         if family not in seen:
             seen.add(family)
             reason = f"{format_usd(max(float(prices[i]) - chosen, 0.0))} more a month"
-            found.append(
-                _alternative(space, Choice(int(rows[i]), int(positions[i])), datacenter, reason, None)
-            )
+            found.append(_Other(Choice(int(rows[i]), int(positions[i])), reason))
         if len(found) == SHOWN:
             break
-    return tuple(found)
+    return _described(space, datacenter, found)
 
 
 def _rejected(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
     """One rack step fewer brokers of the same shape, and the next cheaper shapes at the same count."""
-    found = []
+    rows = np.arange(len(space.candidates.disks))
+    prices = monthly_price(space, rows, np.full(len(rows), choice.position))
     excess = ratios(space, choice.position).max(axis=1)
-    rows = np.arange(len(excess))
-    positions = np.full(len(rows), choice.position)
-    prices = monthly_price(space, rows, positions)
+    picked: list[Choice] = []
     step = space.demand.racks if space.demand.copies > 1 else 1
     if choice.position >= step:
-        fewer = _refused(space, Choice(choice.row, choice.position - step), datacenter)
-        if fewer.monthly_usd < prices[choice.row]:
-            found.append(fewer)
-    cheaper = (prices < prices[choice.row]) & (excess > 1)
+        fewer = Choice(choice.row, choice.position - step)
+        price = monthly_price(space, np.array([fewer.row]), np.array([fewer.position]))[0]
+        if price < prices[choice.row]:
+            picked.append(fewer)
+    cheaper = np.flatnonzero((prices < prices[choice.row]) & (excess > 1))
     seen = {_family(space, choice.row)}
-    for i in np.lexsort((rows, -np.round(prices, 2))).tolist():
-        if cheaper[i] and _family(space, i) not in seen:
+    for i in cheaper[np.lexsort((cheaper, -np.round(prices[cheaper], 2)))].tolist():
+        if _family(space, i) not in seen:
             seen.add(_family(space, i))
-            found.append(_refused(space, Choice(i, choice.position), datacenter))
-        if len(found) == SHOWN:
+            picked.append(Choice(i, choice.position))
+        if len(picked) == SHOWN:
             break
-    return tuple(one for one in found if one.limit is not None)
+    return _described(space, datacenter, _refused(space, picked))
 
 
-def _refused(space: Field, choice: Choice, datacenter: Datacenter) -> Alternative:
-    excess = ratios(space, choice.position)[choice.row]
-    limit = LIMITS[int(excess.argmax())]
-    if excess.max() <= 1:
-        return _alternative(space, choice, datacenter, "it would hold", None)
-    reason = f"{in_words(limit)}: the load is {excess.max():.2f} times what may be used"
-    first = int(space.first[choice.row])
-    if first < int(space.allowed[space.disk_row[choice.row]]):
-        row, position = np.array([choice.row]), np.array([first])
-        price = float(monthly_price(space, row, position)[0])
-        reason += f"; it takes {int(space.counts[first])}, {format_usd(price)}"
-    return _alternative(space, choice, datacenter, reason, limit)
+def _refused(space: Field, picked: list[Choice]) -> list[_Other]:
+    """Why candidates were not taken; those that would hold are left out."""
+    if not picked:
+        return []
+    rows = np.array([one.row for one in picked])
+    first = space.first[rows]
+    enough = first < space.allowed[space.disk_row[rows]]
+    prices = monthly_price(space, rows, np.where(enough, first, 0))
+    found: list[_Other] = []
+    for i, one in enumerate(picked):
+        excess = space.load[space.disk_row[one.row], :, one.position] / (
+            space.candidates.capacity[one.row] * space.ceilings
+        )
+        if excess.max() <= 1:
+            continue
+        limit = LIMIT_OF[int(excess.argmax())]
+        reason = f"{in_words(limit)}: the load is {excess.max():.2f} times what may be used"
+        if enough[i]:
+            reason += f"; it takes {int(space.counts[first[i]])}, {format_usd(float(prices[i]))}"
+        found.append(_Other(one, reason, limit))
+    return found

@@ -15,6 +15,7 @@ import numpy as np
 
 from kdeploy.planner import ensemble, figures, limits
 from kdeploy.planner.catalogue import Floats
+from kdeploy.planner.choice import needs
 from kdeploy.planner.cloud import Shortfall, Sized
 from kdeploy.planner.demand import Demand
 from kdeploy.planner.limits import Fleet
@@ -56,12 +57,12 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
     disks = max(1, machine.disks)
     capacity = capacity_of(machine, datacenter.provider == "hosts")
     used = _utilisation(demand, per_rack, disks, capacity)
-    ceilings: dict[str, float] = {str(limit): most for limit, most in figures.CEILINGS.items()}
+    ceilings: dict[str, float] = dict(zip(LIMITS, demand.ceilings, strict=True))
     excess = {limit: ratio / ceilings[limit] for limit, ratio in used.items()}
     worst = max(excess, key=lambda limit: excess[limit])
     if datacenter.provider == "hosts" and excess[worst] > 1:
         return Sized(None, shortfall=Shortfall(worst, excess[worst]))
-    needs = _required(demand, disks, capacity)
+    needed = _required(demand, disks, capacity)
     return Sized(
         DatacenterPlan(
             name=datacenter.name,
@@ -76,8 +77,8 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
                 memory=machine.memory,
                 volumes=volumes_of(machine),
                 utilisation=used,
-                bottleneck=max(needs, key=lambda limit: (needs[limit], excess[limit]), default=None),
-                required=needs,
+                bottleneck=max(needed, key=lambda limit: (needed[limit], excess[limit]), default=None),
+                required=needed,
                 ceilings=ceilings,
             ),
             coordination=CoordinationPlan(
@@ -159,7 +160,11 @@ def capacity_of(machine: Machine, whole_machine: bool) -> Floats:
             columns["disk_write"] = np.array([machine.disk_throughput * disks])
         if machine.disk_size is not None:
             columns["disk_space"] = np.array([machine.disk_size * disks])
-    return limits.capacities(**columns)
+    capacity = limits.capacities(**columns)
+    if not whole_machine:
+        return capacity
+    own = np.array([False])  # disks that a machine keeps when it fails are not filled again
+    return limits.completed(capacity, np.array([float(machine.cores)]), np.array([machine.memory]), own)
 
 
 def fleet_of(per_rack: dict[str, int]) -> Fleet:
@@ -171,21 +176,14 @@ def fleet_of(per_rack: dict[str, int]) -> Fleet:
 def _utilisation(demand: Demand, per_rack: dict[str, int], disks: int, capacity: Floats) -> dict[str, float]:
     load = limits.loads(demand, fleet_of(per_rack), np.array([float(disks)]))[0, :, 0]
     largest = float(np.finfo(float).max)  # one broker, and it is the one that fails: nothing is left
-    ratios: dict[str, float] = dict(
-        zip(LIMITS, np.nan_to_num(load / capacity[0], posinf=largest).tolist(), strict=True)
-    )
-    return {limit: ratios[limit] for i, limit in enumerate(LIMITS) if np.isfinite(capacity[0, i])}
+    ratios: list[float] = np.nan_to_num(load / capacity[0], posinf=largest).tolist()
+    return {limit: ratios[i] for i, limit in enumerate(LIMITS[:-1]) if np.isfinite(capacity[0, i])}
 
 
 def _required(demand: Demand, disks: int, capacity: Floats) -> dict[str, int]:
     counts = np.arange(1.0, limits.MOST_BROKERS + 1)
     load = limits.loads(demand, Fleet.even(counts, demand.racks), np.array([float(disks)]))[0]
-    first = limits.required(load, capacity)[0]
-    return {
-        limit: int(first[i]) + 1
-        for i, limit in enumerate(LIMITS)
-        if np.isfinite(capacity[0, i]) and first[i] < len(counts)
-    }
+    return needs(load, capacity, limits.by_column(demand.ceilings))
 
 
 def _partitions(demand: Demand, per_rack: dict[str, int], disks: int) -> int:

@@ -6,18 +6,31 @@ from the same sections, so they say the same.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from kdeploy.planner.demand import YEAR
 from kdeploy.planner.limits import in_words
 from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Volumes
 from kdeploy.spec.model import Environment
-from kdeploy.units import format_bytes, format_duration, format_rate, format_usd
+from kdeploy.units import (
+    Range,
+    format_bytes,
+    format_duration,
+    format_range,
+    format_rate,
+    format_share,
+    format_usd,
+)
 
 WIDTH: Final = 80
 BAR: Final = 24
+SHOWN: Final = 0.05
+"""Limits that are used less are named in a sentence, where there are many."""
+FEW: Final = 4
 PLAIN: Final = str.maketrans(
     {"×": "x", "█": "#", "░": ".", "│": "|", "◀": "<", "µ": "u", "÷": "/", "–": "-", "²": "2"}
 )
@@ -88,18 +101,46 @@ def answer(plan: Plan) -> str:
 
 
 def asked(environment: Environment) -> str:
-    """What the plan is for, in one sentence."""
+    """What the plan is for, in one sentence, and a second one where the workload grows."""
     workload, durability = environment.workload, environment.durability
-    kept = format_duration(workload.retention)
+    kept = format_range(workload.retention, format_duration)
     if workload.retention_bytes is not None:
         kept += f" or {format_bytes(workload.retention_bytes)} per partition"
     failure = {"none": "no failure", "broker": "the loss of a broker", "zone": "the loss of a zone"}
-    return (
-        f"Planned for {format_rate(workload.throughput)} on average, "
-        f"{format_rate(workload.throughput * workload.peak_factor)} at the peak, read "
-        f"{workload.fan_out:g} times, kept {kept} in {durability.replication_factor} "
+    if workload.topics:
+        what = f"{len(workload.topics)} topics with {format_rate(workload.produced)} together on average"
+        read = "read and kept as each says"
+    else:
+        what = f"{format_range(workload.throughput, format_rate)} on average"
+        read = f"read {format_range(workload.fan_out, '{:g}'.format)} times, kept {kept}"
+    words = (
+        f"Planned for {what}, {_peak(environment)} at the peak, {read} in {durability.replication_factor} "
         f"{'copy' if durability.replication_factor == 1 else 'copies'}, "
         f"to hold with {failure[durability.survive]}."
+    )
+    return words + _growth(environment)
+
+
+def _peak(environment: Environment) -> str:
+    workload = environment.workload
+    if isinstance(workload.peak_factor, Range):
+        return f"{format_range(workload.peak_factor, '{:g}'.format)} times as much"
+    if isinstance(workload.throughput, Range) and not workload.topics:
+        ends = workload.throughput.low * workload.peak_factor, workload.throughput.high * workload.peak_factor
+        return format_range(Range(*ends), format_rate)
+    return format_rate(workload.produced * workload.peak_factor)
+
+
+def _growth(environment: Environment) -> str:
+    workload = environment.workload
+    if not workload.growth:
+        return ""
+    years = workload.horizon / YEAR
+    rate = workload.produced * (1 + float(workload.growth)) ** years
+    return (
+        f" It grows by {format_range(workload.growth, format_share)} a year, and the plan holds to the end "
+        f"of month {math.ceil(round(years * 12, 6))}: {format_rate(rate)} on average then, "
+        f"{format_rate(rate * workload.peak_factor)} at the peak. Prices are for that load."
     )
 
 
@@ -128,9 +169,10 @@ def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
 
 def _carried(environment: Environment) -> str:
     every = "Each datacenter carries the whole workload. " if len(environment.datacenters) > 1 else ""
+    read = "the nearest copy" if environment.planner.follower_fetching else "leaders"
     return (
         f"{every}Network and EBS rates of EC2 types are baselines, not bursts. Clients are spread evenly "
-        "over the zones and read from leaders. A rate is what Kafka's BytesInPerSec shows."
+        f"over the zones and read from {read}. A rate is what Kafka's BytesInPerSec shows."
     )
 
 
@@ -190,16 +232,34 @@ def _utilisation(planned: DatacenterPlan, name: str, survive: str) -> Section:
     lost = {"none": "", "broker": ", with a broker lost", "zone": ", with a zone lost"}[survive]
     rows = [("limit", "used", "ceiling", "", "brokers needed")]
     for limit, used in brokers.utilisation.items():
+        if used < SHOWN and limit != brokers.bottleneck and len(brokers.utilisation) > FEW:
+            continue
         ceiling = brokers.ceilings[limit]
         needed = f"{brokers.required[limit]:,}" if limit in brokers.required else "none is enough"
         mark = "  ◀ bottleneck" if limit == brokers.bottleneck else ""
         rows.append((_words(limit), f"{used:.0%}", f"{ceiling:.0%}", _bar(used, ceiling), f"{needed}{mark}"))
     lines = [_why_so_many(planned)] if brokers.bottleneck else []
+    idle = [_words(limit) for limit, used in brokers.utilisation.items() if used < SHOWN]
+    if idle and len(brokers.utilisation) > FEW:
+        lines.append(f"Below {SHOWN:.0%} and not in the table: {', '.join(idle)}.")
+    lines += _after_a_loss(planned)
     if planned.provider == "local":
         lines = ["All brokers share this machine, so only what does not depend on it is checked."]
     return Section(
         f"How full the busiest broker is at the peak{lost}{name}", tuple(lines), tuple(rows), (1, 2)
     )
+
+
+def _after_a_loss(planned: DatacenterPlan) -> Iterator[str]:
+    """What it takes to have all copies again after a broker is lost."""
+    brokers = planned.brokers
+    if planned.provider != "aws":
+        return
+    if brokers.rebuild_time is not None:
+        hours = format_duration(max(1.0, round(brokers.rebuild_time)))
+        yield f"A lost broker's local disks are filled again in {hours} at the average load."
+    elif not brokers.volumes[0].type.startswith("local"):
+        yield "A lost broker's volumes are reattached to a new instance: no copy has to be rebuilt."
 
 
 def _why_so_many(planned: DatacenterPlan) -> str:
@@ -241,8 +301,14 @@ def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
     rows = [("part", "a month")]
     rows += [(_words(part), format_usd(price)) for part, price in cost.parts.items()]
     rows.append(("together", format_usd(cost.monthly_usd)))
+    if cost.yearly_usd is not None:
+        rows.append(("a year", format_usd(cost.yearly_usd)))
     line = f"On demand, 730 h, prices of {cost.date} for {planned.region}, {origin}."
-    yield Section(f"What it costs{name}", (line,), tuple(rows), right=(1,))
+    if cost.discount:
+        line += f" Instances and volumes are {format_share(cost.discount)} below the list, as you stated."
+    crossing = ", ".join(f"{part} {format_usd(price)}" for part, price in cost.cross_zone_traffic.items())
+    lines = (line, f"Of the cross-zone traffic: {crossing}.") if crossing else (line,)
+    yield Section(f"What it costs{name}", lines, tuple(rows), right=(1,))
 
 
 def _words(name: str) -> str:

@@ -23,6 +23,14 @@ Limit = Literal[
     "memory",
     "cpu",
     "partitions",
+    "disk_read",
+    "partition_rate",
+    "single_flow",
+    "heap",
+    "connections",
+    "open_files",
+    "memory_maps",
+    "rebuild",
 ]
 """The closed list of limits. A later model may append to it, never rename."""
 
@@ -64,6 +72,8 @@ class BrokerPlan:
         bottleneck: The limit that sets the count: it needs the most brokers.
         required: The least brokers each limit alone would need.
         ceilings: The most of each limit that a plan uses; every utilisation is at most this.
+        rebuild_time: Seconds to fill a lost broker's local disks again; None where its volumes are
+            reattached, or nothing can be rebuilt.
     """
 
     count: int
@@ -76,6 +86,7 @@ class BrokerPlan:
     bottleneck: str | None
     required: dict[str, int]
     ceilings: dict[str, float] = field(default_factory=dict)
+    rebuild_time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,12 +121,18 @@ class Cost:
         parts: The same by part (brokers, volumes, coordination, cross-zone traffic, ...).
         date: The day of the prices.
         exact: Whether the prices are the published ones of that region, or derived from another's.
+        yearly_usd: Twelve times the monthly price.
+        discount: What is paid less than the list for instances and volumes, 0 to 1.
+        cross_zone_traffic: US dollars a month for it, by produce, replication and fetch.
     """
 
     monthly_usd: float | None
     parts: dict[str, float]
     date: str | None = None
     exact: bool = False
+    yearly_usd: float | None = None
+    discount: float = 0.0
+    cross_zone_traffic: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -91,10 +91,10 @@ def test_a_broker_has_as_many_volumes_as_its_instance_can_use() -> None:
 
 
 def load_of(throughput: float = 0.0, iops: float = 0.0, space: float = 0.0) -> np.ndarray:
-    from kdeploy.planner.result import LIMITS
+    from kdeploy.planner.limits import COLUMNS
 
     values = {"disk_throughput": throughput, "disk_iops": iops, "disk_space": space}
-    return np.array([[values.get(limit, 0.0)] for limit in LIMITS])
+    return np.array([[values.get(limit, 0.0)] for limit in COLUMNS])
 
 
 @pytest.mark.parametrize(
