@@ -21,6 +21,7 @@ from kdeploy.planner.catalogue import Floats
 from kdeploy.planner.declared import fleet_of
 from kdeploy.planner.demand import Demand, demand_of
 from kdeploy.planner.given import Given
+from kdeploy.planner.limits import COLUMNS, LIMIT_OF, REBUILD, by_column
 from kdeploy.planner.result import LIMITS, Volumes
 from kdeploy.spec.model import Datacenter, Environment
 
@@ -44,9 +45,14 @@ UNBOUND: Final = 1e300
 HOLDS: Final = 1 + 1e-12
 """What a load over usable capacity may be, as `limits.required` has it: rounding is no breach."""
 
-SPACE: Final = LIMITS.index("disk_space")
-MEMORY: Final = LIMITS.index("memory")
-PARTITIONS: Final = LIMITS.index("partitions")
+SPACE: Final = COLUMNS.index("disk_space")
+MEMORY: Final = COLUMNS.index("memory")
+PARTITIONS: Final = COLUMNS.index("partitions")
+KEPT: Final = [SPACE, *(COLUMNS.index(name) for name in REBUILD)]
+"""Columns that depend on what is kept more than on the rate."""
+
+MOMENT: Final = 1.0
+"""Seconds of retention where no retention is asked for: nothing then depends on the usual one."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +78,15 @@ class Question:
         """Whether everything may be used up: what is added for caution is left out then, unless it is stated."""
         return self.utilisation == 1.0
 
-    def ceilings(self) -> dict[str, float]:
-        """The most of each limit that may be used."""
-        most: dict[str, float] = {str(limit): ceiling for limit, ceiling in figures.CEILINGS.items()}
-        if self.utilisation is None:
-            return most
-        return dict.fromkeys(most, self.utilisation)
-
     def applied(self, demand: Demand) -> Demand:
         """The demand with what the question says of caution and encryption."""
         share = self.lagging_consumers
         if share is None and self.physical:
             share = 0.0
+        same = demand.ceilings if self.utilisation is None else (self.utilisation,) * len(LIMITS)
         return replace(
             demand,
+            ceilings=same,
             imbalance=self.imbalance or (1.0 if self.physical else demand.imbalance),
             lagging=demand.lagging if share is None else share * demand.fan_out * demand.peak,
             clients_encrypt=demand.clients_encrypt and self.encrypted,
@@ -190,14 +191,12 @@ def capacity(
     pairs = zip(environment.datacenters, fleets, strict=True)
     found = tuple(_capacity(environment, place, fleet, question) for place, fleet in pairs)
     demand = _At(environment, environment.datacenters[0], fleets[0], question).demand(SLOWEST)
-    usual = min(figures.LAGGING_READS.value, demand.fan_out) * demand.peak
-    lagging = usual if demand.lagging is None else demand.lagging
     return Capacity(
         name,
         found,
         {
             "imbalance": demand.imbalance,
-            "lagging": lagging / demand.peak,
+            "lagging": float(demand.missed / demand.peak),
             "hot_window": None if question.physical else figures.HOT_WINDOW.value,
             "encrypted": demand.nodes_encrypt,
         },
@@ -206,17 +205,18 @@ def capacity(
 
 def _capacity(environment: Environment, place: Datacenter, fleet: Given, question: Question) -> FleetCapacity:
     at = _At(environment, place, fleet, question)
-    ceilings = question.ceilings()
-    usable = fleet.capacity * np.array([ceilings[limit] for limit in LIMITS])
-    usable[SPACE] = usable[SPACE] if question.space else np.inf
+    ceilings = at.demand(SLOWEST).ceilings
+    usable = fleet.capacity * by_column(ceilings)
+    if not question.space:
+        usable[KEPT] = np.inf
     usable[MEMORY] = np.inf if question.physical else usable[MEMORY]
-    greatest = greatest_that_holds(lambda rates: at.excess(rates, usable))
-    applies = [i for i in range(len(LIMITS)) if np.isfinite(usable[i])]
-    rates: dict[str, float] = {LIMITS[i]: float(greatest[i]) for i in applies}
+    columns = greatest_that_holds(lambda rates: at.excess(rates, usable))
+    applies = list(dict.fromkeys(LIMIT_OF[i] for i in np.flatnonzero(np.isfinite(usable)).tolist()))
+    rates = {str(limit): float(columns[_of(limit)].min()) for limit in applies}
     bottleneck = min(rates, key=lambda limit: rates[limit])
     rate = rates[bottleneck]
     known = 0 < rate < np.inf
-    used = at.load(rate) if known else np.zeros(len(LIMITS))
+    used = at.load(rate) / np.minimum(fleet.capacity, UNBOUND) if known else np.zeros(len(COLUMNS))
     return FleetCapacity(
         name=fleet.name,
         feasible=rate > 0,
@@ -225,9 +225,9 @@ def _capacity(environment: Environment, place: Datacenter, fleet: Given, questio
         bottleneck=bottleneck if rate < np.inf else None,
         limits={limit: value if 0 < value < np.inf else None for limit, value in rates.items()},
         broken=tuple(limit for limit, value in rates.items() if value == 0),
-        utilisation={LIMITS[i]: float(used[i] / fleet.capacity[i]) for i in applies if known},
-        ceilings={limit: ceilings[limit] for limit in rates},
-        retention=at.longest_retention(rate, fleet.capacity[SPACE] * ceilings["disk_space"])
+        utilisation={limit: float(used[_of(limit)].max()) for limit in applies if known},
+        ceilings={limit: ceilings[LIMITS.index(limit)] for limit in applies},
+        retention=at.longest_retention(rate, fleet.capacity[SPACE] * ceilings[LIMITS.index("disk_space")])
         if known
         else None,
         partitions=round(at.partitions(rate if known else SLOWEST)),
@@ -241,6 +241,11 @@ def _capacity(environment: Environment, place: Datacenter, fleet: Given, questio
     )
 
 
+def _of(limit: str) -> list[int]:
+    """The columns of a limit."""
+    return [position for position, one in enumerate(LIMIT_OF) if one == limit]
+
+
 @dataclass(frozen=True)
 class _At:
     """What the busiest broker of a fleet is loaded with at a produce rate."""
@@ -251,14 +256,23 @@ class _At:
     question: Question
 
     def demand(self, rate: float, retention: float | None = None) -> Demand:
-        workload = self.environment.workload.model_copy(update={"throughput": rate})
+        """The demand at a rate of today: growth is left out, and topics keep their parts of it."""
+        workload = self.environment.workload
+        changed: dict[str, Any] = {"throughput": rate, "growth": 0.0}
+        if retention is None and not self.question.space:
+            retention = MOMENT
         if retention is not None:
-            workload = workload.model_copy(update={"retention": retention})
-        wanted = self.environment.model_copy(update={"workload": workload})
+            changed["retention"] = retention
+        own = {} if retention is None else {"retention": retention}
+        changed["topics"] = tuple(
+            topic.model_copy(update={"throughput": topic.throughput * (rate / workload.produced), **own})
+            for topic in workload.topics
+        )
+        wanted = self.environment.model_copy(update={"workload": workload.model_copy(update=changed)})
         return self.question.applied(demand_of(wanted, self.place, self.fleet.partitions_before))
 
     def load(self, rate: float, retention: float | None = None) -> Floats:
-        """By limit."""
+        """By column."""
         demand = self.demand(rate, retention)
         return limits.loads(demand, fleet_of(self.fleet.per_rack), self.fleet.disks)[0, :, 0]
 
@@ -267,12 +281,12 @@ class _At:
         return float(spread.partitions[0, 0])
 
     def excess(self, rates: Floats, usable: Floats) -> Floats:
-        """Load over what may be used, (limits, rates); the cluster's own limit of replicas counts as well."""
+        """Load over what may be used, (columns, rates); the cluster's own limit of replicas counts as well."""
         ratios = np.stack([self.load(rate) / np.minimum(usable, UNBOUND) for rate in rates.tolist()], axis=1)
         ratios[np.isinf(usable)] = 0.0
         whole = np.array([self.partitions(rate) for rate in rates.tolist()])
         most = figures.REPLICAS_PER_CLUSTER[self.environment.kafka.coordination]
-        copies = self.environment.durability.replication_factor
+        copies = self.demand(SLOWEST).partition_copies
         ratios[PARTITIONS] = np.maximum(ratios[PARTITIONS], whole * copies / most)
         return ratios
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kdeploy.errors import UsageError
-from kdeploy.planner import catalogue, declared, storage
+from kdeploy.planner import catalogue, declared, limits, storage
 from kdeploy.planner.catalogue import GIB, MIB, Catalogue, Floats
 from kdeploy.planner.declared import Machine
 from kdeploy.planner.figures import IO_SIZE
-from kdeploy.planner.result import LIMITS, Volumes
+from kdeploy.planner.limits import COLUMNS
+from kdeploy.planner.result import Volumes
 from kdeploy.planner.storage import GP3, NVME
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Given:
         memory: Bytes of memory of one broker.
         per_rack: Brokers in each rack.
         volumes: Data volumes of one broker; empty where nothing is known of them.
-        capacity: What one broker can take of each of LIMITS; infinite where a limit does not apply.
+        capacity: What one broker can take, by limits.COLUMNS; infinite where a limit does not apply.
         partitions_before: Partitions that are there already; 0 where nothing is decided.
     """
 
@@ -120,7 +121,9 @@ def of_type(
         count = asked.count or (1 if stated else None)
         chosen = storage.candidates(shape, (GP3, count) if count else None)
     row = int(np.flatnonzero(chosen.local == (kind == NVME))[0])
-    capacity, disks = chosen.capacity[row].copy(), int(chosen.disks[row])
+    own_disks = np.array([kind == NVME])
+    capacity = limits.completed(chosen.capacity[[row]], shape.vcpus, shape.memory, own_disks)[0]
+    disks = int(chosen.disks[row])
     if kind == NVME:
         volumes = Volumes(NVME, disks, float(shape.nvme_size[0]), None, float(shape.nvme_write[0]))
     else:
@@ -235,7 +238,7 @@ def _overlay(capacity: Floats, volumes: Volumes, shape: Catalogue) -> None:
         "disk_iops": (volumes.iops, shape.ebs_iops[0]),
         "disk_space": (volumes.size, np.inf),
     }
-    for position, limit in enumerate(LIMITS):
+    for position, limit in enumerate(COLUMNS):
         each, most = own.get(limit, (None, 0.0))
         if each is not None:
             capacity[position] = min(each * volumes.count, most)
