@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NOT_FEASIBLE: Final = 3
 BAR: Final = 16
+FAR: Final = 20
+"""How many times the answer the rate of a limit is that gets no row."""
 
 FLEET: Final = (
     "instance_type",
@@ -337,13 +339,23 @@ def _sections(result: Capacity) -> Iterator[tuple[str, str, list[tuple[str, ...]
         yield f"What it is{name}", "", list(_parts(one))
 
 
+def _is_far(one: FleetCapacity, limit: str) -> bool:
+    """Whether a limit is too far from the answer for a row of its own."""
+    rate, used = one.limits[limit], one.utilisation.get(limit, 0.0)
+    if one.throughput is None or limit == one.bottleneck or used > one.ceilings[limit] / 2:
+        return False
+    return rate is None or rate > FAR * one.throughput
+
+
 def _about(one: FleetCapacity) -> str:
     from kdeploy.planner.limits import in_words
 
-    if not one.broken:
-        known = set(one.limits) - {"partitions"}
-        return "" if known else "All brokers share one machine: only what does not depend on it is looked at."
-    return f"At any rate more than what may be used: {', '.join(in_words(limit) for limit in one.broken)}."
+    if one.broken:
+        return f"At any rate more than what may be used: {', '.join(map(in_words, one.broken))}."
+    if not set(one.limits) - {"partitions"}:
+        return "All brokers share one machine: only what does not depend on it is looked at."
+    far = [in_words(limit) for limit in one.limits if _is_far(one, limit)]
+    return f"Far above, and not in the table: {', '.join(far)}." if far else ""
 
 
 def _limits(one: FleetCapacity) -> Iterator[tuple[str, ...]]:
@@ -352,13 +364,13 @@ def _limits(one: FleetCapacity) -> Iterator[tuple[str, ...]]:
     from kdeploy.units import format_rate
 
     yield "limit", "produce rate", "ceiling", "used", ""
-    rates = {limit: "any rate" if rate is None else format_rate(rate) for limit, rate in one.limits.items()}
-    for limit, shown in rates.items():
-        rate, used = one.limits[limit], one.utilisation.get(limit)
-        share = one.throughput / rate if one.throughput and rate else 0.0
-        full = round(share * BAR)
+    for limit, rate in one.limits.items():
+        if _is_far(one, limit):
+            continue
+        used = one.utilisation.get(limit)
+        shown = "none" if limit in one.broken else "any rate" if rate is None else format_rate(rate)
+        full = round(one.throughput / rate * BAR) if one.throughput and rate else 0
         mark = "  ◀ bottleneck" if limit == one.bottleneck else ""
-        shown = "none" if limit in one.broken else shown
         yield (
             in_words(limit),
             f"{shown:>12}",
