@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from kdeploy.cli import kdeploy
 from kdeploy.errors import KdeployError
+from kdeploy.planner.figures import PROTOCOL_OVERHEAD
 from kdeploy.planner.result import LIMITS
 
 FLEET = ("--instance-type", "i3en.2xlarge", "--brokers", "3", "--replication-factor", "3", "--fan-out", "1")
@@ -113,9 +114,9 @@ def test_declared_hosts_are_asked_by_what_they_declare(folder: Path) -> None:
         "workload: {peak_factor: 1, fan_out: 0}\n"
         f"datacenters:\n  - name: dc1\n    provider: hosts\n    racks: [r0, r1, r2]\n    hosts:\n{hosts}",
     )
-    found = document(name, *CEILING)
+    found = document(name, *CEILING, "--tls", "off")
     assert found["bottleneck"] == "network_in"
-    assert found["throughput"] == pytest.approx(125e6 / 1.04)
+    assert found["throughput"] == pytest.approx(125e6 / PROTOCOL_OVERHEAD.value)
 
 
 def test_a_limit_that_breaks_at_any_rate_is_named_with_exit_code_three() -> None:

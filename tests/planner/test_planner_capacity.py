@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kdeploy import planner
 from kdeploy.errors import UsageError
-from kdeploy.planner import given, limits
+from kdeploy.planner import figures, given, limits
 from kdeploy.planner.capacity import (
     FleetCapacity,
     Question,
@@ -66,15 +66,22 @@ def asked(
         # three brokers, three copies: each takes in and writes all of it; two disks of 327.5 MB/s each
         ("disk_write", 655e6),
         # 8.4 Gbit/s; all of it in; a third of it to consumers and two thirds to followers out
-        ("network_in", 1050e6 / 1.04),
-        ("network_out", 1050e6 / 1.04),
-        # 8 processors; leads a third: 4 s/GB and 0.5 µs a record, follows two thirds: 2 s/GB, sends all: 1 s/GB
-        ("cpu", 8 / (1e-9 * (4 / 3 + 4 / 3 + 1) + 0.5e-6 / 1024 / 3)),
+        ("network_in", 1050e6 / figures.PROTOCOL_OVERHEAD.value),
+        ("network_out", 1050e6 / figures.PROTOCOL_OVERHEAD.value),
     ],
 )
 def test_the_physical_ceiling_of_a_fleet_is_what_one_works_out_by_hand(limit: str, expected: float) -> None:
     found = asked("i3en.2xlarge", 3, message_size="1024B")
     assert found.limits[limit] == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_processor_carries_no_more_than_its_times_for_bytes_and_records_allow() -> None:
+    """8 processors; each leads a third, follows two thirds and sends as much as is produced."""
+    per_byte = figures.CPU_PRODUCE.value / 3 + figures.CPU_REPLICATE.value * 2 / 3 + figures.CPU_SEND.value
+    most = 8 / (per_byte + figures.CPU_RECORD.value / 1024 / 3)
+    found = asked("i3en.2xlarge", 3, message_size="1024B").limits["cpu"]
+    assert found is not None
+    assert 0.85 * most < found <= most * (1 + 1e-9)  # what requests cost beside comes off
 
 
 def test_the_least_limit_is_the_answer() -> None:
