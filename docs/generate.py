@@ -4,12 +4,13 @@
     python docs/generate.py --check   say which are not current; exit code 1 if any
 
 Invariant: between a pair of `<!-- generated: NAME -->` and `<!-- end -->` lines, and in
-docs/commands.md, docs/reliability.md and docs/environment.schema.json as a whole, stands
-exactly what the commands, docs/evidence.json and the schema themselves say.
+docs/commands.md, docs/reliability.md, docs/validation.md and docs/environment.schema.json as a whole, stands
+exactly what the commands, docs/evidence.json, docs/benchmarks.yaml and the schema themselves say.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import sys
@@ -26,6 +27,7 @@ from kdeploy.spec import schema
 from kdeploy.spec.risks import RISKS
 
 ROOT = Path(__file__).resolve().parents[1]
+VALIDATION = ROOT / "docs" / "validation.py"
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -120,6 +122,19 @@ def _assumptions() -> str:
     return f"\n| what | value | source |\n|---|---|---|\n{rows}\n"
 
 
+def validation() -> str:
+    """The published figures beside the model's; the module beside this one asks for them."""
+    name = "kdeploy_validation"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, VALIDATION)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{VALIDATION} cannot be loaded")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    page: str = sys.modules[name].page()
+    return page
+
+
 def reliability() -> str:
     """What was killed and what became of the records, from docs/evidence.json."""
     rows = json.loads((ROOT / "docs" / "evidence.json").read_text())["rows"]
@@ -192,6 +207,7 @@ def documents() -> dict[Path, str]:
     return {
         ROOT / "docs" / "commands.md": commands(),
         ROOT / "docs" / "reliability.md": reliability(),
+        ROOT / "docs" / "validation.md": validation(),
         ROOT / "docs" / "environment.schema.json": schema.render(),
         **{path: BLOCK.sub(_block, path.read_text()) for path in mixed},
     }

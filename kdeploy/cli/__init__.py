@@ -24,6 +24,7 @@ from kdeploy.errors import KdeployError, MissingExtra, Stopped
 
 COMMANDS: Final = {
     "plan": ("plan", "Size brokers and coordination for a workload, and price them."),
+    "capacity": ("capacity", "Say what produce rate a given fleet can take."),
     "init": ("environment", "Make a new environment from an existing one."),
     "validate": ("environment", "Check an environment's files."),
     "schema": ("environment", "Print the JSON Schema of environment.yaml."),

@@ -88,7 +88,8 @@ def _quantity(parse: Callable[[object], float], ranges: bool = False) -> Callabl
     return check
 
 
-RATE: Final = {"type": _quantity(parse_rate, ranges=True), "metavar": "RATE"}
+RATE: Final = {"type": _quantity(parse_rate), "metavar": "RATE"}
+RATES: Final = {"type": _quantity(parse_rate, ranges=True), "metavar": "RATE"}
 SIZE: Final = {"type": _quantity(parse_bytes), "metavar": "SIZE"}
 SIZES: Final = {"type": _quantity(parse_bytes, ranges=True), "metavar": "SIZE"}
 TIME: Final = {"type": _quantity(parse_duration), "metavar": "TIME"}
@@ -104,8 +105,8 @@ FAILURES: Final = click.Choice(["none", "broker", "zone"])
 COORDINATION: Final = click.Choice(["zookeeper", "kraft"])
 
 OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
-    ("--throughput", {**RATE, "help": "Average produce rate, as BytesInPerSec shows it. [10MB/s]"}),
-    ("--payload", {**RATE, "help": "The same before compression, in place of --throughput."}),
+    ("--throughput", {**RATES, "help": "Average produce rate, as BytesInPerSec shows it. [10MB/s]"}),
+    ("--payload", {**RATES, "help": "The same before compression, in place of --throughput."}),
     ("--compression-ratio", {"type": float, "help": "Payload over what is sent. [the codec's usual]"}),
     ("--workload", {"metavar": "FILE", "help": "Topics with their rates, a YAML list."}),
     ("--from-metrics", {"metavar": "FILE", "help": "Measured rates, CSV or Prometheus JSON."}),

@@ -62,20 +62,12 @@ def size(
         InvalidSetting: The declared failure would leave the ensemble without a majority.
     """
     demand = wanted.demand
-    if datacenter.provider == "hosts":
-        brokers = tuple(host for host in datacenter.hosts if host.role == "broker")
-        coordinators = tuple(host for host in datacenter.hosts if host.role != "broker")
-        per_rack, machine = _by_rack(brokers, datacenter.racks), _least(brokers)
-        nodes, coordinator = _by_rack(coordinators, datacenter.racks), _least(coordinators)
-    else:
-        per_rack = ensemble.spread(_local_brokers(datacenter, before), datacenter.racks)
-        machine = Machine(int(figures.LOCAL_CORES.value), datacenter.brokers.memory)
-        nodes = ensemble.spread(datacenter.coordination.count or 3, datacenter.racks)
-        coordinator = Machine(int(figures.LOCAL_CORES.value), datacenter.coordination.memory)
+    per_rack, machine = brokers_of(datacenter, before)
+    nodes, coordinator = _coordinators_of(datacenter)
     stated = datacenter.coordination.count is not None
     ensemble.refuse_lost_majority(nodes, demand.survive, position, stated)
     disks = max(1, machine.disks)
-    capacity = _capacity(machine, datacenter.provider == "hosts")
+    capacity = capacity_of(machine, datacenter.provider == "hosts")
     load = _load(wanted.sampled or demand, per_rack, disks)
     used = _utilisation(_enough(load, settings.confidence), capacity)
     ceilings: dict[str, float] = dict(zip(LIMITS, demand.ceilings, strict=True))
@@ -99,7 +91,7 @@ def size(
                 instance_type=None,
                 cores=machine.cores,
                 memory=machine.memory,
-                volumes=_volumes(machine),
+                volumes=volumes_of(machine),
                 utilisation=used,
                 bottleneck=max(needed, key=lambda limit: (needed[limit], excess[limit]), default=None),
                 required=needed,
@@ -112,12 +104,34 @@ def size(
                 instance_type=None,
                 cores=coordinator.cores,
                 memory=coordinator.memory,
-                volumes=_volumes(coordinator),
+                volumes=volumes_of(coordinator),
             ),
             cost=Cost(None, {}),
             confidence=_confidence(wanted, settings, float(holds.mean())),
         )
     )
+
+
+def brokers_of(datacenter: Datacenter, before: LockedDatacenter | None) -> tuple[dict[str, int], Machine]:
+    """Brokers in each rack, and what every one of them has at least.
+
+    Args:
+        datacenter: Provider local or hosts.
+        before: What the lock holds.
+    """
+    if datacenter.provider == "hosts":
+        brokers = tuple(host for host in datacenter.hosts if host.role == "broker")
+        return _by_rack(brokers, datacenter.racks), _least(brokers)
+    per_rack = ensemble.spread(_local_brokers(datacenter, before), datacenter.racks)
+    return per_rack, Machine(int(figures.LOCAL_CORES.value), datacenter.brokers.memory)
+
+
+def _coordinators_of(datacenter: Datacenter) -> tuple[dict[str, int], Machine]:
+    if datacenter.provider == "hosts":
+        coordinators = tuple(host for host in datacenter.hosts if host.role != "broker")
+        return _by_rack(coordinators, datacenter.racks), _least(coordinators)
+    nodes = ensemble.spread(datacenter.coordination.count or 3, datacenter.racks)
+    return nodes, Machine(int(figures.LOCAL_CORES.value), datacenter.coordination.memory)
 
 
 def _confidence(wanted: Wanted, settings: Planner, fits: float) -> Confidence | None:
@@ -157,7 +171,7 @@ def _least(hosts: tuple[Host, ...]) -> Machine:
     )
 
 
-def _capacity(machine: Machine, whole_machine: bool) -> Floats:
+def capacity_of(machine: Machine, whole_machine: bool) -> Floats:
     """Capacity of each limit that is declared; without a machine of its own only partitions count."""
     columns = {"partitions": limits.replicas_capacity(np.array([float(machine.cores)]))}
     if whole_machine:
@@ -177,7 +191,8 @@ def _capacity(machine: Machine, whole_machine: bool) -> Floats:
     return limits.completed(capacity, np.array([float(machine.cores)]), np.array([machine.memory]), own)
 
 
-def _fleet(per_rack: dict[str, int]) -> Fleet:
+def fleet_of(per_rack: dict[str, int]) -> Fleet:
+    """The one number of brokers, spread as it is; racks without any do not count."""
     used = [count for count in per_rack.values() if count] or [1]
     return Fleet(*(np.array([float(part)]) for part in (sum(used), min(used), max(used), len(used))))
 
@@ -185,7 +200,7 @@ def _fleet(per_rack: dict[str, int]) -> Fleet:
 def _load(demand: Demand, per_rack: dict[str, int], disks: int) -> Floats:
     """Load of the busiest broker, (columns, samples)."""
     return (
-        limits.loads(demand, _fleet(per_rack), np.array([float(disks)]))[..., 0, :, 0]
+        limits.loads(demand, fleet_of(per_rack), np.array([float(disks)]))[..., 0, :, 0]
         .reshape(-1, len(limits.COLUMNS))
         .T
     )
@@ -209,11 +224,12 @@ def _required(demand: Demand, disks: int, capacity: Floats) -> dict[str, int]:
 
 
 def _partitions(demand: Demand, per_rack: dict[str, int], disks: int) -> int:
-    partitions = limits.shares(demand, _fleet(per_rack), np.array([float(disks)])).partitions
+    partitions = limits.shares(demand, fleet_of(per_rack), np.array([float(disks)])).partitions
     return round(float(partitions[0, 0]))
 
 
-def _volumes(machine: Machine) -> tuple[Volumes, ...]:
+def volumes_of(machine: Machine) -> tuple[Volumes, ...]:
+    """The declared data disks; none where their size is not declared."""
     if not machine.disks or machine.disk_size is None:
         return ()
     return (Volumes("disk", machine.disks, machine.disk_size, None, machine.disk_throughput),)

@@ -208,7 +208,7 @@ def _parts(planned: DatacenterPlan) -> Iterator[tuple[str, str]]:
     yield "brokers", f"{_nodes(planned)}, {_machine(brokers.cores, brokers.memory)}"
     yield "racks", _racks(brokers.per_rack)
     for volumes in brokers.volumes:
-        yield "data", f"{_volumes(volumes)} per broker"
+        yield "data", f"{volumes_in_words(volumes)} per broker"
     yield coordination.kind, _coordination(coordination)
     yield "racks", _racks(coordination.per_rack)
     yield "partitions", f"{planned.partitions:,}, before replication"
@@ -229,7 +229,8 @@ def _racks(per_rack: dict[str, int]) -> str:
     return ", ".join(f"{count} in {rack}" for rack, count in per_rack.items() if count)
 
 
-def _volumes(volumes: Volumes) -> str:
+def volumes_in_words(volumes: Volumes) -> str:
+    """Data volumes as a row of a report has them."""
     words = f"{volumes.count} × {volumes.type} {format_bytes(volumes.size)}"
     if volumes.iops is not None:
         words += f", {volumes.iops:,.0f} IOPS"
