@@ -36,7 +36,9 @@ def help_of(*words: str) -> str:
 
 def run(*words: str) -> str:
     """What a command prints on a terminal of 80 columns."""
-    result = CliRunner().invoke(kdeploy, list(words), prog_name="kdeploy", terminal_width=80)
+    # A document shows what is shipped, whatever catalogue its author has refreshed.
+    shipped = {"KDEPLOY_CATALOGUE": str(ROOT / "docs" / "no-catalogue.json")}
+    result = CliRunner().invoke(kdeploy, list(words), prog_name="kdeploy", terminal_width=80, env=shipped)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.stdout.rstrip() + "\n"

@@ -37,6 +37,9 @@ WORKLOAD: Final = (
 DURABILITY: Final = ("replication_factor", "min_insync_replicas", "survive")
 """Flags named as the fields of `spec.model.Durability`."""
 
+SHAPE: Final = ("instance_type", "instance_family", "architecture", "storage", "volume_type")
+"""Flags named as the fields of `spec.model.Brokers`; in EC2 only."""
+
 PLACE: Final = ("zones", "region", "coordination")
 """Flags that an environment answers by itself."""
 
@@ -60,6 +63,9 @@ TIME: Final = {"type": _quantity(parse_duration), "metavar": "TIME"}
 
 CODECS: Final = click.Choice(["none", "gzip", "snappy", "lz4", "zstd"])
 FAILURES: Final = click.Choice(["none", "broker", "zone"])
+ARCHITECTURES: Final = click.Choice(["x86_64", "arm64"])
+STORAGE: Final = click.Choice(["ebs", "local"])
+VOLUME_TYPES: Final = click.Choice(["gp3", "gp2", "io2", "st1"])
 COORDINATION: Final = click.Choice(["zookeeper", "kraft"])
 
 OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
@@ -76,6 +82,11 @@ OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("--survive", {"type": FAILURES, "help": "Failure to hold with. [zone; broker below 3 zones]"}),
     ("--zones", {"type": click.IntRange(1, 26), "help": "Zones to spread over. [3]"}),
     ("--region", {"help": f"AWS region. [{DEFAULT_REGION}]"}),
+    ("--instance-type", {"metavar": "TYPE", "help": "EC2 type of brokers. [the cheapest that holds]"}),
+    ("--instance-family", {"metavar": "FAMILY", "help": "Family to choose from, as m7g. [all current ones]"}),
+    ("--architecture", {"type": ARCHITECTURES, "help": "Processors to choose from. [both]"}),
+    ("--storage", {"type": STORAGE, "help": "EBS volumes or the type's own disks. [either]"}),
+    ("--volume-type", {"type": VOLUME_TYPES, "help": "Kind of EBS volume. [gp3]"}),
     ("--coordination", {"type": COORDINATION, "help": "What coordinates. [zookeeper]"}),
 )
 """Every flag with its click options. Defaults are shown, not given: an environment's values stay."""
@@ -112,6 +123,7 @@ def environment_of(given: Mapping[str, Any]) -> Environment:
         "provider": "aws",
         "region": given.get("region", DEFAULT_REGION),
         "racks": [chr(ord("a") + zone) for zone in range(zones)],
+        "brokers": _chosen(given, SHAPE),
     }
     return _checked(
         {
@@ -142,6 +154,12 @@ def overridden(environment: Environment, given: Mapping[str, Any]) -> Environmen
     document = environment.to_json()
     document["workload"] |= _chosen(given, WORKLOAD)
     document["durability"] |= _chosen(given, DURABILITY)
+    shape = _chosen(given, SHAPE)
+    places = [one for one in document["datacenters"] if one["provider"] == "aws"]
+    if shape and not places:
+        raise UsageError(f"{flags(shape)}: this environment has no datacenter in AWS\n  leave it out")
+    for place in places:
+        place["brokers"] |= shape
     return _checked(document)
 
 

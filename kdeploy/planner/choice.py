@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from kdeploy.planner import ensemble, limits, storage
 from kdeploy.planner.catalogue import GIB, Floats
 from kdeploy.planner.demand import Demand
+from kdeploy.planner.ebs import NOTHING, Bought
 from kdeploy.planner.limits import CEILINGS, Fleet
 from kdeploy.planner.result import LIMITS
-from kdeploy.planner.storage import NOTHING, Bought, Candidates
+from kdeploy.planner.storage import Candidates
 from kdeploy.units import HOURS_PER_MONTH
 
 Rows = NDArray[np.intp]
@@ -147,9 +148,8 @@ def choose(space: Field) -> Choice | None:
 
 def _greater_counts(space: Field, rows: Rows, positions: Rows, best: float) -> tuple[Rows, Rows]:
     chosen = space.candidates
-    gp3 = chosen.catalogue.gp3
     each = chosen.catalogue.usd_per_hour[rows] * HOURS_PER_MONTH
-    stored = (space.load[0, SPACE] * space.counts).min() / CEILINGS[SPACE] / GIB * gp3.usd_per_gib
+    stored = (space.load[0, SPACE] * space.counts).min() / CEILINGS[SPACE] / GIB * chosen.kind.usd_per_gib
     floor = np.where(chosen.local[rows], 0.0, stored)
     most = np.maximum((best - floor) / each, 0.0)
     last = np.searchsorted(space.counts, most, side="right") - 1
@@ -170,9 +170,9 @@ def load_at(space: Field, rows: Rows, positions: Rows) -> Floats:
 
 
 def buy_at(space: Field, rows: Rows, positions: Rows) -> Bought:
-    """What each gp3 volume of candidates has to be."""
+    """What each EBS volume of candidates has to be."""
     load = load_at(space, rows, positions)
-    return storage.buy(space.candidates.catalogue.gp3, load, space.candidates.disks[rows], space.before)
+    return storage.buy(space.candidates.kind, load, space.candidates.disks[rows], space.before)
 
 
 def replicas_at(space: Field, rows: Rows, positions: Rows) -> Floats:
@@ -196,7 +196,7 @@ def price_parts(space: Field, rows: Rows, positions: Rows) -> dict[str, Floats]:
     chosen = space.candidates
     catalogue = chosen.catalogue
     counts = space.counts[positions]
-    volume = storage.monthly_price(catalogue.gp3, buy_at(space, rows, positions))
+    volume = chosen.kind.monthly_usd(buy_at(space, rows, positions))
     per_byte = SECONDS_PER_MONTH / GIB * catalogue.cross_zone_usd_per_gib
     traffic = space.demand.rate * crossing(space.demand) * per_byte
     nodes, replicas = coordinators_at(space, positions), replicas_at(space, rows, positions)

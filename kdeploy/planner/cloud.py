@@ -30,6 +30,7 @@ from kdeploy.planner.choice import (
     utilisation,
 )
 from kdeploy.planner.demand import Demand
+from kdeploy.planner.ebs import NOTHING, Bought
 from kdeploy.planner.limits import CEILINGS, MOST_BROKERS, in_words
 from kdeploy.planner.result import (
     LIMITS,
@@ -39,7 +40,7 @@ from kdeploy.planner.result import (
     Cost,
     DatacenterPlan,
 )
-from kdeploy.planner.storage import NOTHING, Bought
+from kdeploy.planner.shortlist import refuse_other_disks, shortlist
 from kdeploy.spec.model import Datacenter
 from kdeploy.units import format_usd
 
@@ -102,9 +103,13 @@ def _field(
     if before is not None and not reshape:
         _refuse_unknown(shapes, before, position)
     wanted = _instance_type(datacenter, position, before, reshape)
-    brokers = shapes.only(_named(shapes, wanted) if wanted else shapes.offered)
+    stated = datacenter.brokers
+    brokers = shortlist(shapes, stated, wanted, position)
     locked = before.brokers.volumes[0] if before and before.brokers.volumes else None
-    candidates = storage.candidates(brokers, (locked.type, locked.count) if locked else None)
+    if before is not None:
+        refuse_other_disks(stated, before.brokers, position)
+    layout = (locked.type, locked.count) if locked else None
+    candidates = storage.candidates(brokers, layout, stated.storage, stated.volume_type)
     floor = NOTHING
     if locked:
         floor = Bought(*(np.array([part or 0.0]) for part in (locked.size, locked.iops, locked.throughput)))
@@ -180,10 +185,6 @@ def _instance_type(
     return held
 
 
-def _named(shapes: Catalogue, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.array([one == name for one in shapes.names])
-
-
 def _nearest(name: str, known: tuple[str, ...]) -> str:
     from difflib import get_close_matches
 
@@ -240,7 +241,7 @@ def _plan(
             memory=float(space.market.memory[coordinator]),
             volumes=ensemble.volumes(shapes, replicas, space.coordinator_size),
         ),
-        cost=Cost(round(sum(parts.values()), 2), parts, shapes.date, shapes.exact),
+        cost=Cost(round(sum(parts.values()), 2), parts, shapes.date, shapes.exact, shapes.origin),
     )
 
 

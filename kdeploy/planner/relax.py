@@ -15,6 +15,9 @@ from kdeploy.spec.model import Datacenter, Environment, Host
 from kdeploy.units import format_duration, format_rate, format_usd
 
 Attempt = Callable[[Environment, Datacenter], Sized]
+WISHES: Final = ("instance_family", "architecture", "storage", "volume_type")
+"""Settings of brokers that leave fewer types to choose from."""
+
 STEPS: Final = 14
 """Halvings when looking for the greatest value that fits: four digits."""
 
@@ -63,6 +66,7 @@ def _lifted(environment: Environment, datacenter: Datacenter, attempt: Attempt) 
             brokers.count and brokers.instance_type,
             brokers.model_copy(update={"count": None, "instance_type": None}),
         ),
+        (any(getattr(brokers, name) for name in WISHES), brokers.model_copy(update=dict.fromkeys(WISHES))),
     ):
         if stated:
             sized = attempt(environment, datacenter.model_copy(update={"brokers": freed}))

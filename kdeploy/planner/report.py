@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from kdeploy.planner.ebs import KINDS
 from kdeploy.planner.limits import in_words
 from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Volumes
 from kdeploy.spec.model import Environment
@@ -177,7 +178,7 @@ def _volumes(volumes: Volumes) -> str:
     words = f"{volumes.count} × {volumes.type} {format_bytes(volumes.size)}"
     if volumes.iops is not None:
         words += f", {volumes.iops:,.0f} IOPS"
-    if volumes.throughput is not None and volumes.type.startswith("gp"):
+    if volumes.throughput is not None and volumes.type in KINDS:
         words += f", {volumes.throughput / 2**20:,.0f} MiB/s"
     elif volumes.throughput is not None:
         words += f", {format_rate(volumes.throughput)}"
@@ -240,7 +241,7 @@ def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
     rows = [("part", "a month")]
     rows += [(_words(part), format_usd(price)) for part, price in cost.parts.items()]
     rows.append(("together", format_usd(cost.monthly_usd)))
-    line = f"On demand, 730 h, prices of {cost.date} for {planned.region}, {origin}."
+    line = f"On demand, 730 h, prices of {cost.date} for {planned.region}, {origin}; catalogue: {cost.catalogue}."
     yield Section(f"What it costs{name}", (line,), tuple(rows), right=(1,))
 
 

@@ -110,12 +110,14 @@ class Cost:
         parts: The same by part (brokers, volumes, coordination, cross-zone traffic, ...).
         date: The day of the prices.
         exact: Whether the prices are the published ones of that region, or derived from another's.
+        catalogue: Which catalogue the types and prices are from; None where nothing has a price.
     """
 
     monthly_usd: float | None
     parts: dict[str, float]
     date: str | None = None
     exact: bool = False
+    catalogue: str | None = None
 
 
 @dataclass(frozen=True)
