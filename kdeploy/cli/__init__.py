@@ -22,6 +22,7 @@ from kdeploy.errors import KdeployError, MissingExtra, Stopped
 
 COMMANDS: Final = {
     "plan": ("plan", "Size brokers and coordination for a workload, and price them."),
+    "catalogue": ("catalogue", "List the EC2 types that the planner knows, with prices."),
     "init": ("environment", "Make a new environment from an existing one."),
     "validate": ("environment", "Check an environment's files."),
     "schema": ("environment", "Print the JSON Schema of environment.yaml."),
@@ -48,6 +49,7 @@ EXTRAS: Final = {
     "pulumi": "aws",
     "pulumi_aws": "aws",
     "boto3": "aws",
+    "botocore": "aws",
 }
 """Optional modules and the extra of kdeploy that brings each."""
 

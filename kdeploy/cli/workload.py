@@ -58,7 +58,7 @@ def _quantity(parse: Callable[[object], float]) -> Callable[[str], str]:
 
 
 RATE: Final = {"type": _quantity(parse_rate), "metavar": "RATE"}
-SIZE: Final = {"type": _quantity(parse_bytes), "metavar": "SIZE"}
+SIZE: Final[dict[str, Any]] = {"type": _quantity(parse_bytes), "metavar": "SIZE"}
 TIME: Final = {"type": _quantity(parse_duration), "metavar": "TIME"}
 
 CODECS: Final = click.Choice(["none", "gzip", "snappy", "lz4", "zstd"])

@@ -148,7 +148,9 @@ def _own(file: Path, _modified: int, _size: int) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("schema") != OWN_SCHEMA:
         wrong = f"its schema is not {OWN_SCHEMA}"
         raise InvalidEnvironment([Problem(str(file), 0, "schema", wrong, right)])
-    found: dict[str, Any] = document["regions"]
+    found = document.get("regions")
+    if not isinstance(found, dict):
+        raise InvalidEnvironment([Problem(str(file), 0, "regions", "it has no regions", right)])
     return found
 
 
@@ -176,20 +178,28 @@ def load(region: str) -> Catalogue:
     return _refreshed(region, own_file(), state.st_mtime_ns, state.st_size)
 
 
+def shipped_volumes(region: str) -> dict[str, Kind]:
+    """Kinds of volume with the shipped prices; us-east-1's where the region is not in the data.
+
+    Volumes have no ratio of their own in the data: class m's stands in for it outside us-east-1.
+    """
+    document = _document()
+    ratio = document["regions"].get(region, {}).get("price_ratio", {}).get("m", 1.0)
+    return {name: kind_of(name, one, ratio) for name, one in document["volumes"].items()}
+
+
 @lru_cache(maxsize=8)
 def _shipped(region: str) -> Catalogue:
     document = _document()
     place = document["regions"][region]
     ratios = place["price_ratio"]
-    exact = region == EXACT_REGION
-    # Volumes have no ratio of their own in the data: class m's stands in for it outside us-east-1.
     everywhere = _catalogue(
         document,
         document["shapes"],
         ratios={name: ratios[name[0]] for name in document["shapes"]},
-        volumes={name: kind_of(name, one, ratios["m"]) for name, one in document["volumes"].items()},
+        volumes=shipped_volumes(region),
         region=region,
-        exact=exact,
+        exact=region == EXACT_REGION,
         origin=SHIPPED,
         offering_known=place["offering"] == "known",
     )
@@ -200,10 +210,11 @@ def _shipped(region: str) -> Catalogue:
 
 @lru_cache(maxsize=8)
 def _refreshed(region: str, file: Path, modified: int, size: int) -> Catalogue:
-    """A region of the user's own; what it has no price of is the shipped one times 1."""
+    """A region of the user's own: its types and prices, with the rules of volumes as they are shipped."""
     place = _own(file, modified, size)[region]
-    kinds = {name: {**one, **place["volumes"].get(name, {})} for name, one in _document()["volumes"].items()}
     try:
+        volumes = _document()["volumes"]
+        kinds = {name: {**one, **place["volumes"][name]} for name, one in volumes.items()}
         return _catalogue(
             place,
             place["shapes"],
@@ -214,8 +225,8 @@ def _refreshed(region: str, file: Path, modified: int, size: int) -> Catalogue:
             origin=OWN,
             offering_known=True,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        wrong = f"it does not hold what a catalogue holds: {error}"
+    except (AttributeError, KeyError, TypeError, ValueError):
+        wrong = "it does not hold what a catalogue holds"
         right = f"run `kdeploy catalogue refresh --region {region}` again, or remove the file"
         raise InvalidEnvironment([Problem(str(file), 0, f"regions.{region}", wrong, right)]) from None
 

@@ -54,7 +54,8 @@ class Kind:
         follows: What comes with the size by itself and cannot be bought: nothing (gp3), throughput
             with operations (io2), or both with the size (gp2, st1).
         sequential: Whether its operations are counted in merged MiB, so that only throughput limits it.
-        confidence: How sure each price and limit is: quoted from its source, or recalled.
+        confidence: How sure each price (size, iops, throughput) and limit (most_...) is: quoted from its
+            source, recalled, or derived from another region's.
     """
 
     name: str

@@ -158,7 +158,7 @@ def test_a_region_whose_types_are_not_listed_says_that_they_are_assumed() -> Non
 
 def test_every_price_of_a_volume_says_how_sure_it_is() -> None:
     for kind in catalogue.load("us-east-1").volumes.values():
-        assert {"size", "limits"} <= kind.confidence.keys()
+        assert {"size", "most_size", "most_iops", "most_throughput"} <= kind.confidence.keys()
         assert set(kind.confidence.values()) <= {"quoted", "recalled"}
 
 

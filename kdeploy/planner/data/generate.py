@@ -38,6 +38,7 @@ SOURCES = {
 }
 QUOTED = "quoted"
 RECALLED = "recalled"
+LIMITS_QUOTED = {"most_size": QUOTED, "most_iops": QUOTED, "most_throughput": QUOTED}
 
 # Rules: Amazon EBS User Guide, "General Purpose SSD", "Provisioned IOPS SSD" and "HDD volumes" (2023-05-11).
 # gp2 without bursts: 3 operations of 256 KiB per GiB and second, at least 100, at most 16,000 and 250 MiB/s.
@@ -58,7 +59,14 @@ VOLUMES = {
         "mib_s_per_gib": None,
         "follows": "nothing",
         "sequential": False,
-        "confidence": {"size": QUOTED, "iops": QUOTED, "throughput": RECALLED, "limits": RECALLED},
+        "confidence": {
+            "size": QUOTED,
+            "iops": QUOTED,
+            "throughput": RECALLED,
+            "most_size": RECALLED,
+            "most_iops": QUOTED,
+            "most_throughput": RECALLED,
+        },
     },
     "gp2": {
         "usd_per_gib_month": 0.10,
@@ -75,7 +83,7 @@ VOLUMES = {
         "mib_s_per_gib": None,
         "follows": "size",
         "sequential": False,
-        "confidence": {"size": QUOTED, "limits": QUOTED},
+        "confidence": {"size": QUOTED, **LIMITS_QUOTED},
     },
     "io2": {
         "usd_per_gib_month": 0.125,
@@ -92,7 +100,7 @@ VOLUMES = {
         "mib_s_per_gib": None,
         "follows": "iops",
         "sequential": False,
-        "confidence": {"size": QUOTED, "iops": QUOTED, "limits": QUOTED},
+        "confidence": {"size": QUOTED, "iops": QUOTED, **LIMITS_QUOTED},
     },
     "st1": {
         "usd_per_gib_month": 0.045,
@@ -109,7 +117,7 @@ VOLUMES = {
         "mib_s_per_gib": 40 / 1024,
         "follows": "size",
         "sequential": True,
-        "confidence": {"size": RECALLED, "limits": QUOTED},
+        "confidence": {"size": RECALLED, **LIMITS_QUOTED},
     },
 }
 TRAFFIC = {
