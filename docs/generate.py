@@ -21,6 +21,7 @@ import click
 from click.testing import CliRunner
 
 from kdeploy.cli import COMMANDS, kdeploy
+from kdeploy.planner.catalogue import excluded
 from kdeploy.planner.figures import assumptions
 from kdeploy.spec import schema
 from kdeploy.spec.risks import RISKS
@@ -173,6 +174,13 @@ Open on 2026-11-25:
   is at fault is not known; the run that passed had the refresh interval named above.
 """
 
+
+def _excluded() -> str:
+    """Why types of AWS's list are not in the shipped catalogue."""
+    rows = "".join(f"| {reason} | {count} |\n" for reason, count in excluded().items())
+    return f"\n| why | types |\n|---|---:|\n{rows}\n"
+
+
 MOST_NAMED = 11
 """Values that are all named in the table of settings; of longer lists the schema has the names."""
 
@@ -182,6 +190,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "risks": _risks,
     "assumptions": _assumptions,
+    "excluded": _excluded,
 }
 """What stands in a generated block of a document, by its name."""
 
