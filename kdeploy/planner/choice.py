@@ -243,7 +243,8 @@ def utilisation(space: Field, choice: Choice) -> dict[str, float]:
         bought, disks = buy_at(space, row, position), float(space.candidates.disks[choice.row])
         capacity["disk_write"] = float(bought.throughput[0]) * disks
         capacity["disk_throughput"] = min(capacity["disk_throughput"], capacity["disk_write"])
-        capacity["disk_iops"] = min(capacity["disk_iops"], float(bought.iops[0]) * disks)
+        if not space.candidates.kind.sequential:
+            capacity["disk_iops"] = min(capacity["disk_iops"], float(bought.iops[0]) * disks)
         capacity["disk_space"] = float(bought.size[0]) * disks
     shares = zip(LIMITS, load.tolist(), strict=True)
     return {limit: one / capacity[limit] for limit, one in shares if np.isfinite(capacity[limit])}

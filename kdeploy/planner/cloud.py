@@ -104,10 +104,10 @@ def _field(
         _refuse_unknown(shapes, before, position)
     wanted = _instance_type(datacenter, position, before, reshape)
     stated = datacenter.brokers
-    brokers = shortlist(shapes, stated, wanted, position)
-    locked = before.brokers.volumes[0] if before and before.brokers.volumes else None
     if before is not None:
         refuse_other_disks(stated, before.brokers, position)
+    brokers = shortlist(shapes, stated, wanted, position)
+    locked = before.brokers.volumes[0] if before and before.brokers.volumes else None
     layout = (locked.type, locked.count) if locked else None
     candidates = storage.candidates(brokers, layout, stated.storage, stated.volume_type)
     floor = NOTHING
