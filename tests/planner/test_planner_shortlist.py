@@ -136,12 +136,13 @@ def test_other_disks_than_the_lock_has_are_refused(
         assert "the lock has brokers with" in error.value.wrong
 
 
-def test_where_the_wish_is_what_fits_nothing_the_plan_says_what_would_fit_without_it() -> None:
-    environment = aws(
-        workload={"throughput": "40GB/s", "retention": "1h", "fan_out": 1},
-        brokers={"instance_family": "c6gd"},
+def test_where_the_wish_leaves_too_little_the_plan_says_what_fits_without_it() -> None:
+    plan = planner.plan(
+        aws(
+            workload={"throughput": "500MB/s", "retention": "30d"},
+            brokers={"instance_family": "c6gd", "storage": "local"},
+        )
     )
-    plan = planner.plan(environment)
     assert not plan.feasible
-    assert " fit" in plan.infeasible[0].nearest
+    assert " fit, for $" in plan.infeasible[0].nearest
     assert "c6gd" not in plan.infeasible[0].nearest
