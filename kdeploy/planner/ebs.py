@@ -100,7 +100,8 @@ class Kind:
         space = np.maximum(np.maximum(_whole(size, GIB), self.least_size), before.size)
         counted = operations if self.follows != "size" else operations * (operations > self.free_iops)
         space = np.maximum(space, _whole(counted / self.iops_per_gib * GIB, GIB))
-        space = np.maximum(space, _whole(speed / self.throughput_per_gib * GIB, GIB))
+        if self.throughput_per_gib < np.inf:
+            space = np.maximum(space, _whole(speed / self.throughput_per_gib * GIB, GIB))
         space = np.minimum(space, self.most_size)
         return self._followed(space, operations, speed)
 
