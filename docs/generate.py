@@ -22,6 +22,7 @@ import click
 from click.testing import CliRunner
 
 from kdeploy.cli import COMMANDS, kdeploy
+from kdeploy.planner.catalogue import excluded
 from kdeploy.planner.figures import assumptions
 from kdeploy.spec import schema
 from kdeploy.spec.risks import RISKS
@@ -38,7 +39,9 @@ def help_of(*words: str) -> str:
 
 def run(*words: str) -> str:
     """What a command prints on a terminal of 80 columns."""
-    result = CliRunner().invoke(kdeploy, list(words), prog_name="kdeploy", terminal_width=80)
+    # A document shows what is shipped, whatever catalogue its author has refreshed.
+    shipped = {"KDEPLOY_CATALOGUE": str(ROOT / "docs" / "no-catalogue.json")}
+    result = CliRunner().invoke(kdeploy, list(words), prog_name="kdeploy", terminal_width=80, env=shipped)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.stdout.rstrip() + "\n"
@@ -188,6 +191,13 @@ Open on 2026-11-25:
   is at fault is not known; the run that passed had the refresh interval named above.
 """
 
+
+def _excluded() -> str:
+    """Why types of AWS's list are not in the shipped catalogue."""
+    rows = "".join(f"| {reason} | {count} |\n" for reason, count in excluded().items())
+    return f"\n| why | types |\n|---|---:|\n{rows}\n"
+
+
 MOST_NAMED = 11
 """Values that are all named in the table of settings; of longer lists the schema has the names."""
 
@@ -197,6 +207,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "risks": _risks,
     "assumptions": _assumptions,
+    "excluded": _excluded,
 }
 """What stands in a generated block of a document, by its name."""
 

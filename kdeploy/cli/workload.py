@@ -65,7 +65,10 @@ SWITCHES: Final = ("follower_fetching", "tls")
 DURABILITY: Final = ("replication_factor", "min_insync_replicas", "survive")
 """Flags named as the fields of `spec.model.Durability`."""
 
-PLACE: Final = ("zones", "region", "coordination", "instance_type", "workload")
+SHAPE: Final = ("instance_type", "instance_family", "architecture", "storage", "volume_type")
+"""Flags named as the fields of `spec.model.Brokers`; in EC2 only."""
+
+PLACE: Final = ("zones", "region", "coordination", "workload")
 """Flags that an environment answers by itself."""
 
 UNCOMPRESSED: Final = ("payload", "compression_ratio")
@@ -90,7 +93,7 @@ def _quantity(parse: Callable[[object], float], ranges: bool = False) -> Callabl
 
 RATE: Final = {"type": _quantity(parse_rate), "metavar": "RATE"}
 RATES: Final = {"type": _quantity(parse_rate, ranges=True), "metavar": "RATE"}
-SIZE: Final = {"type": _quantity(parse_bytes), "metavar": "SIZE"}
+SIZE: Final[dict[str, Any]] = {"type": _quantity(parse_bytes), "metavar": "SIZE"}
 SIZES: Final = {"type": _quantity(parse_bytes, ranges=True), "metavar": "SIZE"}
 TIME: Final = {"type": _quantity(parse_duration), "metavar": "TIME"}
 TIMES: Final = {"type": _quantity(parse_duration, ranges=True), "metavar": "TIME"}
@@ -102,6 +105,9 @@ SWITCH: Final = {"type": click.Choice(["on", "off"])}
 PERCENTILE: Final = click.FloatRange(0, 100, min_open=True)
 CODECS: Final = click.Choice(["none", "gzip", "snappy", "lz4", "zstd"])
 FAILURES: Final = click.Choice(["none", "broker", "zone"])
+ARCHITECTURES: Final = click.Choice(["x86_64", "arm64"])
+STORAGE: Final = click.Choice(["ebs", "local"])
+VOLUME_TYPES: Final = click.Choice(["gp3", "gp2", "io2", "st1"])
 COORDINATION: Final = click.Choice(["zookeeper", "kraft"])
 
 OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
@@ -128,7 +134,11 @@ OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("--survive", {"type": FAILURES, "help": "Failure to hold with. [zone; broker below 3 zones]"}),
     ("--zones", {"type": click.IntRange(1, 26), "help": "Zones to spread over. [3]"}),
     ("--region", {"help": f"AWS region. [{DEFAULT_REGION}]"}),
-    ("--instance-type", {"help": "EC2 type of the brokers. [what is cheapest]"}),
+    ("--instance-type", {"metavar": "TYPE", "help": "EC2 type of brokers. [the cheapest that holds]"}),
+    ("--instance-family", {"metavar": "FAMILY", "help": "Family to choose from, as m7g. [all current ones]"}),
+    ("--architecture", {"type": ARCHITECTURES, "help": "Processors to choose from. [both]"}),
+    ("--storage", {"type": STORAGE, "help": "EBS volumes or the type's own disks. [either]"}),
+    ("--volume-type", {"type": VOLUME_TYPES, "help": "Kind of EBS volume. [gp3]"}),
     ("--max-brokers", {"type": int, "help": "Most brokers. [1000]"}),
     ("--coordination", {"type": COORDINATION, "help": "What coordinates. [zookeeper]"}),
     ("--tls", {**SWITCH, "help": "Whether anything is encrypted, to compare. [on]"}),
@@ -175,9 +185,8 @@ def environment_of(given: Mapping[str, Any]) -> Environment:
         "provider": "aws",
         "region": given.get("region", DEFAULT_REGION),
         "racks": [chr(ord("a") + zone) for zone in range(zones)],
+        "brokers": _chosen(given, SHAPE),
     }
-    if "instance_type" in given:
-        place["brokers"] = {"instance_type": given["instance_type"]}
     return _checked(
         {
             "name": "plan",
@@ -209,6 +218,12 @@ def overridden(environment: Environment, given: Mapping[str, Any]) -> Environmen
     document["workload"] |= _workload(given, document["workload"])
     document["durability"] |= _chosen(given, DURABILITY)
     document["planner"] |= _planner(given)
+    shape = _chosen(given, SHAPE)
+    places = [one for one in document["datacenters"] if one["provider"] == "aws"]
+    if shape and not places:
+        raise UsageError(f"{flags(shape)}: this environment has no datacenter in AWS\n  leave it out")
+    for place in places:
+        place["brokers"] |= shape
     return _checked(document)
 
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from kdeploy.planner import ensemble, limits, storage
 from kdeploy.planner.catalogue import GIB, Floats
 from kdeploy.planner.demand import Amount, Demand
+from kdeploy.planner.ebs import NOTHING, Bought
 from kdeploy.planner.limits import CEILINGS, COLUMNS, LIMIT_OF, REBUILD, Fleet, Shares
 from kdeploy.planner.result import LIMITS
-from kdeploy.planner.storage import NOTHING, Bought, Candidates
+from kdeploy.planner.storage import Candidates
 from kdeploy.units import HOURS_PER_MONTH
 
 Rows = NDArray[np.intp]
@@ -199,7 +200,7 @@ def least_space(space: Field) -> Floats:
 def floor_price(space: Field, rows: Rows) -> Floats:
     """What candidates cost at least beside instances: traffic, coordination, and space."""
     chosen = space.candidates
-    per_byte = chosen.catalogue.gp3.usd_per_gib * (1 - space.discount) / GIB
+    per_byte = chosen.kind.usd_per_gib * (1 - space.discount) / GIB
     volumes = least_space(space)[space.disk_row[rows]] * per_byte
     same = traffic_price(space) + coordination_price(space, rows[:1], np.zeros(1, dtype=np.intp)).min()
     return np.asarray(np.where(chosen.local[rows], 0.0, volumes) + same)
@@ -242,17 +243,17 @@ def load_at(space: Field, rows: Rows, positions: Rows) -> Floats:
 
 
 def buy_at(space: Field, rows: Rows, positions: Rows) -> Bought:
-    """What each gp3 volume of candidates has to be."""
+    """What each EBS volume of candidates has to be."""
     return buy_for(space, load_at(space, rows, positions), rows)
 
 
 def buy_for(space: Field, load: Floats, rows: Rows) -> Bought:
-    """What each gp3 volume has to be for a load, (columns, candidates).
+    """What each EBS volume has to be for a load, (columns, candidates).
 
     `storage.buy` has kdeploy's own ceilings; other ones are a load that is as much greater.
     """
     scaled = load * (CEILINGS / space.ceilings)[:, None]
-    return storage.buy(space.candidates.catalogue.gp3, scaled, space.candidates.disks[rows], space.before)
+    return storage.buy(space.candidates.kind, scaled, space.candidates.disks[rows], space.before)
 
 
 def replicas_at(space: Field, rows: Rows, positions: Rows) -> Floats:
@@ -297,7 +298,7 @@ def price_parts(space: Field, rows: Rows, positions: Rows, bought: Bought | None
     chosen = space.candidates
     catalogue = chosen.catalogue
     counts = space.counts[positions]
-    volume = storage.monthly_price(catalogue.gp3, bought or buy_at(space, rows, positions))
+    volume = chosen.kind.monthly_usd(bought or buy_at(space, rows, positions))
     paid = 1 - space.discount
     return {
         "brokers": counts * catalogue.usd_per_hour[rows] * (HOURS_PER_MONTH * paid),
@@ -355,13 +356,16 @@ def capacity_at(space: Field, rows: Rows, positions: Rows, bought: Bought | None
         return capacity
     bought = bought or buy_at(space, rows, positions)
     disks = space.candidates.disks[rows]
-    throughput, iops, size = bought.throughput * disks, bought.iops * disks, bought.size * disks
-    for name, values in (
-        ("disk_write", throughput),
-        ("disk_throughput", np.minimum(capacity[:, COLUMNS.index("disk_throughput")], throughput)),
-        ("disk_iops", np.minimum(capacity[:, COLUMNS.index("disk_iops")], iops)),
-        ("disk_space", size),
-    ):
+    throughput, size = bought.throughput * disks, bought.size * disks
+    given = {
+        "disk_write": throughput,
+        "disk_throughput": np.minimum(capacity[:, COLUMNS.index("disk_throughput")], throughput),
+        "disk_space": size,
+    }
+    if not space.candidates.kind.sequential:
+        iops = bought.iops * disks
+        given["disk_iops"] = np.minimum(capacity[:, COLUMNS.index("disk_iops")], iops)
+    for name, values in given.items():
         column = COLUMNS.index(name)
         capacity[ebs, column] = values[ebs]
     return capacity

@@ -36,6 +36,7 @@ from kdeploy.planner.choice import (
     utilisations,
 )
 from kdeploy.planner.demand import Demand
+from kdeploy.planner.ebs import NOTHING, Bought
 from kdeploy.planner.limits import LIMIT_OF, MOST_BROKERS, completed
 from kdeploy.planner.result import (
     LIMITS,
@@ -46,8 +47,8 @@ from kdeploy.planner.result import (
     Cost,
     DatacenterPlan,
 )
-from kdeploy.planner.storage import NOTHING, Bought
-from kdeploy.spec.model import Datacenter, Planner
+from kdeploy.planner.shortlist import WISHES, refuse_other_disks, shortlist
+from kdeploy.spec.model import Brokers, Datacenter, Planner
 from kdeploy.units import Range, format_usd
 
 if TYPE_CHECKING:
@@ -237,8 +238,13 @@ def _field(
     if before is not None and not reshape:
         _refuse_unknown(shapes, before, position)
     wanted = _instance_type(datacenter, position, before, reshape)
+    stated = datacenter.brokers
+    if before is not None:
+        refuse_other_disks(stated, before.brokers, position)
     locked = before.brokers.volumes[0] if before and before.brokers.volumes else None
-    candidates = _candidates(shapes.region, wanted, (locked.type, locked.count) if locked else None)
+    layout = (locked.type, locked.count) if locked else None
+    wishes = tuple(getattr(stated, name) for name in WISHES)
+    candidates = _candidates(shapes, wishes, wanted, layout, position)
     floor = NOTHING
     if locked:
         floor = Bought(*(np.array([part or 0.0]) for part in (locked.size, locked.iops, locked.throughput)))
@@ -254,7 +260,7 @@ def _field(
         coordinator_size=max((one.size for one in held), default=0.0),
         discount=settings.price_discount,
     )
-    market = _market(shapes.region, coordinator_type)
+    market = _market(shapes, coordinator_type)
 
     def build(counts: catalogue.Floats) -> Field:
         return field(demand, candidates, market, counts, terms)
@@ -263,18 +269,27 @@ def _field(
 
 
 @lru_cache(maxsize=32)
-def _candidates(region: str, instance_type: str | None, layout: tuple[str, int] | None) -> storage.Candidates:
-    """Shapes of a region with their disks; they depend on no demand."""
-    shapes = catalogue.load(region)
-    brokers = shapes.only(_named(shapes, instance_type) if instance_type else shapes.offered)
-    found = storage.candidates(brokers, layout)
+def _candidates(
+    shapes: Catalogue,
+    wishes: tuple[str | None, ...],
+    instance_type: str | None,
+    layout: tuple[str, int] | None,
+    position: int,
+) -> storage.Candidates:
+    """Shapes of a region with their disks, as the wishes leave them; they depend on no demand.
+
+    A catalogue that was refreshed is another object, so that nothing of the former one is kept.
+    """
+    wanted = Brokers.model_validate(dict(zip(WISHES, wishes, strict=True)))
+    left = shortlist(shapes, wanted, instance_type, position)
+    found = storage.candidates(left, layout, wanted.storage, wanted.volume_type)
     kept = found.catalogue
     return replace(found, capacity=completed(found.capacity, kept.vcpus, kept.memory, found.local))
 
 
 @lru_cache(maxsize=32)
-def _market(region: str, instance_type: str | None) -> ensemble.Market:
-    return ensemble.Market.of(catalogue.load(region), instance_type)
+def _market(shapes: Catalogue, instance_type: str | None) -> ensemble.Market:
+    return ensemble.Market.of(shapes, instance_type)
 
 
 def _counts(
@@ -338,10 +353,6 @@ def _instance_type(
             "plan with --reshape to change the shape of running brokers",
         )
     return held
-
-
-def _named(shapes: Catalogue, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.array([one == name for one in shapes.names])
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:
@@ -408,6 +419,7 @@ def _plan(
             shapes.date,
             shapes.exact,
             yearly_usd=round(sum(parts.values()) * 12, 2),
+            catalogue=shapes.origin,
             discount=space.discount,
             cross_zone_traffic={part: round(price, 2) for part, price in traffic_parts(space).items()},
         ),

@@ -16,19 +16,21 @@ from kdeploy.errors import UsageError
 from kdeploy.planner import catalogue, declared, limits, storage
 from kdeploy.planner.catalogue import GIB, MIB, Catalogue, Floats
 from kdeploy.planner.declared import Machine
+from kdeploy.planner.ebs import GP3, KINDS, Kind
 from kdeploy.planner.figures import IO_SIZE
 from kdeploy.planner.limits import COLUMNS
 from kdeploy.planner.result import Volumes
-from kdeploy.planner.storage import GP3, NVME
+from kdeploy.planner.storage import NVME
 
 if TYPE_CHECKING:
     from kdeploy.planner.result import DatacenterPlan
     from kdeploy.spec.lock import LockedDatacenter, LockedVolumes
     from kdeploy.spec.model import Datacenter
 
-TIB: Final = 2.0**40
+SAME: Final = 1e-6
+"""How near what is stated has to be to what a volume gives by itself."""
 
-VOLUME_TYPES: Final = (GP3, "gp2", "io2", "st1", NVME)
+VOLUME_TYPES: Final = (*KINDS, NVME)
 """Kinds of data volumes that a fleet may have."""
 
 
@@ -117,17 +119,16 @@ def of_type(
         _refuse_bought(instance_type, own, asked)
         chosen = storage.candidates(shape, (NVME, own))
     else:
-        stated = asked.size or asked.iops or asked.throughput
+        stated = asked.size or asked.throughput or asked.iops
         count = asked.count or (1 if stated else None)
-        chosen = storage.candidates(shape, (GP3, count) if count else None)
-    row = int(np.flatnonzero(chosen.local == (kind == NVME))[0])
-    own_disks = np.array([kind == NVME])
-    capacity = limits.completed(chosen.capacity[[row]], shape.vcpus, shape.memory, own_disks)[0]
-    disks = int(chosen.disks[row])
+        layout = (kind, count) if count else None
+        chosen = storage.candidates(shape, layout, "ebs", kind)
+    capacity = limits.completed(chosen.capacity, shape.vcpus, shape.memory, chosen.local)[0]
+    disks = int(chosen.disks[0])
     if kind == NVME:
         volumes = Volumes(NVME, disks, float(shape.nvme_size[0]), None, float(shape.nvme_write[0]))
     else:
-        volumes = _bought(kind, disks, asked, shape.gp3)
+        volumes = _bought(chosen.kind, disks, asked)
         _overlay(capacity, volumes, shape)
     return Given(
         name=name,
@@ -244,53 +245,59 @@ def _overlay(capacity: Floats, volumes: Volumes, shape: Catalogue) -> None:
             capacity[position] = min(each * volumes.count, most)
 
 
-def _bought(kind: str, count: int, asked: AskedVolumes, gp3: catalogue.Gp3) -> Volumes:
-    """What each volume gives, by the rules of its kind (Amazon EBS User Guide, volume types; by memory, 2026).
+def _bought(kind: Kind, count: int, asked: AskedVolumes) -> Volumes:
+    """What each volume gives, by the rules of its kind.
 
-    gp3: as bought; of a stated size without more, 3,000 operations and 125 MiB/s; where nothing is said,
-    the most that is sold. Operations that are not stated are enough for the throughput.
-    gp2: 3 operations per GiB, 100 to 16,000; 128 MiB/s up to 170 GiB, 250 MiB/s from 334 GiB, in between
-    0.75 MiB/s per GiB. io2: 256 KiB per operation, at most 256,000 and 4,000 MiB/s, and 1,000 operations per GiB.
-    st1: 40 MiB/s per TiB, at most 500 MiB/s, in operations of 1 MiB.
+    gp3: as bought; of a stated size without more, what is free; where nothing is said, the most that
+    is sold. Operations that are not stated are enough for the throughput. The others: what follows
+    the size (gp2, st1) or the operations (io2), which have to be stated.
     """
-    if kind == GP3:
-        throughput = asked.throughput or (gp3.free_throughput if asked.size else gp3.most_throughput)
-        iops = asked.iops or max(gp3.free_iops, throughput / IO_SIZE.value)
-        size = asked.size or gp3.most_size
-        _refuse_beyond("throughput", throughput / MIB, gp3.most_throughput / MIB, "MiB/s", kind)
-        _refuse_beyond("iops", asked.iops or 0, gp3.most_iops, "", kind)
-        _refuse_beyond("size", size / GIB, gp3.most_size / GIB, "GiB", kind)
-        least = throughput / gp3.throughput_per_iops
-        if asked.iops and asked.iops < least:
+    if kind.follows == "nothing":
+        throughput = asked.throughput or (kind.free_throughput if asked.size else kind.most_throughput)
+        size = asked.size or kind.most_size
+        enough = max(kind.free_iops, throughput / IO_SIZE.value, throughput / kind.throughput_per_iops)
+        iops = asked.iops or min(enough, kind.most_iops, size / GIB * kind.iops_per_gib)
+    elif asked.size is None:
+        raise UsageError(f"what a {kind.name} volume gives depends on its size; say --volume-size")
+    elif kind.follows == "iops" and asked.iops is None:
+        raise UsageError(f"an {kind.name} volume is sold by its operations; say --volume-iops")
+    else:
+        size, iops, throughput = asked.size, asked.iops or 0.0, 0.0
+    _refuse_beyond("throughput", throughput / MIB, kind.most_throughput / MIB, "MiB/s", kind.name)
+    _refuse_beyond("size", size / GIB, kind.most_size / GIB, "GiB", kind.name)
+    if size < kind.least_size:
+        least = kind.least_size / GIB
+        raise UsageError(f"--volume-size: {_named(kind.name)} volume has at least {least:,.0f} GiB")
+    if kind.follows != "size":
+        most = min(kind.most_iops, max(kind.free_iops, size / GIB * kind.iops_per_gib))
+        _refuse_beyond("iops", iops, most, "", kind.name)
+    if kind.follows == "nothing" and throughput > kind.free_throughput:
+        least = throughput / kind.throughput_per_iops
+        if iops < least * (1 - SAME):
             raise UsageError(f"a gp3 volume of {throughput / MIB:,.0f} MiB/s needs {least:,.0f} IOPS")
-        return Volumes(GP3, count, size, min(iops, gp3.most_iops), throughput)
-    if asked.size is None:
-        raise UsageError(f"what a {kind} volume gives depends on its size; say --volume-size")
-    size = asked.size
-    if kind == "io2":
-        if asked.iops is None:
-            raise UsageError("an io2 volume is sold by its operations; say --volume-iops")
-        _refuse_beyond("iops", asked.iops, min(256_000.0, 1000 * size / GIB), "", kind)
-        _refuse_beyond("size", size / GIB, 65536.0, "GiB", kind)
-        _refuse_stated_throughput(asked, kind)
-        return Volumes(kind, count, size, asked.iops, min(asked.iops * 256 * 1024, 4000 * MIB))
-    _refuse_stated_throughput(asked, kind)
-    if asked.iops is not None:
-        raise UsageError(f"operations of a {kind} volume are not sold apart; leave --volume-iops out")
-    _refuse_beyond("size", size / GIB, 16384.0, "GiB", kind)
-    if kind == "st1":
-        return Volumes(kind, count, size, None, min(40 * size / TIB, 500.0) * MIB)
-    throughput = min(250.0, max(128.0, 0.75 * size / GIB)) * MIB
-    return Volumes(kind, count, size, min(16000.0, max(100.0, 3 * size / GIB)), throughput)
+    found = kind.given(*(np.array([part]) for part in (size, iops, throughput)))
+    gives = Volumes(
+        kind.name,
+        count,
+        size,
+        None if kind.sequential else float(found.iops[0]),
+        float(found.throughput[0]),
+    )
+    _refuse_stated("iops", asked.iops, gives.iops, kind.name)
+    _refuse_stated("throughput", asked.throughput, gives.throughput, kind.name)
+    return gives
 
 
-def _refuse_stated_throughput(asked: AskedVolumes, kind: str) -> None:
-    if asked.throughput is not None:
-        raise UsageError(
-            f"the throughput of a {kind} volume is not sold apart; leave --volume-throughput out"
-        )
+def _named(kind: str) -> str:
+    return f"an {kind}" if kind[0] == "i" else f"a {kind}"
+
+
+def _refuse_stated(what: str, stated: float | None, given: float | None, kind: str) -> None:
+    """Refuse what is not sold apart, unless it is what the volume gives by itself."""
+    if stated is not None and (given is None or abs(stated - given) > SAME * given):
+        raise UsageError(f"the {what} of {_named(kind)} volume is not sold apart; leave --volume-{what} out")
 
 
 def _refuse_beyond(what: str, value: float, most: float, unit: str, kind: str) -> None:
-    if value > most:
-        raise UsageError(f"--volume-{what}: a {kind} volume has at most {most:,.0f} {unit}".rstrip())
+    if value > most * (1 + SAME):
+        raise UsageError(f"--volume-{what}: {_named(kind)} volume has at most {most:,.0f} {unit}".rstrip())

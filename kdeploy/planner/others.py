@@ -5,7 +5,6 @@ Invariant: nothing here chooses; every candidate shown was priced and loaded lik
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +16,6 @@ from kdeploy.planner.limits import LIMIT_OF, in_words
 from kdeploy.planner.result import Alternative
 from kdeploy.spec.model import Datacenter
 from kdeploy.units import format_usd
-
-GRAVITON: Final = re.compile(r"[a-z]+\d+g")
-"""Names of families with AWS's own processors: a g after the generation (Amazon EC2 naming conventions)."""
 
 SHOWN: Final = 4
 """How many alternatives, and how many rejected shapes, a plan names."""
@@ -87,7 +83,7 @@ def comparison(space: Field, datacenter: Datacenter) -> tuple[Alternative, ...]:
     positions = space.first[rows]
     prices = np.round(monthly_price(space, rows, positions), 2)
     shapes, counts = space.candidates.catalogue, space.counts[positions]
-    graviton = np.array([GRAVITON.match(shapes.names[row]) is not None for row in rows.tolist()], dtype=bool)
+    graviton = shapes.architecture[rows] == "arm64"
     kinds = {
         "few large": counts == counts.min(initial=np.inf),
         "many small": shapes.vcpus[rows] == shapes.vcpus[rows].min(initial=np.inf),

@@ -11,6 +11,7 @@ from typing import Final
 
 from kdeploy.planner.cloud import Shortfall, Sized
 from kdeploy.planner.result import Infeasible, Relaxation
+from kdeploy.planner.shortlist import WISHES
 from kdeploy.spec.model import Datacenter, Environment, Host
 from kdeploy.units import Range, format_duration, format_rate, format_usd
 
@@ -79,6 +80,7 @@ def _lifted(environment: Environment, datacenter: Datacenter, attempt: Attempt) 
         (brokers.count, brokers.model_copy(update={"count": None})),
         (brokers.instance_type, brokers.model_copy(update={"instance_type": None})),
         (both, brokers.model_copy(update={"count": None, "instance_type": None})),
+        (any(getattr(brokers, name) for name in WISHES), brokers.model_copy(update=dict.fromkeys(WISHES))),
     ):
         if stated:
             sized = attempt(environment, datacenter.model_copy(update={"brokers": freed}))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.planner.demand import YEAR
+from kdeploy.planner.ebs import KINDS
 from kdeploy.planner.limits import in_words
 from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Relaxation, Volumes
 from kdeploy.spec.model import Environment
@@ -234,7 +235,7 @@ def volumes_in_words(volumes: Volumes) -> str:
     words = f"{volumes.count} × {volumes.type} {format_bytes(volumes.size)}"
     if volumes.iops is not None:
         words += f", {volumes.iops:,.0f} IOPS"
-    if volumes.throughput is not None and volumes.type.startswith("gp"):
+    if volumes.throughput is not None and volumes.type in KINDS:
         words += f", {volumes.throughput / 2**20:,.0f} MiB/s"
     elif volumes.throughput is not None:
         words += f", {format_rate(volumes.throughput)}"
@@ -376,7 +377,7 @@ def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
     rows.append(("together", format_usd(cost.monthly_usd)))
     if cost.yearly_usd is not None:
         rows.append(("a year", format_usd(cost.yearly_usd)))
-    line = f"On demand, 730 h, prices of {cost.date} for {planned.region}, {origin}."
+    line = f"On demand, 730 h, prices of {cost.date} for {planned.region}, {origin}; catalogue: {cost.catalogue}."
     if cost.discount:
         line += f" Instances and volumes are {format_share(cost.discount)} below the list, as you stated."
     crossing = ", ".join(f"{part} {format_usd(price)}" for part, price in cost.cross_zone_traffic.items())

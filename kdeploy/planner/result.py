@@ -124,12 +124,14 @@ class Cost:
         yearly_usd: Twelve times the monthly price.
         discount: What is paid less than the list for instances and volumes, 0 to 1.
         cross_zone_traffic: US dollars a month for it, by produce, replication and fetch.
+        catalogue: Which catalogue the types and prices are from; None where nothing has a price.
     """
 
     monthly_usd: float | None
     parts: dict[str, float]
     date: str | None = None
     exact: bool = False
+    catalogue: str | None = None
     yearly_usd: float | None = None
     discount: float = 0.0
     cross_zone_traffic: dict[str, float] = field(default_factory=dict)

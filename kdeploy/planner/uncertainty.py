@@ -23,9 +23,9 @@ from kdeploy.planner import choice, limits
 from kdeploy.planner.catalogue import GIB, Floats
 from kdeploy.planner.choice import SPACE, Choice, Field
 from kdeploy.planner.demand import Demand, Place, rank
+from kdeploy.planner.ebs import Bought
 from kdeploy.planner.limits import COLUMNS, LIMIT_OF, Fleet
 from kdeploy.planner.result import LIMITS
-from kdeploy.planner.storage import Bought
 from kdeploy.units import HOURS_PER_MONTH, Range
 
 Booleans = NDArray[np.bool_]
@@ -287,7 +287,7 @@ class Trials:
             whole = needed / (space.share.held[i, 0] * space.share.disk_skew[i, 0])
             more[i] = whole * copies / space.ceilings[SPACE]
         saved = np.maximum(more - choice.least_space(space), 0.0)[space.disk_row]
-        per_byte = space.candidates.catalogue.gp3.usd_per_gib * (1 - space.discount) / GIB
+        per_byte = space.candidates.kind.usd_per_gib * (1 - space.discount) / GIB
         return np.asarray(floor + np.where(space.candidates.local, 0.0, saved * per_byte))
 
     def family(self, row: int) -> tuple[str, bool]:

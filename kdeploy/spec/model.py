@@ -37,6 +37,12 @@ Survive = Literal["none", "broker", "zone"]
 Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 """How producers compress their batches."""
 
+Architecture = Literal["x86_64", "arm64"]
+"""What processors of EC2 types speak."""
+
+VolumeType = Literal["gp3", "gp2", "io2", "st1"]
+"""A kind of EBS volume."""
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
 """A name that also serves as a DNS label: lower case letters, digits, hyphens."""
 
@@ -278,6 +284,18 @@ class Brokers(Frozen):
 
     instance_type: str | None = None
     """EC2 instance type; left out, the planner decides."""
+
+    instance_family: str | None = None
+    """Family of EC2 types to choose from, for example m7g; left out, all of the current generation."""
+
+    architecture: Architecture | None = None
+    """Processors to choose from: x86_64 or arm64 (Graviton); left out, both."""
+
+    storage: Literal["ebs", "local"] | None = None
+    """Where data lies in EC2: on EBS volumes, or on the type's own disks; left out, the planner decides."""
+
+    volume_type: VolumeType | None = None
+    """Kind of EBS volume for data; left out, gp3."""
 
     memory: Annotated[Bytes, Field(ge=2**28)] = 2.0**30
     """Memory of one broker where a process is all there is (provider local)."""

@@ -22,6 +22,7 @@ from kdeploy.planner.capacity import (
 )
 from kdeploy.planner.declared import Machine, fleet_of
 from kdeploy.planner.demand import demand_of
+from kdeploy.planner.ebs import KINDS
 from kdeploy.planner.ensemble import spread
 from kdeploy.planner.given import AskedVolumes, Given
 from kdeploy.planner.limits import COLUMNS, LIMIT_OF
@@ -182,9 +183,9 @@ def test_an_environment_takes_as_much_as_the_weakest_of_its_datacenters() -> Non
         (AskedVolumes("gp3", 2, 100 * 2**30, 4000, 500 * 2**20), 500.0, 4000.0),
         (AskedVolumes("gp3", None, None, None, 1000 * 2**20), 1000.0, 8000.0),
         (AskedVolumes(), 2000.0, 16000.0),
-        (AskedVolumes("gp2", None, 100 * 2**30), 128.0, 300.0),
+        (AskedVolumes("gp2", None, 100 * 2**30), 75.0, 300.0),
         (AskedVolumes("gp2", None, 1000 * 2**30), 250.0, 3000.0),
-        (AskedVolumes("io2", None, 100 * 2**30, 10_000), 2500.0, 10_000.0),
+        (AskedVolumes("io2", None, 100 * 2**30, 10_000), 2560.0, 10_000.0),
         (AskedVolumes("st1", None, 2 * 2**40), 80.0, None),
     ],
 )
@@ -205,9 +206,11 @@ def test_a_volume_gives_what_its_kind_gives(
         ("m5.large", AskedVolumes("gp3", iops=3000, throughput=1000 * 2**20), "needs 4,000 IOPS"),
         ("m5.large", AskedVolumes("st1", size=2**40, iops=100), "not sold apart"),
         ("m5.large", AskedVolumes("gp2", size=2**40, throughput=100e6), "not sold apart"),
+        ("m5.large", AskedVolumes("gp3", size=2**30, iops=3001), "a gp3 volume has at most 3,000"),
+        ("m5.large", AskedVolumes("st1", size=2**30), "at least 125 GiB"),
         ("m5.large", AskedVolumes("gp2"), "depends on its size"),
         ("m5.large", AskedVolumes("io2", size=2**40), "--volume-iops"),
-        ("m5.large", AskedVolumes("io2", size=2**30, iops=2000), "at most 1,000"),
+        ("m5.large", AskedVolumes("io2", size=4 * 2**30, iops=5000), "an io2 volume has at most 4,000"),
         ("m5.lrge", AskedVolumes(), "did you mean m5.large?"),
     ],
 )
@@ -322,6 +325,17 @@ def test_each_limit_alone_holds_at_its_rate_and_breaks_just_above(
         if rate is not None:
             assert ratio(limit, rate) <= 1 + 1e-11
             assert ratio(limit, rate * (1 + 1e-8)) > 1
+
+
+@pytest.mark.parametrize("volume_type", KINDS)
+def test_what_a_plan_bought_can_take_what_was_planned_for_whatever_the_kind(volume_type: str) -> None:
+    environment = aws(workload={"throughput": "40MB/s"}, brokers={"volume_type": volume_type})
+    (bought,) = planner.plan(environment).datacenters
+    fleet = given.of_plan(bought)
+    assert fleet.volumes == bought.brokers.volumes
+    found = capacity(environment, (fleet,), Question()).weakest
+    assert found.throughput is not None
+    assert found.throughput >= 40e6 * (1 - 1e-9)
 
 
 def fleets() -> list[Given]:
