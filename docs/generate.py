@@ -4,12 +4,13 @@
     python docs/generate.py --check   say which are not current; exit code 1 if any
 
 Invariant: between a pair of `<!-- generated: NAME -->` and `<!-- end -->` lines, and in
-docs/commands.md, docs/reliability.md and docs/environment.schema.json as a whole, stands
-exactly what the commands, docs/evidence.json and the schema themselves say.
+docs/commands.md, docs/reliability.md, docs/validation.md and docs/environment.schema.json as a whole, stands
+exactly what the commands, docs/evidence.json, docs/benchmarks.yaml and the schema themselves say.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import sys
@@ -21,11 +22,13 @@ import click
 from click.testing import CliRunner
 
 from kdeploy.cli import COMMANDS, kdeploy
+from kdeploy.planner.catalogue import excluded
 from kdeploy.planner.figures import assumptions
 from kdeploy.spec import schema
 from kdeploy.spec.risks import RISKS
 
 ROOT = Path(__file__).resolve().parents[1]
+VALIDATION = ROOT / "docs" / "validation.py"
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -36,7 +39,9 @@ def help_of(*words: str) -> str:
 
 def run(*words: str) -> str:
     """What a command prints on a terminal of 80 columns."""
-    result = CliRunner().invoke(kdeploy, list(words), prog_name="kdeploy", terminal_width=80)
+    # A document shows what is shipped, whatever catalogue its author has refreshed.
+    shipped = {"KDEPLOY_CATALOGUE": str(ROOT / "docs" / "no-catalogue.json")}
+    result = CliRunner().invoke(kdeploy, list(words), prog_name="kdeploy", terminal_width=80, env=shipped)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.stdout.rstrip() + "\n"
@@ -92,6 +97,8 @@ def _takes(part: dict[str, Any]) -> str:
         return ", ".join(f"`{one}`" for one in known)
     if part.get("type") == "array":
         return f"list of {_takes(part['items'])}" if "type" in part["items"] else "list"
+    if part["type"] == ["number", "string"]:
+        return f"number, {part['minimum']:,} to {part['maximum']:,}, or a range like 1.5..3"
     name = {"object": "map", "string": "text", "boolean": "true or false"}.get(part["type"], part["type"])
     low, high = part.get("minimum"), part.get("maximum")
     return f"{name}, {low:,} to {high:,}" if low is not None and high is not None else str(name)
@@ -116,6 +123,19 @@ def _assumptions() -> str:
     """Every number the planner rests on, as a plan lists them."""
     rows = "".join(f"| {one.name} | {one.value} | {one.source} |\n" for one in assumptions())
     return f"\n| what | value | source |\n|---|---|---|\n{rows}\n"
+
+
+def validation() -> str:
+    """The published figures beside the model's; the module beside this one asks for them."""
+    name = "kdeploy_validation"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, VALIDATION)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{VALIDATION} cannot be loaded")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    page: str = sys.modules[name].page()
+    return page
 
 
 def reliability() -> str:
@@ -171,6 +191,13 @@ Open on 2026-11-25:
   is at fault is not known; the run that passed had the refresh interval named above.
 """
 
+
+def _excluded() -> str:
+    """Why types of AWS's list are not in the shipped catalogue."""
+    rows = "".join(f"| {reason} | {count} |\n" for reason, count in excluded().items())
+    return f"\n| why | types |\n|---|---:|\n{rows}\n"
+
+
 MOST_NAMED = 11
 """Values that are all named in the table of settings; of longer lists the schema has the names."""
 
@@ -180,6 +207,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "risks": _risks,
     "assumptions": _assumptions,
+    "excluded": _excluded,
 }
 """What stands in a generated block of a document, by its name."""
 
@@ -190,6 +218,7 @@ def documents() -> dict[Path, str]:
     return {
         ROOT / "docs" / "commands.md": commands(),
         ROOT / "docs" / "reliability.md": reliability(),
+        ROOT / "docs" / "validation.md": validation(),
         ROOT / "docs" / "environment.schema.json": schema.render(),
         **{path: BLOCK.sub(_block, path.read_text()) for path in mixed},
     }

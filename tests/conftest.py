@@ -29,10 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _state_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test sees or touches the clusters of the person who runs it."""
+    """No test sees or touches the clusters, or the catalogue, of the person who runs it."""
     with pytest.MonkeyPatch.context() as patch:
         state = tmp_path_factory.mktemp("state")
         patch.setenv("KDEPLOY_STATE_DIR", str(state))
+        patch.setenv("KDEPLOY_CATALOGUE", str(state / "catalogue.json"))
         yield state
 
 

@@ -24,6 +24,8 @@ from kdeploy.errors import KdeployError, MissingExtra, Stopped
 
 COMMANDS: Final = {
     "plan": ("plan", "Size brokers and coordination for a workload, and price them."),
+    "capacity": ("capacity", "Say what produce rate a given fleet can take."),
+    "catalogue": ("catalogue", "List the EC2 types that the planner knows, with prices."),
     "init": ("environment", "Make a new environment from an existing one."),
     "validate": ("environment", "Check an environment's files."),
     "schema": ("environment", "Print the JSON Schema of environment.yaml."),
@@ -50,6 +52,7 @@ EXTRAS: Final = {
     "pulumi": "aws",
     "pulumi_aws": "aws",
     "boto3": "aws",
+    "botocore": "aws",
 }
 """Optional modules and the extra of kdeploy that brings each."""
 

@@ -7,7 +7,7 @@ YAML nor any part of kdeploy that acts, unless an environment is named.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -17,7 +17,7 @@ from kdeploy.errors import InvalidSetting, UsageError
 
 if TYPE_CHECKING:
     from kdeploy.operations.prepare import Design
-    from kdeploy.planner.result import Plan
+    from kdeploy.planner.result import Limit, Plan
     from kdeploy.spec.lock import Lock, LockedDatacenter
     from kdeploy.spec.model import Environment
 
@@ -31,6 +31,8 @@ CHANGES_PENDING: Final = 4
 @click.option("--lock", "write", is_flag=True, help="Write what is decided to ENV's lock.yaml.")
 @click.option("--check", is_flag=True, help="Exit with 4 if the lock would change.")
 @click.option("--reshape", is_flag=True, help="Let locked brokers get another instance type.")
+@click.option("--compare", is_flag=True, help="Few large, many small, local disks, ... side by side.")
+@click.option("--explain", metavar="LIMIT", help="The arithmetic of one limit, to check by hand.")
 @output_option
 @click.pass_context
 def plan(
@@ -40,6 +42,8 @@ def plan(
     write: bool,
     check: bool,
     reshape: bool,
+    compare: bool,
+    explain: str | None,
     output: str,
     **options: Any,  # noqa: ANN401
 ) -> None:
@@ -57,26 +61,61 @@ def plan(
             raise UsageError(
                 "--lock, --check and --reshape need an environment\n  name it: kdeploy plan ENV --lock"
             )
-        context.exit(_of_flags(given, output))
+        context.exit(_of_flags(given, _View(output, compare, _limit(explain))))
     if given and (write or check):
         raise UsageError(
             f"{workload.flags(given)}: --lock and --check are about what environment.yaml says\n"
             "  change environment.yaml, or plan without --lock and --check"
         )
-    context.exit(_of_environment(environment, given, write, check, reshape, output))
+    view = _View(output, compare, _limit(explain))
+    context.exit(_of_environment(environment, given, write, check, reshape, view))
 
 
-def _of_flags(given: dict[str, Any], output: str) -> int:
+class _View(NamedTuple):
+    """What is shown of a plan."""
+
+    output: str
+    compare: bool
+    explain: Limit | None
+
+
+def _limit(name: str | None) -> Limit | None:
+    """A limit by the name that a person typed.
+
+    Raises:
+        UsageError: There is no such limit.
+    """
+    from kdeploy.planner.result import LIMITS
+
+    for limit in LIMITS:
+        if name is not None and name.lower().replace("-", "_").replace(" ", "_") == limit:
+            return limit
+    if name is not None:
+        raise UsageError(f"--explain: there is no limit called {name!r}\n  name one of {', '.join(LIMITS)}")
+    return None
+
+
+def _refuse_ranges(wanted: Environment, view: _View) -> None:
+    from kdeploy.planner.demand import ranges
+
+    flag = "--compare" if view.compare else "--explain" if view.explain else None
+    if flag and (found := ranges(wanted.workload)):
+        names = ", ".join(sorted({str(place[-1]) for place in found}))
+        raise UsageError(f"{flag} needs numbers, and these are ranges: {names}\n  give each as one number")
+
+
+def _of_flags(given: dict[str, Any], view: _View) -> int:
     from kdeploy import planner
 
     wanted = workload.environment_of(given)
-    result = planner.plan(wanted)
-    _show(result, wanted, output)
+    _refuse_ranges(wanted, view)
+    result = planner.plan(wanted, compare=view.compare)
+    _show(result, wanted, view)
     return 0 if result.feasible else NOT_FEASIBLE
 
 
 def _of_environment(
-    name: str, given: dict[str, Any], write: bool, check: bool, reshape: bool, output: str
+    name: str, given: dict[str, Any], write: bool, check: bool, reshape: bool, view: _View
 ) -> int:
     from kdeploy import planner
     from kdeploy.operations import places, prepare
@@ -87,13 +126,16 @@ def _of_environment(
     loaded = load(find(name))
     warn_of(risks_of(loaded))
     wanted = workload.overridden(loaded.environment, given)
+    _refuse_ranges(wanted, view)
     try:
-        result = planner.plan(wanted, read_lock(places.lock_file(loaded)), reshape=reshape)
+        result = planner.plan(
+            wanted, read_lock(places.lock_file(loaded)), reshape=reshape, compare=view.compare
+        )
     except InvalidSetting as error:
         if given:
             raise
         raise loaded.source.locate(error) from None
-    _show(result, wanted, output)
+    _show(result, wanted, view)
     if not result.feasible:
         return NOT_FEASIBLE
     if not (write or check):
@@ -143,14 +185,38 @@ def _changed_files(old: Lock, new: Lock) -> int:
     return sum(old.files.get(name) != new.files.get(name) for name in names)
 
 
-def _show(result: Plan, environment: Environment, output: str) -> None:
-    if output == "json":
+def _show(result: Plan, environment: Environment, view: _View) -> None:
+    if view.explain and result.feasible:
+        _show_arithmetic(result, environment, view.explain, view.output)
+    elif view.output == "json":
         print_json(result.to_json())
-        return
-    from kdeploy.planner import report
-
-    if output == "markdown":
-        click.echo(report.markdown(result, environment))
     else:
-        encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
-        click.echo(report.text(result, environment, unicode="utf" in encoding))
+        from kdeploy.planner import report
+
+        if view.output == "markdown":
+            click.echo(report.markdown(result, environment))
+        else:
+            click.echo(report.text(result, environment, unicode=_has_unicode()))
+
+
+def _show_arithmetic(result: Plan, environment: Environment, limit: Limit, output: str) -> None:
+    from dataclasses import asdict
+
+    from kdeploy.planner import arithmetic, report
+
+    found = []
+    for datacenter, planned in zip(environment.datacenters, result.datacenters, strict=True):
+        one = arithmetic.explain(environment, datacenter, planned, limit)
+        if one is None:
+            known = ", ".join(planned.brokers.utilisation)
+            raise UsageError(f"--explain: {limit} does not apply in {planned.name}\n  name one of {known}")
+        found.append(one)
+    if output == "json":
+        print_json({"schema": "kdeploy.explain/v1", "explanations": [asdict(one) for one in found]})
+        return
+    text = "\n\n".join(map(report.arithmetic, found))
+    click.echo(text if _has_unicode() or output != "text" else text.translate(report.PLAIN))
+
+
+def _has_unicode() -> bool:
+    return "utf" in (getattr(sys.stdout, "encoding", None) or "ascii").lower()

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from kdeploy.errors import InvalidSetting, UsageError
-from kdeploy.units import parse_bytes, parse_duration, parse_rate
+from kdeploy.units import (
+    RANGE_MARK,
+    parse_bytes,
+    parse_duration,
+    parse_number,
+    parse_range,
+    parse_rate,
+    parse_share,
+)
 
 if TYPE_CHECKING:
     from kdeploy.spec.model import Environment
@@ -29,24 +37,53 @@ WORKLOAD: Final = (
     "message_size",
     "retention",
     "retention_bytes",
+    "batch_size",
     "compression",
     "partitions",
+    "lagging_consumers",
+    "clients",
+    "growth",
+    "horizon",
 )
 """Flags named as the fields of `spec.model.Workload`."""
+
+PLANNER: Final = (
+    "imbalance",
+    "utilisation",
+    "rebuild_time",
+    "price_discount",
+    "confidence",
+    "samples",
+    "seed",
+    "max_brokers",
+)
+"""Flags named as the fields of `spec.model.Planner`."""
+
+SWITCHES: Final = ("follower_fetching", "tls")
+"""Flags that say on or off, named likewise."""
 
 DURABILITY: Final = ("replication_factor", "min_insync_replicas", "survive")
 """Flags named as the fields of `spec.model.Durability`."""
 
-PLACE: Final = ("zones", "region", "coordination")
+SHAPE: Final = ("instance_type", "instance_family", "architecture", "storage", "volume_type")
+"""Flags named as the fields of `spec.model.Brokers`; in EC2 only."""
+
+PLACE: Final = ("zones", "region", "coordination", "workload")
 """Flags that an environment answers by itself."""
 
+UNCOMPRESSED: Final = ("payload", "compression_ratio")
+"""Flags that give a throughput together with the codec."""
 
-def _quantity(parse: Callable[[object], float]) -> Callable[[str], str]:
+
+def _quantity(parse: Callable[[object], float], ranges: bool = False) -> Callable[[str], str]:
     """Check a quantity with its unit; the text is kept, as environment.yaml would have it."""
 
     def check(text: str) -> str:
         try:
-            parse(text)
+            if ranges:
+                parse_range(text, parse)
+            else:
+                parse(text)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
         return text
@@ -55,28 +92,64 @@ def _quantity(parse: Callable[[object], float]) -> Callable[[str], str]:
 
 
 RATE: Final = {"type": _quantity(parse_rate), "metavar": "RATE"}
-SIZE: Final = {"type": _quantity(parse_bytes), "metavar": "SIZE"}
+RATES: Final = {"type": _quantity(parse_rate, ranges=True), "metavar": "RATE"}
+SIZE: Final[dict[str, Any]] = {"type": _quantity(parse_bytes), "metavar": "SIZE"}
+SIZES: Final = {"type": _quantity(parse_bytes, ranges=True), "metavar": "SIZE"}
 TIME: Final = {"type": _quantity(parse_duration), "metavar": "TIME"}
+TIMES: Final = {"type": _quantity(parse_duration, ranges=True), "metavar": "TIME"}
+TIMES_OVER: Final = {"type": _quantity(parse_number, ranges=True), "metavar": "NUMBER"}
+SHARE: Final = {"type": _quantity(parse_share), "metavar": "SHARE"}
+SHARES: Final = {"type": _quantity(parse_share, ranges=True), "metavar": "SHARE"}
+SWITCH: Final = {"type": click.Choice(["on", "off"])}
 
+PERCENTILE: Final = click.FloatRange(0, 100, min_open=True)
 CODECS: Final = click.Choice(["none", "gzip", "snappy", "lz4", "zstd"])
 FAILURES: Final = click.Choice(["none", "broker", "zone"])
+ARCHITECTURES: Final = click.Choice(["x86_64", "arm64"])
+STORAGE: Final = click.Choice(["ebs", "local"])
+VOLUME_TYPES: Final = click.Choice(["gp3", "gp2", "io2", "st1"])
 COORDINATION: Final = click.Choice(["zookeeper", "kraft"])
 
 OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
-    ("--throughput", {**RATE, "help": "Average produce rate, as BytesInPerSec shows it. [10MB/s]"}),
-    ("--peak-factor", {"type": float, "help": "The peak over the average. [2]"}),
-    ("--fan-out", {"type": float, "help": "How often each byte is read. [2]"}),
-    ("--message-size", {**SIZE, "help": "Average record as stored. [1000B]"}),
-    ("--retention", {**TIME, "help": "How long records are kept. [7d]"}),
+    ("--throughput", {**RATES, "help": "Average produce rate, as BytesInPerSec shows it. [10MB/s]"}),
+    ("--payload", {**RATES, "help": "The same before compression, in place of --throughput."}),
+    ("--compression-ratio", {"type": float, "help": "Payload over what is sent. [the codec's usual]"}),
+    ("--workload", {"metavar": "FILE", "help": "Topics with their rates, a YAML list."}),
+    ("--from-metrics", {"metavar": "FILE", "help": "Measured rates, CSV or Prometheus JSON."}),
+    ("--percentile", {"type": PERCENTILE, "help": "Which of them is the peak. [100]"}),
+    ("--peak-factor", {**TIMES_OVER, "help": "The peak over the average. [2]"}),
+    ("--growth", {**SHARES, "help": "How much more each year than the last. [0%]"}),
+    ("--horizon", {**TIME, "help": "How far ahead it has to hold. [1y]"}),
+    ("--fan-out", {**TIMES_OVER, "help": "How often each byte is read. [2]"}),
+    ("--lagging-consumers", {**SHARES, "help": "Reads from disk. [half the produce rate]"}),
+    ("--message-size", {**SIZES, "help": "Average record as stored. [1000B]"}),
+    ("--batch-size", {**SIZES, "help": "Bytes in a produce request. [64KiB]"}),
+    ("--retention", {**TIMES, "help": "How long records are kept. [7d]"}),
     ("--retention-bytes", {**SIZE, "help": "Most bytes kept per partition. [no limit]"}),
     ("--compression", {"type": CODECS, "help": "Codec of the producers. [none]"}),
     ("--partitions", {"type": int, "help": "Partitions, before replication. [what the peak needs]"}),
+    ("--clients", {"type": int, "help": "Connected producers and consumers. [500]"}),
     ("--replication-factor", {"type": int, "help": "Copies of each partition. [3]"}),
     ("--min-insync-replicas", {"type": int, "help": "In-sync copies to write. [what the failure leaves]"}),
     ("--survive", {"type": FAILURES, "help": "Failure to hold with. [zone; broker below 3 zones]"}),
     ("--zones", {"type": click.IntRange(1, 26), "help": "Zones to spread over. [3]"}),
     ("--region", {"help": f"AWS region. [{DEFAULT_REGION}]"}),
+    ("--instance-type", {"metavar": "TYPE", "help": "EC2 type of brokers. [the cheapest that holds]"}),
+    ("--instance-family", {"metavar": "FAMILY", "help": "Family to choose from, as m7g. [all current ones]"}),
+    ("--architecture", {"type": ARCHITECTURES, "help": "Processors to choose from. [both]"}),
+    ("--storage", {"type": STORAGE, "help": "EBS volumes or the type's own disks. [either]"}),
+    ("--volume-type", {"type": VOLUME_TYPES, "help": "Kind of EBS volume. [gp3]"}),
+    ("--max-brokers", {"type": int, "help": "Most brokers. [1000]"}),
     ("--coordination", {"type": COORDINATION, "help": "What coordinates. [zookeeper]"}),
+    ("--tls", {**SWITCH, "help": "Whether anything is encrypted, to compare. [on]"}),
+    ("--follower-fetching", {**SWITCH, "help": "Consumers read the nearest copy. [off]"}),
+    ("--utilisation", {**SHARE, "help": "Ceiling of every limit. [each its own]"}),
+    ("--imbalance", {"type": float, "help": "Busiest broker over the average. [1.2]"}),
+    ("--rebuild-time", {**TIME, "help": "To fill lost local disks again. [4h]"}),
+    ("--price-discount", {**SHARE, "help": "Off the list for instances and volumes. [0%]"}),
+    ("--confidence", {**SHARE, "help": "Probability to hold, given ranges. [95%]"}),
+    ("--samples", {"type": int, "help": "Samples drawn from ranges. [10000]"}),
+    ("--seed", {"type": int, "help": "Seed of the samples. [1]"}),
 )
 """Every flag with its click options. Defaults are shown, not given: an environment's values stay."""
 
@@ -108,17 +181,19 @@ def environment_of(given: Mapping[str, Any]) -> Environment:
         **_chosen(given, DURABILITY),
     }
     coordination = given.get("coordination", "zookeeper")
-    place = {
+    place: dict[str, Any] = {
         "provider": "aws",
         "region": given.get("region", DEFAULT_REGION),
         "racks": [chr(ord("a") + zone) for zone in range(zones)],
+        "brokers": _chosen(given, SHAPE),
     }
     return _checked(
         {
             "name": "plan",
             "kafka": {"coordination": coordination, "version": _version(coordination)},
-            "workload": _chosen(given, WORKLOAD),
+            "workload": _workload(given, _of_file(given)),
             "durability": durability,
+            "planner": _planner(given),
             "datacenters": [place],
         }
     )
@@ -134,15 +209,114 @@ def overridden(environment: Environment, given: Mapping[str, Any]) -> Environmen
     for name in PLACE:
         if name in given:
             raise UsageError(
-                f"--{name} is for planning without an environment\n"
+                f"{flags({name: None})} is for planning without an environment\n"
                 "  change environment.yaml, or leave ENV out"
             )
     if not given:
         return environment
     document = environment.to_json()
-    document["workload"] |= _chosen(given, WORKLOAD)
+    document["workload"] |= _workload(given, document["workload"])
     document["durability"] |= _chosen(given, DURABILITY)
+    document["planner"] |= _planner(given)
+    shape = _chosen(given, SHAPE)
+    places = [one for one in document["datacenters"] if one["provider"] == "aws"]
+    if shape and not places:
+        raise UsageError(f"{flags(shape)}: this environment has no datacenter in AWS\n  leave it out")
+    for place in places:
+        place["brokers"] |= shape
     return _checked(document)
+
+
+def _planner(given: Mapping[str, Any]) -> dict[str, Any]:
+    return _chosen(given, PLANNER) | {name: given[name] == "on" for name in SWITCHES if name in given}
+
+
+def _workload(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the workload that flags give; a payload becomes a throughput.
+
+    Raises:
+        UsageError: Flags that say the same thing twice, or one that means nothing by itself.
+    """
+    chosen = {**own, **_chosen(given, WORKLOAD), **_measured(given)}
+    if "compression_ratio" in given and "payload" not in given:
+        raise UsageError(
+            "--compression-ratio is about a --payload\n  give one, or leave it out: --throughput is compressed"
+        )
+    if "payload" not in given:
+        return chosen
+    if "throughput" in given:
+        raise UsageError("--payload and --throughput say the same thing\n  give one of them")
+    if "from_metrics" in given:
+        raise UsageError("--payload and --from-metrics say the same thing\n  give one of them")
+    from kdeploy.planner.figures import RATIOS
+
+    ratio = given.get("compression_ratio", RATIOS[chosen.get("compression", "none")])
+    if not 1 <= ratio <= 1000:
+        raise UsageError(f"--compression-ratio: {ratio:g} is no such ratio\n  write 1 or more, at most 1000")
+    ends = [parse_rate(end) / ratio for end in given["payload"].split(RANGE_MARK)]
+    return chosen | {"throughput": RANGE_MARK.join(f"{end!r}B/s" for end in ends)}
+
+
+def _of_file(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The workload that --workload names: a list of topics, or a map as under `workload:`.
+
+    Raises:
+        UsageError: There is no such file.
+        InvalidEnvironment: What it says is wrong, with line, path and remedy.
+    """
+    if "workload" not in given:
+        return {}
+    from kdeploy.spec.load import interpret
+    from kdeploy.spec.source import Source, parse
+
+    name = given["workload"]
+    text = _read(name, "--workload")
+    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    shift = 1 if first.startswith("-") else 0
+    found = parse("topics:\n" * shift + text, name)
+    source = Source(
+        name,
+        {"workload": found.data},
+        {("workload", *path): line - shift for path, line in found.lines.items()},
+        {("workload", *path): written for path, written in found.text.items()},
+    )
+    document: dict[str, Any] = interpret(source, "plan").to_json()["workload"]
+    return document
+
+
+def _measured(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Throughput and peak factor from --from-metrics.
+
+    Raises:
+        UsageError: There is no such file, or another flag says the same.
+        InvalidEnvironment: It holds no rates.
+    """
+    if "from_metrics" not in given:
+        if "percentile" in given:
+            raise UsageError(
+                "--percentile is about what was measured\n  give --from-metrics, or leave it out"
+            )
+        return {}
+    for name in ("throughput", "peak_factor"):
+        if name in given:
+            raise UsageError(
+                f"{flags({name: None})} and --from-metrics say the same thing\n  give one of them"
+            )
+    from kdeploy.planner import metrics
+
+    found = metrics.read(_read(given["from_metrics"], "--from-metrics"), given["from_metrics"])
+    factor = found.peak_factor(given.get("percentile", 100.0))
+    return {"throughput": f"{found.average!r}B/s", "peak_factor": factor}
+
+
+def _read(name: str, flag: str) -> str:
+    from pathlib import Path
+
+    try:
+        return Path(name).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(f"{flag}: {name!r} cannot be read: {why}\n  name a file") from None
 
 
 def flags(names: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kdeploy.planner.cloud import Sized
+    from kdeploy.planner.cloud import Sized, Wanted
     from kdeploy.planner.result import Alternative, DatacenterPlan, Infeasible, Plan
     from kdeploy.spec.lock import Lock, LockedDatacenter
     from kdeploy.spec.model import Datacenter, Environment
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["plan"]
 
 
-def plan(environment: Environment, previous: Lock | None = None, *, reshape: bool = False) -> Plan:
+def plan(
+    environment: Environment, previous: Lock | None = None, *, reshape: bool = False, compare: bool = False
+) -> Plan:
     """Size every datacenter of an environment.
 
     Each datacenter carries the whole workload, so that one is enough when the other is lost.
@@ -27,6 +29,7 @@ def plan(environment: Environment, previous: Lock | None = None, *, reshape: boo
         environment: What is wanted.
         previous: What was decided before: shapes stay, volumes never shrink, brokers never get fewer.
         reshape: Whether brokers that the lock holds may get another EC2 type.
+        compare: Whether the best of other kinds is worked out too (few large, local disks, ...).
 
     Returns:
         The plan; where nothing fits, `feasible` is false and `infeasible` says why.
@@ -47,12 +50,14 @@ def plan(environment: Environment, previous: Lock | None = None, *, reshape: boo
     planned: list[DatacenterPlan] = []
     alternatives: list[Alternative] = []
     rejected: list[Alternative] = []
+    comparison: list[Alternative] = []
     infeasible: list[Infeasible] = []
     for position, datacenter in enumerate(environment.datacenters):
         held = before.get((datacenter.name, datacenter.provider, datacenter.region))
-        sized = _size(environment, datacenter, position, held, reshape)
+        sized = _size(environment, datacenter, position, held, reshape, compare)
         alternatives += sized.alternatives
         rejected += sized.rejected
+        comparison += sized.comparison
         if sized.plan is not None:
             planned.append(sized.plan)
         elif sized.shortfall is not None:
@@ -74,6 +79,7 @@ def plan(environment: Environment, previous: Lock | None = None, *, reshape: boo
         rejected=tuple(rejected),
         assumptions=assumptions(),
         infeasible=tuple(infeasible),
+        comparison=tuple(comparison),
     )
 
 
@@ -83,18 +89,40 @@ def _size(
     position: int,
     held: LockedDatacenter | None,
     reshape: bool,
+    compare: bool = False,
 ) -> Sized:
     """Size a datacenter by what is wanted; where that asks for fewer partitions than there are, by those."""
     from kdeploy.planner import cloud, declared
-    from kdeploy.planner.demand import demand_of
 
     def sized(partitions_before: int) -> Sized:
-        demand = demand_of(environment, datacenter, partitions_before)
+        wanted = _wanted(environment, datacenter, partitions_before)
         if datacenter.provider == "aws":
-            return cloud.size(demand, datacenter, position, held, reshape)
-        return declared.size(demand, datacenter, position, held)
+            return cloud.size(wanted, environment.planner, datacenter, position, held, reshape, compare)
+        return declared.size(wanted, environment.planner, datacenter, position, held)
 
     fresh = sized(0)
     if held is None or fresh.plan is None or fresh.plan.partitions >= held.partitions:
         return fresh
     return sized(held.partitions)
+
+
+def _wanted(environment: Environment, datacenter: Datacenter, partitions_before: int) -> Wanted:
+    """The demand at the middle of every range, and in samples of them where there are any."""
+    from dataclasses import replace
+
+    from kdeploy.errors import dotted
+    from kdeploy.planner.cloud import Wanted
+    from kdeploy.planner.demand import demand_of, ranges
+
+    middle = demand_of(environment, datacenter, partitions_before)
+    found = ranges(environment.workload)
+    if not found:
+        return Wanted(middle)
+    from kdeploy.planner.uncertainty import draw
+
+    settings = environment.planner
+    sampled = demand_of(
+        environment, datacenter, partitions_before, draw(found, settings.samples, settings.seed)
+    )
+    middle = replace(middle, partitions=sampled.partitions)
+    return Wanted(middle, sampled, {dotted(place): ends for place, ends in found.items()})

@@ -9,6 +9,7 @@ with it; so the cost of the choice never falls when demand rises.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -16,16 +17,17 @@ from numpy.typing import NDArray
 
 from kdeploy.planner import ensemble, limits, storage
 from kdeploy.planner.catalogue import GIB, Floats
-from kdeploy.planner.demand import Demand
-from kdeploy.planner.limits import CEILINGS, Fleet
+from kdeploy.planner.demand import Amount, Demand
+from kdeploy.planner.ebs import NOTHING, Bought
+from kdeploy.planner.limits import CEILINGS, COLUMNS, LIMIT_OF, REBUILD, Fleet, Shares
 from kdeploy.planner.result import LIMITS
-from kdeploy.planner.storage import NOTHING, Bought, Candidates
+from kdeploy.planner.storage import Candidates
 from kdeploy.units import HOURS_PER_MONTH
 
 Rows = NDArray[np.intp]
 SECONDS_PER_MONTH: Final = HOURS_PER_MONTH * 3600
-SPACE: Final = LIMITS.index("disk_space")
-PARTITIONS: Final = LIMITS.index("partitions")
+SPACE: Final = COLUMNS.index("disk_space")
+REBUILDING: Final = [COLUMNS.index(name) for name in REBUILD]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +42,15 @@ class Field:
         counts: Numbers of brokers to choose from.
         disks: The different numbers of disks; a row of `load` and `partitions` for each.
         disk_row: Each candidate's row in them.
-        load: (disks, limits, counts).
-        partitions: (disks, counts).
+        load: (disks, columns, counts).
+        share: How the load is spread, each (disks, counts).
         allowed: By disks, how many of the counts the cluster's own limit allows.
-        needed: (candidates, limits), position of the first count at which the limit holds.
+        needed: (candidates, columns), position of the first count at which the limit holds.
+        ceilings: By column.
+        traffic: Bytes per second that cross zones on average, by what they are for.
         before: What volumes are bought with already.
         coordinator_size: Bytes that a coordination node's volume has already.
+        discount: What is paid less for instances and volumes.
     """
 
     demand: Demand
@@ -56,13 +61,21 @@ class Field:
     disks: Floats
     disk_row: Rows
     load: Floats
-    partitions: Floats
+    share: Shares
     allowed: Rows
     needed: Rows
+    ceilings: Floats
+    traffic: dict[str, float]
     before: Bought = NOTHING
     coordinator_size: float = 0.0
+    discount: float = 0.0
 
     @property
+    def partitions(self) -> Floats:
+        """Partitions of the cluster, (disks, counts)."""
+        return self.share.partitions
+
+    @cached_property
     def first(self) -> Rows:
         """By candidate, the position of the first count at which every limit holds."""
         position: Rows = self.needed.max(axis=1)
@@ -75,6 +88,23 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What is given besides demand and shapes.
+
+    Attributes:
+        coordinators: Coordination nodes where they are given, else None.
+        before: What volumes are bought with already.
+        coordinator_size: Bytes that a coordination node's volume has already.
+        discount: What is paid less for instances and volumes.
+    """
+
+    coordinators: int | None = None
+    before: Bought = NOTHING
+    coordinator_size: float = 0.0
+    discount: float = 0.0
+
+
+@dataclass(frozen=True)
 class Choice:
     """A candidate: a row and a position in the counts."""
 
@@ -83,46 +113,57 @@ class Choice:
 
 
 def field(
-    demand: Demand,
-    candidates: Candidates,
-    market: ensemble.Market,
-    coordinators: int | None,
-    counts: Floats,
-    before: Bought = NOTHING,
+    demand: Demand, candidates: Candidates, market: ensemble.Market, counts: Floats, terms: Terms
 ) -> Field:
     """Work out loads and what each candidate needs.
 
     Args:
-        demand: What to carry.
+        demand: What to carry; of ranges the middle.
         candidates: Shapes with their disks.
         market: Shapes for coordination nodes.
-        coordinators: Coordination nodes where they are given.
-        counts: Numbers of brokers to choose from, rising.
-        before: What volumes are bought with already.
+        counts: Numbers of brokers to choose from, rising by one.
+        terms: What is given.
     """
     disks, disk_row = np.unique(candidates.disks, return_inverse=True)
-    everything = Fleet.even(np.arange(1.0, counts[-1] + 1), demand.racks)
-    load = limits.loads(demand, everything, disks)[:, :, counts.astype(int) - 1]
-    partitions = limits.shares(demand, Fleet.even(counts, demand.racks), disks).partitions
-    needed = np.empty((len(candidates.disks), len(LIMITS)), dtype=np.intp)
+    ceilings = limits.by_column(demand.ceilings)
+    fleet = Fleet.even(_with_its_group(counts, demand.racks), demand.racks)
+    share = limits.shares(demand, fleet, disks)
+    load = limits.of_shares(demand, share)
+    load = np.maximum.accumulate(load[..., ::-1], axis=-1)[..., ::-1][..., : len(counts)]
+    share = Shares(*(value[:, : len(counts)] for value in vars(share).values()))
+    needed = np.empty(candidates.capacity.shape, dtype=np.intp)
     for row in range(len(disks)):
         mine = disk_row == row
-        needed[mine] = limits.required(load[row], candidates.capacity[mine])
-    allowed = np.array([limits.allowed(demand, one) for one in partitions])
+        needed[mine] = limits.required(load[row], candidates.capacity[mine], ceilings)
+    allowed = np.array([limits.allowed(demand, one) for one in share.partitions])
     return Field(
         demand,
         candidates,
         market,
-        coordinators,
+        terms.coordinators,
         counts,
         disks,
         disk_row,
         load,
-        partitions,
+        share,
         allowed,
         needed,
-        before,
+        ceilings,
+        crossing(demand),
+        terms.before,
+        terms.coordinator_size,
+        terms.discount,
     )
+
+
+def _with_its_group(counts: Floats, racks: int) -> Floats:
+    """Counts to the end of the last one's group, up to the next that fills the racks evenly.
+
+    A load can rise with one more broker only within a group: where the racks are even again it is
+    lower than anywhere before.
+    """
+    last = -(-counts[-1] // racks) * racks
+    return np.append(counts, np.arange(counts[-1] + 1, last + 1))
 
 
 def choose(space: Field) -> Choice | None:
@@ -137,21 +178,53 @@ def choose(space: Field) -> Choice | None:
         return None
     positions = space.first[rows]
     prices = monthly_price(space, rows, positions)
-    more_rows, more_positions = _greater_counts(space, rows, positions, prices.min())
-    rows, positions = np.append(rows, more_rows), np.append(positions, more_positions)
-    prices = np.append(prices, monthly_price(space, more_rows, more_positions))
+    more_rows, more_positions = greater_counts(space, rows, positions, prices.min())
+    if len(more_rows):
+        rows, positions = np.append(rows, more_rows), np.append(positions, more_positions)
+        prices = np.append(prices, monthly_price(space, more_rows, more_positions))
     cents = np.round(prices, 2)
     best = np.lexsort((positions, rows, cents))[0]  # rows are in the order of names
     return Choice(int(rows[best]), int(positions[best]))
 
 
-def _greater_counts(space: Field, rows: Rows, positions: Rows, best: float) -> tuple[Rows, Rows]:
+def least_space(space: Field) -> Floats:
+    """Bytes that all brokers together have to have at least, by disks.
+
+    A broker holds at least its even share of the copies, so all brokers together at least all copies.
+    """
+    whole = space.load[:, SPACE] / (space.share.held * space.share.disk_skew)
+    copies = np.minimum(space.demand.partition_copies, space.counts)
+    return np.asarray((whole * copies).min(axis=1) / space.ceilings[SPACE])
+
+
+def floor_price(space: Field, rows: Rows) -> Floats:
+    """What candidates cost at least beside instances: traffic, coordination, and space."""
     chosen = space.candidates
-    gp3 = chosen.catalogue.gp3
-    each = chosen.catalogue.usd_per_hour[rows] * HOURS_PER_MONTH
-    stored = (space.load[0, SPACE] * space.counts).min() / CEILINGS[SPACE] / GIB * gp3.usd_per_gib
-    floor = np.where(chosen.local[rows], 0.0, stored)
-    most = np.maximum((best - floor) / each, 0.0)
+    per_byte = chosen.kind.usd_per_gib * (1 - space.discount) / GIB
+    volumes = least_space(space)[space.disk_row[rows]] * per_byte
+    same = traffic_price(space) + coordination_price(space, rows[:1], np.zeros(1, dtype=np.intp)).min()
+    return np.asarray(np.where(chosen.local[rows], 0.0, volumes) + same)
+
+
+def least_price(space: Field, brokers: float) -> Floats:
+    """What every candidate costs at least with so many brokers or more."""
+    rows = np.arange(len(space.candidates.disks))
+    held = least_space(space)[space.disk_row] / space.candidates.capacity[:, SPACE]
+    each = space.candidates.catalogue.usd_per_hour * HOURS_PER_MONTH * (1 - space.discount)
+    return np.asarray(floor_price(space, rows) + np.maximum(held, brokers) * each)
+
+
+def greater_counts(space: Field, rows: Rows, positions: Rows, best: float) -> tuple[Rows, Rows]:
+    """Candidates with more brokers than the first that holds which could cost less than the best.
+
+    Args:
+        space: What the choice is made from.
+        rows: Candidates.
+        positions: The first count at which each holds.
+        best: The price to undercut.
+    """
+    each = space.candidates.catalogue.usd_per_hour[rows] * HOURS_PER_MONTH * (1 - space.discount)
+    most = np.maximum((best - floor_price(space, rows)) / each, 0.0)
     last = np.searchsorted(space.counts, most, side="right") - 1
     last = np.minimum(last, space.allowed[space.disk_row[rows]] - 1)
     extra = np.maximum(last - positions, 0)
@@ -165,19 +238,27 @@ def _greater_counts(space: Field, rows: Rows, positions: Rows, best: float) -> t
 
 
 def load_at(space: Field, rows: Rows, positions: Rows) -> Floats:
-    """Loads of candidates, (limits, candidates)."""
+    """Loads of candidates, (columns, candidates)."""
     return space.load[space.disk_row[rows], :, positions].T
 
 
 def buy_at(space: Field, rows: Rows, positions: Rows) -> Bought:
-    """What each gp3 volume of candidates has to be."""
-    load = load_at(space, rows, positions)
-    return storage.buy(space.candidates.catalogue.gp3, load, space.candidates.disks[rows], space.before)
+    """What each EBS volume of candidates has to be."""
+    return buy_for(space, load_at(space, rows, positions), rows)
+
+
+def buy_for(space: Field, load: Floats, rows: Rows) -> Bought:
+    """What each EBS volume has to be for a load, (columns, candidates).
+
+    `storage.buy` has kdeploy's own ceilings; other ones are a load that is as much greater.
+    """
+    scaled = load * (CEILINGS / space.ceilings)[:, None]
+    return storage.buy(space.candidates.kind, scaled, space.candidates.disks[rows], space.before)
 
 
 def replicas_at(space: Field, rows: Rows, positions: Rows) -> Floats:
     """Partition replicas of the whole cluster."""
-    return space.partitions[space.disk_row[rows], positions] * space.demand.copies
+    return np.ceil(space.partitions[space.disk_row[rows], positions] * space.demand.partition_copies)
 
 
 def coordinators_at(space: Field, positions: Rows) -> Floats:
@@ -187,66 +268,150 @@ def coordinators_at(space: Field, positions: Rows) -> Floats:
     return ensemble.wanted(space.counts[positions])
 
 
-def price_parts(space: Field, rows: Rows, positions: Rows) -> dict[str, Floats]:
+def coordination_price(space: Field, rows: Rows, positions: Rows) -> Floats:
+    """US dollars a month for the coordination nodes and their volumes."""
+    nodes, replicas = coordinators_at(space, positions), replicas_at(space, rows, positions)
+    price = ensemble.monthly(
+        space.candidates.catalogue, space.market, nodes, replicas, space.coordinator_size
+    )
+    return price * (1 - space.discount)
+
+
+def traffic_price(space: Field) -> float:
+    """US dollars a month for what crosses zones; no candidate changes it."""
+    return sum(traffic_parts(space).values())
+
+
+def traffic_parts(space: Field) -> dict[str, float]:
+    """The same by what it is for: produce, replication, fetch."""
+    per_byte = SECONDS_PER_MONTH / GIB * space.candidates.catalogue.cross_zone_usd_per_gib
+    return {part: rate * per_byte for part, rate in space.traffic.items()}
+
+
+def price_parts(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> dict[str, Floats]:
     """US dollars a month, by part.
 
     brokers: count × hourly price × 730 h. volumes: count × disks × price of a volume, nothing for
-    local disks. coordination: nodes and their volumes. cross-zone traffic: see `crossing`.
+    local disks. coordination: nodes and their volumes. All three less the discount. cross-zone
+    traffic: see `crossing`.
     """
     chosen = space.candidates
     catalogue = chosen.catalogue
     counts = space.counts[positions]
-    volume = storage.monthly_price(catalogue.gp3, buy_at(space, rows, positions))
-    per_byte = SECONDS_PER_MONTH / GIB * catalogue.cross_zone_usd_per_gib
-    traffic = space.demand.rate * crossing(space.demand) * per_byte
-    nodes, replicas = coordinators_at(space, positions), replicas_at(space, rows, positions)
+    volume = chosen.kind.monthly_usd(bought or buy_at(space, rows, positions))
+    paid = 1 - space.discount
     return {
-        "brokers": counts * catalogue.usd_per_hour[rows] * HOURS_PER_MONTH,
-        "volumes": np.where(chosen.local[rows], 0.0, counts * chosen.disks[rows] * volume),
-        "coordination": ensemble.monthly(catalogue, space.market, nodes, replicas, space.coordinator_size),
-        "cross_zone_traffic": np.full(len(rows), traffic),
+        "brokers": counts * catalogue.usd_per_hour[rows] * (HOURS_PER_MONTH * paid),
+        "volumes": np.where(chosen.local[rows], 0.0, counts * chosen.disks[rows] * volume * paid),
+        "coordination": coordination_price(space, rows, positions),
+        "cross_zone_traffic": np.full(len(rows), traffic_price(space)),
     }
 
 
-def monthly_price(space: Field, rows: Rows, positions: Rows) -> Floats:
+def monthly_price(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> Floats:
     """US dollars a month of candidates."""
-    parts = price_parts(space, rows, positions)
+    parts = price_parts(space, rows, positions, bought)
     return np.asarray(sum(parts.values(), np.zeros(len(rows))))
 
 
-def crossing(demand: Demand) -> float:
-    """Bytes that cross zones per byte produced, clients being spread evenly and reading from leaders.
+def crossing(demand: Demand) -> dict[str, float]:
+    """Bytes per second that cross zones on average, clients being spread evenly over the zones.
 
-    Produce and fetch: (1 + fan-out) × (1 - 1 ÷ zones). Replication: copies - Σ k² ÷ copies, with k
-    the copies in each zone.
+    produce: rate × (1 - 1 ÷ zones). replication: rate × (copies - Σ k² ÷ copies), with k the copies
+    in each zone. fetch: rate × fan-out × (1 - 1 ÷ zones) from leaders; where consumers read from the
+    nearest copy, × max(0, 1 - copies ÷ zones): the share of zones that have no copy.
     """
+    apart = 1 - 1 / demand.racks
+    remote = max(0.0, 1 - demand.copies / demand.racks) if demand.follower_fetching else apart
+    fetched = demand.rate * demand.fan_out + demand.mirrored_out
+    return {
+        "produce": _mean(demand.average * apart),
+        "replication": _mean(demand.average * _replicated(demand)),
+        "fetch": _mean(fetched * remote),
+    }
+
+
+def _replicated(demand: Demand) -> Amount:
+    """Copies of a byte that are sent to another zone than the leader's."""
     whole, rest = divmod(demand.copies, demand.racks)
     together = (demand.racks - rest) * whole**2 + rest * (whole + 1) ** 2
-    replicated = demand.copies - together / demand.copies
-    return (1 + demand.fan_out) * (1 - 1 / demand.racks) + replicated
+    return (demand.copies - together / demand.copies) * (demand.byte_copies / demand.copies)
+
+
+def _mean(amount: Amount) -> float:
+    return float(np.mean(amount))
 
 
 def ratios(space: Field, position: int) -> Floats:
-    """Load over usable capacity (its ceiling counted in) of every candidate at one count, (candidates, limits)."""
-    usable = space.candidates.capacity * CEILINGS
+    """Load over usable capacity (its ceiling counted in) of every candidate at one count, (candidates, columns)."""
+    usable = space.candidates.capacity * space.ceilings
     return space.load[space.disk_row, :, position] / usable
 
 
-def utilisation(space: Field, choice: Choice) -> dict[str, float]:
-    """Load over capacity of a candidate, with its volumes as they are bought; only limits that apply."""
-    row, position = np.array([choice.row]), np.array([choice.position])
-    load = load_at(space, row, position)[:, 0]
-    capacity: dict[str, float] = dict(
-        zip(LIMITS, space.candidates.capacity[choice.row].tolist(), strict=True)
-    )
-    if not space.candidates.local[choice.row]:
-        bought, disks = buy_at(space, row, position), float(space.candidates.disks[choice.row])
-        capacity["disk_write"] = float(bought.throughput[0]) * disks
-        capacity["disk_throughput"] = min(capacity["disk_throughput"], capacity["disk_write"])
-        capacity["disk_iops"] = min(capacity["disk_iops"], float(bought.iops[0]) * disks)
-        capacity["disk_space"] = float(bought.size[0]) * disks
-    shares = zip(LIMITS, load.tolist(), strict=True)
-    return {limit: one / capacity[limit] for limit, one in shares if np.isfinite(capacity[limit])}
+def capacity_at(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> Floats:
+    """Capacities of candidates with their volumes as they are bought, (candidates, columns)."""
+    capacity = space.candidates.capacity[rows]
+    ebs = ~space.candidates.local[rows]
+    if not ebs.any():
+        return capacity
+    bought = bought or buy_at(space, rows, positions)
+    disks = space.candidates.disks[rows]
+    throughput, size = bought.throughput * disks, bought.size * disks
+    given = {
+        "disk_write": throughput,
+        "disk_throughput": np.minimum(capacity[:, COLUMNS.index("disk_throughput")], throughput),
+        "disk_space": size,
+    }
+    if not space.candidates.kind.sequential:
+        iops = bought.iops * disks
+        given["disk_iops"] = np.minimum(capacity[:, COLUMNS.index("disk_iops")], iops)
+    for name, values in given.items():
+        column = COLUMNS.index(name)
+        capacity[ebs, column] = values[ebs]
+    return capacity
+
+
+def utilisations(
+    space: Field, rows: Rows, positions: Rows, bought: Bought | None = None
+) -> list[dict[str, float]]:
+    """Load over capacity of candidates, with their volumes as they are bought; only limits that apply.
+
+    Of `rebuild` it is the time it takes over the objective.
+    """
+    load, capacity = load_at(space, rows, positions).T, capacity_at(space, rows, positions, bought)
+    ratios = load / capacity
+    rebuilds = rebuild_time(space, rows, positions) / space.demand.rebuild_time
+    found = []
+    for one, own, rebuild in zip(
+        ratios.tolist(), np.isfinite(capacity).tolist(), rebuilds.tolist(), strict=True
+    ):
+        used: dict[str, float] = {limit: one[i] for i, limit in enumerate(LIMITS[:-1]) if own[i]}
+        if own[REBUILDING[0]]:
+            used[LIMITS[-1]] = rebuild
+        found.append(used)
+    return found
+
+
+def rebuild_time(space: Field, rows: Rows, positions: Rows) -> Floats:
+    """Seconds to fill a lost broker's local disks again: the slowest of its network, its disks and its sources.
+
+    Each is what has to be moved over what the average load leaves of it; 0 where nothing is rebuilt.
+    """
+    load = load_at(space, rows, positions).T[:, REBUILDING]
+    capacity = space.candidates.capacity[rows][:, REBUILDING]
+    moved = load - _average(space, rows, positions)
+    spare = np.maximum(capacity - _average(space, rows, positions), 1e-9)
+    return np.asarray((moved * space.demand.rebuild_time / spare).max(axis=1))
+
+
+def _average(space: Field, rows: Rows, positions: Rows) -> Floats:
+    """Average load of what a rebuild needs, (candidates, 3)."""
+    demand = space.demand
+    usual = demand.average / demand.produced
+    columns = [COLUMNS.index(name) for name in ("network_in", "disk_write", "network_out")]
+    average = load_at(space, rows, positions).T[:, columns] * usual
+    idle = load_at(space, rows, positions).T[:, REBUILDING] == 0
+    return np.where(idle, 0.0, average)
 
 
 def required(space: Field, choice: Choice) -> dict[str, int]:
@@ -255,13 +420,24 @@ def required(space: Field, choice: Choice) -> dict[str, int]:
     It is counted over every number of brokers from one, so that what the replication factor or the
     racks add can be told apart.
     """
-    capacity = space.candidates.capacity[choice.row]
-    everything = np.arange(1.0, space.counts[-1] + 1)
+    capacity = space.candidates.capacity[[choice.row]]
+    everything = np.arange(1.0, max(limits.MOST_BROKERS, space.counts[-1]) + 1)
     fleet = Fleet.even(everything, space.demand.racks)
     load = limits.loads(space.demand, fleet, space.candidates.disks[[choice.row]])[0]
-    first = limits.required(load, capacity[None, :])[0]
-    return {
-        limit: int(first[i]) + 1
-        for i, limit in enumerate(LIMITS)
-        if np.isfinite(capacity[i]) and first[i] < len(everything)
-    }
+    return needs(load, capacity, space.ceilings)
+
+
+def needs(load: Floats, capacity: Floats, ceilings: Floats) -> dict[str, int]:
+    """The least brokers that each limit alone needs, where any number does; only limits that apply.
+
+    Args:
+        load: (columns, counts), of 1, 2, 3 ... brokers.
+        capacity: (1, columns).
+        ceilings: By column.
+    """
+    first = limits.required(load, capacity, ceilings)[0]
+    found: dict[str, int] = {}
+    for column, limit in enumerate(LIMIT_OF):
+        if np.isfinite(capacity[0, column]):
+            found[limit] = max(found.get(limit, 0), int(first[column]) + 1)
+    return {limit: count for limit, count in found.items() if count <= load.shape[1]}

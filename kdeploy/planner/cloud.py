@@ -7,47 +7,56 @@ number of brokers never falls by itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from dataclasses import field as field_of
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from kdeploy.errors import InvalidSetting
-from kdeploy.planner import catalogue, ensemble, storage
+from kdeploy.planner import catalogue, ensemble, others, storage
 from kdeploy.planner.catalogue import Catalogue
 from kdeploy.planner.choice import (
     Choice,
     Field,
+    Terms,
     buy_at,
     choose,
     coordinators_at,
     field,
-    monthly_price,
+    least_price,
     price_parts,
     ratios,
+    rebuild_time,
     replicas_at,
     required,
-    utilisation,
+    traffic_parts,
+    utilisations,
 )
 from kdeploy.planner.demand import Demand
-from kdeploy.planner.limits import CEILINGS, MOST_BROKERS, in_words
+from kdeploy.planner.ebs import NOTHING, Bought
+from kdeploy.planner.limits import LIMIT_OF, MOST_BROKERS, completed
 from kdeploy.planner.result import (
     LIMITS,
     Alternative,
     BrokerPlan,
+    Confidence,
     CoordinationPlan,
     Cost,
     DatacenterPlan,
 )
-from kdeploy.planner.storage import NOTHING, Bought
-from kdeploy.spec.model import Datacenter
-from kdeploy.units import format_usd
+from kdeploy.planner.shortlist import WISHES, refuse_other_disks, shortlist
+from kdeploy.spec.model import Brokers, Datacenter, Planner
+from kdeploy.units import Range, format_usd
 
 if TYPE_CHECKING:
+    from kdeploy.planner.uncertainty import Settled, Trials
     from kdeploy.spec.lock import LockedDatacenter
 
-SHOWN: Final = 4
-"""How many alternatives, and how many rejected shapes, a plan names."""
+WINDOW: Final = 120
+"""Numbers of brokers looked at first; all of them only where more could change what is shown."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,27 @@ class Shortfall:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a datacenter has to carry, and how unsure that is.
+
+    Attributes:
+        demand: With every range at its middle.
+        sampled: With every range drawn from; None where there is none.
+        ranges: The ranges, by their place in the workload as a person writes it.
+    """
+
+    demand: Demand
+    sampled: Demand | None = None
+    ranges: Mapping[str, Range] = field_of(default_factory=dict)
+
+    @property
+    def samples(self) -> Demand:
+        """The samples, where there are some."""
+        assert self.sampled is not None  # noqa: S101
+        return self.sampled
+
+
+@dataclass(frozen=True)
 class Sized:
     """A datacenter's plan with what was not taken, or why there is none."""
 
@@ -66,45 +96,155 @@ class Sized:
     alternatives: tuple[Alternative, ...] = ()
     rejected: tuple[Alternative, ...] = ()
     shortfall: Shortfall | None = None
+    comparison: tuple[Alternative, ...] = ()
 
 
 def size(
-    demand: Demand, datacenter: Datacenter, position: int, before: LockedDatacenter | None, reshape: bool
+    wanted: Wanted,
+    settings: Planner,
+    datacenter: Datacenter,
+    position: int,
+    before: LockedDatacenter | None,
+    reshape: bool,
+    compare: bool = False,
 ) -> Sized:
     """Choose brokers and coordination nodes.
 
     Args:
-        demand: What to carry.
+        wanted: What to carry.
+        settings: How to decide.
         datacenter: Where.
         position: The datacenter's position in the environment, for messages.
         before: What the lock holds.
         reshape: Whether running brokers may change their shape.
+        compare: Whether the best of other kinds is worked out too.
 
     Raises:
         InvalidSetting: An unknown region or instance type, or one that the lock forbids.
     """
-    space = _field(demand, datacenter, position, before, reshape)
-    choice = choose(space)
-    if choice is None:
-        return Sized(None, shortfall=_shortfall(space))
-    coordinators = int(coordinators_at(space, np.array([choice.position]))[0])
-    per_rack = ensemble.spread(coordinators, datacenter.racks)
+    demand = wanted.demand
+    build, counts = _field(demand, settings, datacenter, position, before, reshape)
+    if wanted.sampled is not None:
+        return _unsure(build(counts), wanted, settings, datacenter, position)
+    for most in (WINDOW, len(counts)):
+        space = build(counts[:most])
+        choice = choose(space)
+        if choice is not None:
+            sized = _sized(space, choice, datacenter, position, compare)
+            if most >= len(counts) or not (compare or _beyond(space, sized)):
+                return sized
+    return sized if choice is not None else Sized(None, shortfall=_shortfall(space))
+
+
+def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacenter, position: int) -> Sized:
+    """The cheapest that holds with the asked probability, and beside it what is less sure or dearer."""
+    from kdeploy.planner.uncertainty import Trials, regrets, weakest
+
+    trials = Trials(space, wanted.samples, settings.confidence)
+    best = trials.cheapest(others.SHOWN)
+    if not best:
+        most = int(space.allowed.max()) - 1
+        return Sized(None, shortfall=_shortfall(space) if most < 0 else Shortfall(*trials.excess(most)))
+    alone, choice = trials.alone(best[0])
+    per_rack = _coordinators(alone, choice, datacenter, position)
+    needs = trials.required(best[0].row)
+    plan = _plan(alone, choice, datacenter, per_rack, needs)
+    middle = _at_the_middle(trials, best[0])
+    every = [*best, *([middle] if middle else [])]
+    regret = regrets(every)
+    described = [others.described(*_reason(trials, one, best[0], datacenter))[0] for one in every[1:]]
+    shown = [
+        replace(other, fits=one.fits, regret_usd=round(cost, 2))
+        for other, one, cost in zip(described, every[1:], regret[1:], strict=True)
+    ]
+    refused: list[Alternative] = []
+    if middle:
+        less = shown.pop()
+        reason = f"it holds in {middle.fits:.0%} of the samples: enough for the middle alone"
+        refused = [replace(less, reason=reason, limit=weakest(trials, middle))]
+    confidence = Confidence(
+        settings.confidence,
+        best[0].fits,
+        settings.samples,
+        settings.seed,
+        round(regret[0], 2),
+        {place: (ends.low, ends.high) for place, ends in wanted.ranges.items()},
+    )
+    return Sized(replace(plan, confidence=confidence), tuple(shown), tuple(refused))
+
+
+def _reason(
+    trials: Trials, one: Settled, best: Settled, datacenter: Datacenter
+) -> tuple[Field, Datacenter, list[others.Other]]:
+    alone, choice = trials.alone(one)
+    more = max(one.price - best.price, 0.0)
+    return (
+        alone,
+        datacenter,
+        [others.Other(choice, f"{format_usd(more)} more a month, holds in {one.fits:.1%}")],
+    )
+
+
+def _at_the_middle(trials: Trials, best: Settled) -> Settled | None:
+    """The certain plan for the middle of every range, where that is cheaper and less sure."""
+    middle = choose(trials.space)
+    if middle is None:
+        return None
+    found = trials.bought_for_the_middle(middle)
+    return found if found.price < best.price and found.fits < trials.confidence else None
+
+
+def _beyond(space: Field, sized: Sized) -> bool:
+    """Whether more brokers than were looked at could change anything that is shown."""
+    if len(sized.alternatives) < others.SHOWN or any("it takes" not in one.reason for one in sized.rejected):
+        return True
+    dearest = max(one.monthly_usd for one in sized.alternatives)
+    return bool(least_price(space, space.counts[-1] + 1).min() <= dearest)
+
+
+def _sized(
+    space: Field, choice: Choice, datacenter: Datacenter, position: int, compare: bool = False
+) -> Sized:
+    per_rack = _coordinators(space, choice, datacenter, position)
+    plan = _plan(space, choice, datacenter, per_rack, required(space, choice))
+    comparison = others.comparison(space, datacenter) if compare else ()
+    return Sized(
+        plan,
+        others.alternatives(space, choice, datacenter),
+        others.rejected(space, choice, datacenter),
+        comparison=comparison,
+    )
+
+
+def _coordinators(space: Field, choice: Choice, datacenter: Datacenter, position: int) -> dict[str, int]:
+    """Coordination nodes by rack, which keep their majority when the declared failure happens."""
+    count = int(coordinators_at(space, np.array([choice.position]))[0])
+    per_rack = ensemble.spread(count, datacenter.racks)
     stated = datacenter.coordination.count is not None
-    ensemble.refuse_lost_majority(per_rack, demand.survive, position, stated)
-    plan = _plan(space, choice, datacenter, per_rack)
-    return Sized(plan, _alternatives(space, choice, datacenter), _rejected(space, choice, datacenter))
+    ensemble.refuse_lost_majority(per_rack, space.demand.survive, position, stated)
+    return per_rack
 
 
 def _field(
-    demand: Demand, datacenter: Datacenter, position: int, before: LockedDatacenter | None, reshape: bool
-) -> Field:
+    demand: Demand,
+    settings: Planner,
+    datacenter: Datacenter,
+    position: int,
+    before: LockedDatacenter | None,
+    reshape: bool,
+) -> tuple[Callable[[catalogue.Floats], Field], catalogue.Floats]:
+    """What the choice is made from, for some of the numbers of brokers, and all of these."""
     shapes = _shapes(datacenter, position)
     if before is not None and not reshape:
         _refuse_unknown(shapes, before, position)
     wanted = _instance_type(datacenter, position, before, reshape)
-    brokers = shapes.only(_named(shapes, wanted) if wanted else shapes.offered)
+    stated = datacenter.brokers
+    if before is not None:
+        refuse_other_disks(stated, before.brokers, position)
     locked = before.brokers.volumes[0] if before and before.brokers.volumes else None
-    candidates = storage.candidates(brokers, (locked.type, locked.count) if locked else None)
+    layout = (locked.type, locked.count) if locked else None
+    wishes = tuple(getattr(stated, name) for name in WISHES)
+    candidates = _candidates(shapes, wishes, wanted, layout, position)
     floor = NOTHING
     if locked:
         floor = Bought(*(np.array([part or 0.0]) for part in (locked.size, locked.iops, locked.throughput)))
@@ -113,19 +253,54 @@ def _field(
     if before is not None:
         coordinator_type = before.coordination.instance_type if not reshape else coordinator_type
         coordinators = coordinators or sum(node.role != "broker" for node in before.nodes)
-    market = ensemble.Market.of(shapes, coordinator_type)
-    space = field(demand, candidates, market, coordinators, _counts(demand, datacenter, before), floor)
     held = before.coordination.volumes if before else ()
-    return replace(space, coordinator_size=max((one.size for one in held), default=0.0))
+    terms = Terms(
+        coordinators=coordinators,
+        before=floor,
+        coordinator_size=max((one.size for one in held), default=0.0),
+        discount=settings.price_discount,
+    )
+    market = _market(shapes, coordinator_type)
+
+    def build(counts: catalogue.Floats) -> Field:
+        return field(demand, candidates, market, counts, terms)
+
+    return build, _counts(demand, settings, datacenter, before)
 
 
-def _counts(demand: Demand, datacenter: Datacenter, before: LockedDatacenter | None) -> catalogue.Floats:
+@lru_cache(maxsize=32)
+def _candidates(
+    shapes: Catalogue,
+    wishes: tuple[str | None, ...],
+    instance_type: str | None,
+    layout: tuple[str, int] | None,
+    position: int,
+) -> storage.Candidates:
+    """Shapes of a region with their disks, as the wishes leave them; they depend on no demand.
+
+    A catalogue that was refreshed is another object, so that nothing of the former one is kept.
+    """
+    wanted = Brokers.model_validate(dict(zip(WISHES, wishes, strict=True)))
+    left = shortlist(shapes, wanted, instance_type, position)
+    found = storage.candidates(left, layout, wanted.storage, wanted.volume_type)
+    kept = found.catalogue
+    return replace(found, capacity=completed(found.capacity, kept.vcpus, kept.memory, found.local))
+
+
+@lru_cache(maxsize=32)
+def _market(shapes: Catalogue, instance_type: str | None) -> ensemble.Market:
+    return ensemble.Market.of(shapes, instance_type)
+
+
+def _counts(
+    demand: Demand, settings: Planner, datacenter: Datacenter, before: LockedDatacenter | None
+) -> catalogue.Floats:
     if datacenter.brokers.count is not None:
         return np.array([float(datacenter.brokers.count)])
     fewest = demand.fewest_brokers
     if before is not None:
         fewest = max(fewest, sum(node.role == "broker" for node in before.nodes))
-    return np.arange(float(fewest), max(fewest, MOST_BROKERS) + 1.0)
+    return np.arange(float(fewest), max(fewest, settings.max_brokers or MOST_BROKERS) + 1.0)
 
 
 def _shapes(datacenter: Datacenter, position: int) -> Catalogue:
@@ -180,10 +355,6 @@ def _instance_type(
     return held
 
 
-def _named(shapes: Catalogue, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.array([one == name for one in shapes.names])
-
-
 def _nearest(name: str, known: tuple[str, ...]) -> str:
     from difflib import get_close_matches
 
@@ -196,23 +367,24 @@ def _shortfall(space: Field) -> Shortfall:
     if last < 0:
         from kdeploy.planner.figures import REPLICAS_PER_CLUSTER
 
-        replicas = space.partitions.min() * space.demand.copies
+        replicas = space.partitions.min() * space.demand.partition_copies
         return Shortfall("partitions", float(replicas / REPLICAS_PER_CLUSTER[space.demand.coordination]))
     excess = ratios(space, last)
     best = int(excess.max(axis=1).argmin())
     limit = int(excess[best].argmax())
-    return Shortfall(LIMITS[limit], float(excess[best, limit]))
+    return Shortfall(LIMIT_OF[limit], float(excess[best, limit]))
 
 
 def _plan(
-    space: Field, choice: Choice, datacenter: Datacenter, coordinators: dict[str, int]
+    space: Field, choice: Choice, datacenter: Datacenter, coordinators: dict[str, int], needs: dict[str, int]
 ) -> DatacenterPlan:
     rows, positions = np.array([choice.row]), np.array([choice.position])
     shapes = space.candidates.catalogue
     count = int(space.counts[choice.position])
     replicas = float(replicas_at(space, rows, positions)[0])
-    parts = {name: round(float(value[0]), 2) for name, value in price_parts(space, rows, positions).items()}
-    needs = required(space, choice)
+    bought = buy_at(space, rows, positions)
+    priced = price_parts(space, rows, positions, bought)
+    parts = {name: round(float(value[0]), 2) for name, value in priced.items()}
     coordinator = int(space.market.rows(np.array([replicas]))[0])
     return DatacenterPlan(
         name=datacenter.name,
@@ -225,11 +397,12 @@ def _plan(
             instance_type=shapes.names[choice.row],
             cores=int(shapes.vcpus[choice.row]),
             memory=float(shapes.memory[choice.row]),
-            volumes=(storage.volumes(space.candidates, choice.row, buy_at(space, rows, positions), 0),),
-            utilisation=utilisation(space, choice),
+            volumes=(storage.volumes(space.candidates, choice.row, bought, 0),),
+            utilisation=utilisations(space, rows, positions, bought)[0],
             bottleneck=_bottleneck(space, choice, needs),
             required=needs,
-            ceilings=dict(zip(LIMITS, CEILINGS.tolist(), strict=True)),
+            ceilings=dict(zip(LIMITS, space.demand.ceilings, strict=True)),
+            rebuild_time=_rebuild_time(space, choice),
         ),
         coordination=CoordinationPlan(
             kind=space.demand.coordination,
@@ -240,90 +413,29 @@ def _plan(
             memory=float(space.market.memory[coordinator]),
             volumes=ensemble.volumes(shapes, replicas, space.coordinator_size),
         ),
-        cost=Cost(round(sum(parts.values()), 2), parts, shapes.date, shapes.exact),
+        cost=Cost(
+            round(sum(parts.values()), 2),
+            parts,
+            shapes.date,
+            shapes.exact,
+            yearly_usd=round(sum(parts.values()) * 12, 2),
+            catalogue=shapes.origin,
+            discount=space.discount,
+            cross_zone_traffic={part: round(price, 2) for part, price in traffic_parts(space).items()},
+        ),
     )
+
+
+def _rebuild_time(space: Field, choice: Choice) -> float | None:
+    """Seconds to fill local disks again; None where volumes are reattached or nothing has to be rebuilt."""
+    if not space.candidates.local[choice.row] or space.demand.survive == "none" or space.demand.copies == 1:
+        return None
+    return float(rebuild_time(space, np.array([choice.row]), np.array([choice.position]))[0])
 
 
 def _bottleneck(space: Field, choice: Choice, needs: dict[str, int]) -> str:
     """The limit that needs the most brokers; among equals the fullest, with all a volume can be bought with."""
-    excess: dict[str, float] = dict(
-        zip(LIMITS, ratios(space, choice.position)[choice.row].tolist(), strict=True)
-    )
+    excess: dict[str, float] = {}
+    for limit, ratio in zip(LIMIT_OF, ratios(space, choice.position)[choice.row].tolist(), strict=True):
+        excess[limit] = max(ratio, excess.get(limit, 0.0))
     return max(needs, key=lambda limit: (needs[limit], excess[limit]))
-
-
-def _alternative(
-    space: Field, choice: Choice, datacenter: Datacenter, reason: str, limit: str | None
-) -> Alternative:
-    rows, positions = np.array([choice.row]), np.array([choice.position])
-    return Alternative(
-        datacenter=datacenter.name,
-        instance_type=space.candidates.catalogue.names[choice.row],
-        volumes=(storage.volumes(space.candidates, choice.row, buy_at(space, rows, positions), 0),),
-        count=int(space.counts[choice.position]),
-        monthly_usd=round(float(monthly_price(space, rows, positions)[0]), 2),
-        reason=reason,
-        limit=limit,
-        utilisation=utilisation(space, choice),
-    )
-
-
-def _family(space: Field, row: int) -> tuple[str, bool]:
-    return space.candidates.catalogue.names[row].partition(".")[0], bool(space.candidates.local[row])
-
-
-def _alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
-    """The cheapest of the next families, each at the first count that holds."""
-    rows = np.flatnonzero(space.feasible())
-    positions = space.first[rows]
-    prices = monthly_price(space, rows, positions)
-    chosen = float(monthly_price(space, np.array([choice.row]), np.array([choice.position]))[0])
-    seen, found = {_family(space, choice.row)}, []
-    for i in np.lexsort((rows, np.round(prices, 2))).tolist():
-        family = _family(space, int(rows[i]))
-        if family not in seen:
-            seen.add(family)
-            reason = f"{format_usd(max(float(prices[i]) - chosen, 0.0))} more a month"
-            found.append(
-                _alternative(space, Choice(int(rows[i]), int(positions[i])), datacenter, reason, None)
-            )
-        if len(found) == SHOWN:
-            break
-    return tuple(found)
-
-
-def _rejected(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
-    """One rack step fewer brokers of the same shape, and the next cheaper shapes at the same count."""
-    found = []
-    excess = ratios(space, choice.position).max(axis=1)
-    rows = np.arange(len(excess))
-    positions = np.full(len(rows), choice.position)
-    prices = monthly_price(space, rows, positions)
-    step = space.demand.racks if space.demand.copies > 1 else 1
-    if choice.position >= step:
-        fewer = _refused(space, Choice(choice.row, choice.position - step), datacenter)
-        if fewer.monthly_usd < prices[choice.row]:
-            found.append(fewer)
-    cheaper = (prices < prices[choice.row]) & (excess > 1)
-    seen = {_family(space, choice.row)}
-    for i in np.lexsort((rows, -np.round(prices, 2))).tolist():
-        if cheaper[i] and _family(space, i) not in seen:
-            seen.add(_family(space, i))
-            found.append(_refused(space, Choice(i, choice.position), datacenter))
-        if len(found) == SHOWN:
-            break
-    return tuple(one for one in found if one.limit is not None)
-
-
-def _refused(space: Field, choice: Choice, datacenter: Datacenter) -> Alternative:
-    excess = ratios(space, choice.position)[choice.row]
-    limit = LIMITS[int(excess.argmax())]
-    if excess.max() <= 1:
-        return _alternative(space, choice, datacenter, "it would hold", None)
-    reason = f"{in_words(limit)}: the load is {excess.max():.2f} times what may be used"
-    first = int(space.first[choice.row])
-    if first < int(space.allowed[space.disk_row[choice.row]]):
-        row, position = np.array([choice.row]), np.array([first])
-        price = float(monthly_price(space, row, position)[0])
-        reason += f"; it takes {int(space.counts[first])}, {format_usd(price)}"
-    return _alternative(space, choice, datacenter, reason, limit)

@@ -15,11 +15,20 @@ import numpy as np
 
 from kdeploy.planner import ensemble, figures, limits
 from kdeploy.planner.catalogue import Floats
-from kdeploy.planner.cloud import Shortfall, Sized
-from kdeploy.planner.demand import Demand
+from kdeploy.planner.choice import needs
+from kdeploy.planner.cloud import Shortfall, Sized, Wanted
+from kdeploy.planner.demand import Demand, quantile, rank
 from kdeploy.planner.limits import Fleet
-from kdeploy.planner.result import LIMITS, BrokerPlan, CoordinationPlan, Cost, DatacenterPlan, Volumes
-from kdeploy.spec.model import Datacenter, Host
+from kdeploy.planner.result import (
+    LIMITS,
+    BrokerPlan,
+    Confidence,
+    CoordinationPlan,
+    Cost,
+    DatacenterPlan,
+    Volumes,
+)
+from kdeploy.spec.model import Datacenter, Host, Planner
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import LockedDatacenter
@@ -37,11 +46,14 @@ class Machine:
     network: float | None = None
 
 
-def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDatacenter | None) -> Sized:
+def size(
+    wanted: Wanted, settings: Planner, datacenter: Datacenter, position: int, before: LockedDatacenter | None
+) -> Sized:
     """Describe declared brokers and coordination nodes, and check them against the limits.
 
     Args:
-        demand: What to carry.
+        wanted: What to carry; where it is unsure, what enough samples do not exceed.
+        settings: How to decide.
         datacenter: Where; provider local or hosts.
         position: Its position in the environment, for messages.
         before: What the lock holds.
@@ -49,27 +61,24 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
     Raises:
         InvalidSetting: The declared failure would leave the ensemble without a majority.
     """
-    if datacenter.provider == "hosts":
-        brokers = tuple(host for host in datacenter.hosts if host.role == "broker")
-        coordinators = tuple(host for host in datacenter.hosts if host.role != "broker")
-        per_rack, machine = _by_rack(brokers, datacenter.racks), _least(brokers)
-        nodes, coordinator = _by_rack(coordinators, datacenter.racks), _least(coordinators)
-    else:
-        per_rack = ensemble.spread(_local_brokers(datacenter, before), datacenter.racks)
-        machine = Machine(int(figures.LOCAL_CORES.value), datacenter.brokers.memory)
-        nodes = ensemble.spread(datacenter.coordination.count or 3, datacenter.racks)
-        coordinator = Machine(int(figures.LOCAL_CORES.value), datacenter.coordination.memory)
+    demand = wanted.demand
+    per_rack, machine = brokers_of(datacenter, before)
+    nodes, coordinator = _coordinators_of(datacenter)
     stated = datacenter.coordination.count is not None
     ensemble.refuse_lost_majority(nodes, demand.survive, position, stated)
     disks = max(1, machine.disks)
-    capacity = _capacity(machine, datacenter.provider == "hosts")
-    used = _utilisation(demand, per_rack, disks, capacity)
-    ceilings: dict[str, float] = {str(limit): most for limit, most in figures.CEILINGS.items()}
+    capacity = capacity_of(machine, datacenter.provider == "hosts")
+    load = _load(wanted.sampled or demand, per_rack, disks)
+    used = _utilisation(_enough(load, settings.confidence), capacity)
+    ceilings: dict[str, float] = dict(zip(LIMITS, demand.ceilings, strict=True))
     excess = {limit: ratio / ceilings[limit] for limit, ratio in used.items()}
     worst = max(excess, key=lambda limit: excess[limit])
-    if datacenter.provider == "hosts" and excess[worst] > 1:
-        return Sized(None, shortfall=Shortfall(worst, excess[worst]))
-    needs = _required(demand, disks, capacity)
+    usable = capacity[0] * limits.by_column(demand.ceilings) * (1 + 1e-12)
+    holds = (load <= usable[:, None]).all(axis=0)
+    too_rare = np.count_nonzero(holds) < rank(settings.confidence, len(holds))
+    if datacenter.provider == "hosts" and too_rare:
+        return Sized(None, shortfall=Shortfall(worst, max(excess[worst], 1 + 1e-9)))
+    needed = _required(demand, disks, capacity)
     return Sized(
         DatacenterPlan(
             name=datacenter.name,
@@ -82,10 +91,10 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
                 instance_type=None,
                 cores=machine.cores,
                 memory=machine.memory,
-                volumes=_volumes(machine),
+                volumes=volumes_of(machine),
                 utilisation=used,
-                bottleneck=max(needs, key=lambda limit: (needs[limit], excess[limit]), default=None),
-                required=needs,
+                bottleneck=max(needed, key=lambda limit: (needed[limit], excess[limit]), default=None),
+                required=needed,
                 ceilings=ceilings,
             ),
             coordination=CoordinationPlan(
@@ -95,11 +104,41 @@ def size(demand: Demand, datacenter: Datacenter, position: int, before: LockedDa
                 instance_type=None,
                 cores=coordinator.cores,
                 memory=coordinator.memory,
-                volumes=_volumes(coordinator),
+                volumes=volumes_of(coordinator),
             ),
             cost=Cost(None, {}),
+            confidence=_confidence(wanted, settings, float(holds.mean())),
         )
     )
+
+
+def brokers_of(datacenter: Datacenter, before: LockedDatacenter | None) -> tuple[dict[str, int], Machine]:
+    """Brokers in each rack, and what every one of them has at least.
+
+    Args:
+        datacenter: Provider local or hosts.
+        before: What the lock holds.
+    """
+    if datacenter.provider == "hosts":
+        brokers = tuple(host for host in datacenter.hosts if host.role == "broker")
+        return _by_rack(brokers, datacenter.racks), _least(brokers)
+    per_rack = ensemble.spread(_local_brokers(datacenter, before), datacenter.racks)
+    return per_rack, Machine(int(figures.LOCAL_CORES.value), datacenter.brokers.memory)
+
+
+def _coordinators_of(datacenter: Datacenter) -> tuple[dict[str, int], Machine]:
+    if datacenter.provider == "hosts":
+        coordinators = tuple(host for host in datacenter.hosts if host.role != "broker")
+        return _by_rack(coordinators, datacenter.racks), _least(coordinators)
+    nodes = ensemble.spread(datacenter.coordination.count or 3, datacenter.racks)
+    return nodes, Machine(int(figures.LOCAL_CORES.value), datacenter.coordination.memory)
+
+
+def _confidence(wanted: Wanted, settings: Planner, fits: float) -> Confidence | None:
+    if wanted.sampled is None:
+        return None
+    ends = {place: (one.low, one.high) for place, one in wanted.ranges.items()}
+    return Confidence(settings.confidence, fits, settings.samples, settings.seed, 0.0, ends)
 
 
 def _local_brokers(datacenter: Datacenter, before: LockedDatacenter | None) -> int:
@@ -132,7 +171,7 @@ def _least(hosts: tuple[Host, ...]) -> Machine:
     )
 
 
-def _capacity(machine: Machine, whole_machine: bool) -> Floats:
+def capacity_of(machine: Machine, whole_machine: bool) -> Floats:
     """Capacity of each limit that is declared; without a machine of its own only partitions count."""
     columns = {"partitions": limits.replicas_capacity(np.array([float(machine.cores)]))}
     if whole_machine:
@@ -145,40 +184,52 @@ def _capacity(machine: Machine, whole_machine: bool) -> Floats:
             columns["disk_write"] = np.array([machine.disk_throughput * disks])
         if machine.disk_size is not None:
             columns["disk_space"] = np.array([machine.disk_size * disks])
-    return limits.capacities(**columns)
+    capacity = limits.capacities(**columns)
+    if not whole_machine:
+        return capacity
+    own = np.array([False])  # disks that a machine keeps when it fails are not filled again
+    return limits.completed(capacity, np.array([float(machine.cores)]), np.array([machine.memory]), own)
 
 
-def _fleet(per_rack: dict[str, int]) -> Fleet:
+def fleet_of(per_rack: dict[str, int]) -> Fleet:
+    """The one number of brokers, spread as it is; racks without any do not count."""
     used = [count for count in per_rack.values() if count] or [1]
     return Fleet(*(np.array([float(part)]) for part in (sum(used), min(used), max(used), len(used))))
 
 
-def _utilisation(demand: Demand, per_rack: dict[str, int], disks: int, capacity: Floats) -> dict[str, float]:
-    load = limits.loads(demand, _fleet(per_rack), np.array([float(disks)]))[0, :, 0]
-    largest = float(np.finfo(float).max)  # one broker, and it is the one that fails: nothing is left
-    ratios: dict[str, float] = dict(
-        zip(LIMITS, np.nan_to_num(load / capacity[0], posinf=largest).tolist(), strict=True)
+def _load(demand: Demand, per_rack: dict[str, int], disks: int) -> Floats:
+    """Load of the busiest broker, (columns, samples)."""
+    return (
+        limits.loads(demand, fleet_of(per_rack), np.array([float(disks)]))[..., 0, :, 0]
+        .reshape(-1, len(limits.COLUMNS))
+        .T
     )
-    return {limit: ratios[limit] for i, limit in enumerate(LIMITS) if np.isfinite(capacity[0, i])}
+
+
+def _enough(load: Floats, confidence: float) -> Floats:
+    """By column what enough samples do not exceed."""
+    return np.array([quantile(column, confidence) for column in load])
+
+
+def _utilisation(load: Floats, capacity: Floats) -> dict[str, float]:
+    largest = float(np.finfo(float).max)  # one broker, and it is the one that fails: nothing is left
+    ratios: list[float] = np.nan_to_num(load / capacity[0], posinf=largest).tolist()
+    return {limit: ratios[i] for i, limit in enumerate(LIMITS[:-1]) if np.isfinite(capacity[0, i])}
 
 
 def _required(demand: Demand, disks: int, capacity: Floats) -> dict[str, int]:
     counts = np.arange(1.0, limits.MOST_BROKERS + 1)
     load = limits.loads(demand, Fleet.even(counts, demand.racks), np.array([float(disks)]))[0]
-    first = limits.required(load, capacity)[0]
-    return {
-        limit: int(first[i]) + 1
-        for i, limit in enumerate(LIMITS)
-        if np.isfinite(capacity[0, i]) and first[i] < len(counts)
-    }
+    return needs(load, capacity, limits.by_column(demand.ceilings))
 
 
 def _partitions(demand: Demand, per_rack: dict[str, int], disks: int) -> int:
-    partitions = limits.shares(demand, _fleet(per_rack), np.array([float(disks)])).partitions
+    partitions = limits.shares(demand, fleet_of(per_rack), np.array([float(disks)])).partitions
     return round(float(partitions[0, 0]))
 
 
-def _volumes(machine: Machine) -> tuple[Volumes, ...]:
+def volumes_of(machine: Machine) -> tuple[Volumes, ...]:
+    """The declared data disks; none where their size is not declared."""
     if not machine.disks or machine.disk_size is None:
         return ()
     return (Volumes("disk", machine.disks, machine.disk_size, None, machine.disk_throughput),)

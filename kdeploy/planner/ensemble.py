@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from kdeploy.errors import InvalidSetting
 from kdeploy.planner import figures
 from kdeploy.planner.catalogue import GIB, Catalogue, Floats
+from kdeploy.planner.ebs import GP3, Bought
 from kdeploy.planner.result import Volumes
-from kdeploy.planner.storage import GP3, Bought, monthly_price
 from kdeploy.spec.model import Survive
 from kdeploy.units import HOURS_PER_MONTH
 
@@ -113,7 +113,7 @@ def monthly(
 ) -> Floats:
     """US dollars a month for all nodes with their volumes."""
     each = market.usd_per_month[market.rows(replicas)]
-    return nodes * (each + monthly_price(shapes.gp3, bought(shapes, replicas, before)))
+    return nodes * (each + shapes.gp3.monthly_usd(bought(shapes, replicas, before)))
 
 
 def volumes(shapes: Catalogue, replicas: float, before: float = 0.0) -> tuple[Volumes, ...]:

@@ -6,6 +6,7 @@ figure of this one is in every plan's assumptions and in docs/planner.md.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, NamedTuple
 
 from kdeploy.planner.result import Assumption, Limit
@@ -35,14 +36,20 @@ IMBALANCE: Final = Figure(
 )
 PROTOCOL_OVERHEAD: Final = Figure(
     "protocol overhead on the network",
-    1.04,
-    "1.04 bytes sent for each byte of a record batch",
-    "IP and TCP headers, 52 B per 1,448 B segment, and TLS 1.3 records, 22 B per 16 KiB (RFC 9293, RFC 8446)",
+    1 + 52 / 1448,
+    "1.036 bytes sent for each byte of a record batch",
+    "IP and TCP headers, 52 B per 1,448 B segment of an Ethernet frame (RFC 9293)",
+)
+TLS_OVERHEAD: Final = Figure(
+    "TLS overhead on the network",
+    1 + 22 / 16384,
+    "1.0013 bytes sent for each byte that is encrypted",
+    "TLS 1.3 records, 22 B per 16 KiB (RFC 8446)",
 )
 LAGGING_READS: Final = Figure(
     "reads that miss the page cache",
     0.5,
-    "0.5 times the produce rate, at most the fan-out",
+    "0.5 times the produce rate, at most the fan-out, where no share of lagging consumers is stated",
     "AWS, MSK sizing model (aws-samples): 0.5 for lagging consumers, seen 2026",
 )
 IO_SIZE: Final = Figure(
@@ -113,6 +120,12 @@ CPU_RECORD: Final = Figure(
     "0.5 µs",
     "estimate, 2026, under the bound of 274,000 records/s per processor (DC/OS, m3.xlarge, 10 B records)",
 )
+CPU_REQUEST: Final = Figure(
+    "processor time for a request",
+    20e-6,
+    "20 µs",
+    "estimate, 2026: parsing, queues and purgatory of a produce or fetch request; its bytes are counted apart",
+)
 CPU_REFERENCE: Final = Figure(
     "processor the times are for",
     3.1,
@@ -124,6 +137,81 @@ WHOLE_CORE: Final = Figure(
     1.5,
     "1.5 times a hyperthread",
     "estimate, 2026, below Netflix's 1.95 for m7a (service-capacity-modeling, 2026)",
+)
+PARTITION_CEILING: Final = Figure(
+    "most that one partition takes",
+    190e6,
+    "190 MB/s",
+    "StreamNative, Benchmarking Pulsar and Kafka (2020): one partition on i3en.2xlarge",
+)
+SINGLE_FLOW: Final = Figure(
+    "most of one TCP connection",
+    625e6,
+    "5 Gbit/s for each replica fetcher",
+    "Amazon EC2 User Guide, network bandwidth: 5 Gbps for single-flow traffic outside a cluster placement group",
+)
+CLEANER_READ: Final = Figure(
+    "log cleaner's reads",
+    2.0,
+    "2 bytes for each byte produced to a compacted topic",
+    "Apache Kafka documentation: min.cleanable.dirty.ratio 0.5 (3.9): a log is read whole when half of it is new",
+)
+CLEANER_WRITE: Final = Figure(
+    "log cleaner's writes",
+    1.0,
+    "1 byte for each byte produced to a compacted topic",
+    "the same: what is kept, the other half at most, is written again",
+)
+HEAP_BASE: Final = Figure(
+    "heap of a broker without partitions and clients",
+    128 * 2.0**20,
+    "128 MiB",
+    "estimate, 2026: the log cleaner's buffer, log.cleaner.dedupe.buffer.size, has 128 MiB (3.9)",
+)
+HEAP_PER_REPLICA: Final = Figure(
+    "heap for a partition replica",
+    100 * 1024.0,
+    "100 KiB",
+    "estimate, 2026: log, segments, metrics, fetch state",
+)
+HEAP_PER_CONNECTION: Final = Figure(
+    "heap for a connection",
+    100 * 1024.0,
+    "100 KiB",
+    "estimate, 2026: three TLS buffers of 16 KiB, a request in flight, quotas and metrics of the client",
+)
+CONNECTIONS_SHARE: Final = Figure(
+    "heap that connections may take",
+    0.2,
+    "a fifth",
+    "estimate, 2026; m5.large then holds 4,194, and AWS allows 3,000 per MSK broker (MSK quotas, seen 2026)",
+)
+REPLICA_FETCHERS: Final = Figure(
+    "replica fetchers of a broker for each other broker",
+    4.0,
+    "a quarter of the processors, 1 to 4",
+    "kdeploy.tuning sets num.replica.fetchers so",
+)
+SEGMENTS_PER_REPLICA: Final = Figure(
+    "segments of a partition replica",
+    20.0,
+    "20, or one per GiB, or one for each 7 d of retention, whichever is most, and the active one",
+    "kdeploy.tuning sets segment.bytes and segment.ms to a tenth of the retention, as a power of two",
+)
+OPEN_FILES: Final = Figure(
+    "files and connections that a broker may have open",
+    524288.0,
+    "524,288",
+    "kdeploy.tuning sets LimitNOFILE so",
+)
+MEMORY_MAPS: Final = Figure(
+    "memory maps that a broker may have",
+    262144.0,
+    "262,144, and at least 40 for each replica; two per segment",
+    "kdeploy.tuning sets vm.max_map_count so; Apache Kafka documentation, Hardware and OS (3.9)",
+)
+MAPS_PER_REPLICA: Final = Figure(
+    "memory maps for each replica", 40.0, "40, where that is more", "kdeploy.tuning sets vm.max_map_count so"
 )
 COORDINATOR_MEMORY: Final = Figure(
     "memory of a ZooKeeper node or controller without metadata",
@@ -159,6 +247,7 @@ LOCAL_CORES: Final = Figure(
 FIGURES: Final = (
     IMBALANCE,
     PROTOCOL_OVERHEAD,
+    TLS_OVERHEAD,
     LAGGING_READS,
     IO_SIZE,
     HOT_WINDOW,
@@ -173,8 +262,22 @@ FIGURES: Final = (
     CPU_SEND,
     CPU_TLS,
     CPU_RECORD,
+    CPU_REQUEST,
     CPU_REFERENCE,
     WHOLE_CORE,
+    PARTITION_CEILING,
+    SINGLE_FLOW,
+    CLEANER_READ,
+    CLEANER_WRITE,
+    HEAP_BASE,
+    HEAP_PER_REPLICA,
+    HEAP_PER_CONNECTION,
+    CONNECTIONS_SHARE,
+    REPLICA_FETCHERS,
+    SEGMENTS_PER_REPLICA,
+    OPEN_FILES,
+    MEMORY_MAPS,
+    MAPS_PER_REPLICA,
     COORDINATOR_MEMORY,
     METADATA_PER_REPLICA,
     COORDINATOR_DISK,
@@ -192,20 +295,31 @@ CEILINGS: Final[dict[Limit, float]] = {
     "memory": 1.0,
     "cpu": 0.6,
     "partitions": 1.0,
+    "disk_read": 0.8,
+    "partition_rate": 0.8,
+    "single_flow": 0.8,
+    "heap": 0.6,
+    "connections": 1.0,
+    "open_files": 0.8,
+    "memory_maps": 0.8,
+    "rebuild": 1.0,
 }
 """The most of each limit that a plan uses, with the declared failure present and at the peak."""
 
 CEILINGS_SOURCE: Final = (
     "Cruise Control's capacity thresholds: 0.8 for network and disk; AWS, MSK best practices: "
-    "processor under 60 %; seen 2026"
+    "processor under 60 %, and heap under 60 %; seen 2026; a person's own where they are stated"
 )
+
+RATIOS: Final[dict[str, float]] = {"none": 1.0, "lz4": 2.101, "snappy": 2.073, "gzip": 2.743, "zstd": 2.887}
+"""Payload over what is sent, by codec: lzbench results in the zstd README 1.5, level 1 of each."""
 
 DECOMPRESSION: Final[dict[str, float]] = {
     "none": 0.0,
-    "lz4": 2.101 / 4000e6,
-    "snappy": 2.073 / 1660e6,
-    "gzip": 2.743 / 400e6,
-    "zstd": 2.887 / 1580e6,
+    "lz4": RATIOS["lz4"] / 4000e6,
+    "snappy": RATIOS["snappy"] / 1660e6,
+    "gzip": RATIOS["gzip"] / 400e6,
+    "zstd": RATIOS["zstd"] / 1580e6,
 }
 """vCPU seconds per compressed byte to look into a batch: ratio ÷ decompression speed
 (lzbench results in the zstd README 1.5: level 1 of each)."""
@@ -218,6 +332,7 @@ REPLICAS_PER_CLUSTER: Final[dict[str, float]] = {"zookeeper": 200_000, "kraft": 
 """Partition replicas per cluster: Confluent, 2018 (ZooKeeper), and their KRaft test, 2021."""
 
 
+@cache
 def assumptions() -> tuple[Assumption, ...]:
     """Every figure of the model, as a plan lists them."""
     ceilings = ", ".join(f"{limit} {ceiling:.0%}" for limit, ceiling in CEILINGS.items())

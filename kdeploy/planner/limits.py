@@ -10,24 +10,41 @@ peak, with the declared failure present where it makes a difference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kdeploy.planner import figures
 from kdeploy.planner.catalogue import Floats
-from kdeploy.planner.demand import Demand
-from kdeploy.planner.result import LIMITS
+from kdeploy.planner.demand import Amount, Demand
+from kdeploy.planner.result import LIMITS, Limit
 
 MOST_BROKERS: Final = 1000
 """Brokers that a plan may have: five times the largest clusters that are reported (Pinterest, 2018: 200)."""
 
-CEILINGS: Final[Floats] = np.array([figures.CEILINGS[limit] for limit in LIMITS])
-"""Ceilings in the order of LIMITS."""
+REBUILD: Final = ("rebuild_in", "rebuild_write", "rebuild_out")
+"""What a rebuild needs: the new broker's network and disks, and the network of those that send to it."""
+
+COLUMNS: Final[tuple[str, ...]] = (*LIMITS[:-1], *REBUILD)
+"""Columns of loads and capacities: the limits, with `rebuild` as what it needs."""
+
+LIMIT_OF: Final[tuple[Limit, ...]] = (*LIMITS[:-1], *(LIMITS[-1],) * len(REBUILD))
+"""The limit that each column belongs to."""
 
 UNLIMITED: Final = np.inf
 """Capacity of a limit that does not apply to a shape."""
+
+
+def by_column(ceilings: Sequence[float]) -> Floats:
+    """Ceilings by limit, as one for each column."""
+    return np.array([ceilings[LIMITS.index(limit)] for limit in LIMIT_OF])
+
+
+CEILINGS: Final[Floats] = by_column([figures.CEILINGS[limit] for limit in LIMITS])
+"""kdeploy's own ceilings, in the order of COLUMNS."""
 
 
 @dataclass(frozen=True)
@@ -55,27 +72,34 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Shares:
-    """How the load is spread: each an array over (disks, counts).
+    """How the load is spread: each an array over (disks, counts). It depends on no rate.
 
     Attributes:
+        brokers: Brokers.
         partitions: Partitions of the cluster.
         replicas: Replicas on the busiest broker.
-        held: Their share of all partitions.
+        held: Bytes it takes in per byte produced to the cluster, where bytes have as many copies as
+            partitions have.
         led: Share of all partitions that the busiest broker leads while all brokers are up.
         led_after: The same for a survivor of the declared failure.
-        sent: Bytes sent per byte produced in the whole cluster, while all brokers are up.
-        sent_after: The same by a survivor.
+        copied: Copies that the busiest broker sends to others, per byte produced and copy beyond the first.
+        left: Share of the brokers that the declared failure leaves.
         disk_skew: Load of the busiest disk over the average disk of that broker.
     """
 
+    brokers: Floats
     partitions: Floats
     replicas: Floats
     held: Floats
     led: Floats
     led_after: Floats
-    sent: Floats
-    sent_after: Floats
+    copied: Floats
+    left: Floats
     disk_skew: Floats
+
+    def part(self, position: int) -> Shares:
+        """One count alone."""
+        return Shares(*(value[:, position : position + 1] for value in vars(self).values()))
 
 
 def shares(demand: Demand, fleet: Fleet, disks: Floats) -> Shares:
@@ -94,71 +118,177 @@ def shares(demand: Demand, fleet: Fleet, disks: Floats) -> Shares:
     copy nothing can move.
 
     Args:
-        demand: What to carry.
+        demand: What to carry; only its partitions, copies and failure count here.
         fleet: Numbers of brokers.
         disks: Data disks per broker, one row of the result for each.
     """
     n, d = fleet.counts[None, :], disks[:, None]
+    shape = np.broadcast_shapes(n.shape, d.shape)
     spread = n if demand.copies == 1 else (fleet.used_racks * fleet.smallest_rack)[None, :]
     if demand.stated:
-        partitions = np.broadcast_to(float(demand.partitions), np.broadcast_shapes(n.shape, d.shape))
+        partitions = np.full(shape, float(demand.partitions))
     else:
         partitions = np.ceil(demand.partitions / (spread * d)) * spread * d
-    replicas = np.minimum(np.ceil(np.round(partitions * demand.copies / spread, 9)), partitions)
+    copies = demand.partition_copies
+    replicas = np.minimum(np.ceil(np.round(partitions * copies / spread, 9)), partitions)
     lost = fleet.largest_rack if demand.survive == "zone" else float(demand.survive == "broker")
-    left = np.maximum(n - lost, 0.0)
-    alive = np.where(left > 0, left, np.nan)
+    alive = np.maximum(n - lost, 0.0)
+    alive = np.where(alive > 0, alive, np.nan)
     led = np.ceil(partitions / n) / partitions
     led_after = np.ceil(partitions / alive) / partitions if demand.stated else 1 / alive
     led_after = led if demand.copies == 1 else np.maximum(led, led_after)
-    copied_after = np.maximum(demand.copies * alive / n - 1, 0) / alive
     return Shares(
+        brokers=np.broadcast_to(n, shape),
         partitions=partitions,
         replicas=replicas,
         held=replicas / partitions,
         led=led,
         led_after=led_after + 0 * alive,
-        sent=led * demand.fan_out + (demand.copies - 1) / n,
-        sent_after=led_after * demand.fan_out + copied_after,
+        copied=np.broadcast_to(1 / n, shape),
+        left=np.broadcast_to(alive / n, shape),
         disk_skew=np.ceil(replicas / d) * d / replicas,
     )
 
 
 def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
-    """Load of the busiest broker on each limit, as (disks, limits, counts).
+    """Load of the busiest broker on each limit, as (disks, columns, counts).
 
-    network_in: peak × held × overhead, bytes/s: what it leads is produced to it, the rest replicated.
-    network_out: peak × the greater of sent and sent_after × overhead, bytes/s.
-    disk_write: peak × held × disk skew, bytes/s.
-    disk_throughput: the same plus reads that miss the page cache, led_after × min(0.5, fan-out) × peak.
-    disk_iops: disk_throughput ÷ 128 KiB.
+    network_in: produced × held × overhead, bytes/s: what it leads is produced to it, the rest replicated.
+    network_out: replicated and fetched, the greater of healthy and after the failure, × overhead, bytes/s.
+    disk_write: (produced × held + cleaner's writes) × disk skew, bytes/s.
+    disk_read: reads that miss the page cache, and the cleaner's × disk skew, bytes/s.
+    disk_throughput: both together. disk_iops: disk_throughput ÷ 128 KiB.
     disk_space: bytes; see `stored`.
-    memory: peak × held × 30 s, bytes of page cache.
+    memory: produced × held × 30 s, bytes of page cache.
     cpu: vCPU seconds per second; see `processor`.
     partitions: replicas.
+    partition_rate: the busiest partition, bytes/s.
+    single_flow: what it copies from one other broker, bytes/s.
+    heap: 128 MiB, and 100 KiB for each replica and each client, bytes.
+    connections: clients. open_files, memory_maps: see `segments`.
+    rebuild_in, rebuild_write, rebuild_out: see `rebuild`.
 
-    All but the last carry the imbalance between brokers. Where whole partitions make a load rise
-    with one more broker, the greater counts for the smaller fleet too.
+    All but counts of things carry the imbalance between brokers. Where whole partitions make a load
+    rise with one more broker, the greater counts for the smaller fleet too.
+
+    Returns:
+        (disks, columns, counts); for a demand of samples (samples, disks, columns, counts).
     """
-    share = shares(demand, fleet, disks)
-    peak = demand.peak * figures.IMBALANCE.value
-    network = peak * figures.PROTOCOL_OVERHEAD.value
-    write = peak * share.held * share.disk_skew
-    missed = min(figures.LAGGING_READS.value, demand.fan_out) * peak * share.led_after * share.disk_skew
-    table = {
-        "network_in": network * share.held,
-        "network_out": network * np.fmax(share.sent, share.sent_after),
-        "disk_write": write,
-        "disk_throughput": write + missed,
-        "disk_iops": (write + missed) / figures.IO_SIZE.value,
-        "disk_space": stored(demand, share),
-        "memory": peak * share.held * figures.HOT_WINDOW.value,
+    result = of_shares(demand, shares(demand, fleet, disks))
+    return np.maximum.accumulate(result[..., ::-1], axis=-1)[..., ::-1]
+
+
+def of_shares(demand: Demand, share: Shares) -> Floats:
+    """Loads of each number of brokers by itself, as `loads` has them."""
+    table = table_of(demand, share)
+    shape = np.broadcast_shapes(*(np.shape(value) for value in table.values()))
+    result = np.empty((*shape[:-1], len(COLUMNS), shape[-1]))
+    lonely = np.isnan(share.led_after)
+    for column, name in enumerate(COLUMNS):
+        result[..., column, :] = table[name]
+    if lonely.any():
+        result[np.broadcast_to(lonely[:, None, :], result.shape)] = np.inf
+    return result
+
+
+def table_of(demand: Demand, share: Shares) -> dict[str, Floats]:
+    """Loads by column."""
+    produced, average = demand.produced * demand.imbalance, demand.average * demand.imbalance
+    held = held_bytes(demand, share)
+    arriving = arrivals(demand, share)
+    leaving = departures(demand, share)
+    cleaned = demand.compacted * demand.imbalance * held * share.disk_skew
+    written = produced * held * share.disk_skew + cleaned * figures.CLEANER_WRITE.value
+    missed = demand.missed * demand.imbalance * share.led_after
+    read = missed + cleaned * figures.CLEANER_READ.value
+    space = stored(demand, share)
+    files = segments(demand, share, space)
+    maps = (
+        np.maximum(figures.MEMORY_MAPS.value, share.replicas * figures.MAPS_PER_REPLICA.value)
+        / figures.MEMORY_MAPS.value
+    )
+    table: dict[str, Floats] = {
+        "network_in": arriving,
+        "network_out": leaving,
+        "disk_write": written,
+        "disk_throughput": written + read,
+        "disk_iops": (written + read) / figures.IO_SIZE.value,
+        "disk_space": space,
+        "memory": produced * held * figures.HOT_WINDOW.value,
         "cpu": processor(demand, share),
         "partitions": share.replicas,
+        "disk_read": read,
+        "partition_rate": busiest_partition(demand, share) * demand.imbalance,
+        "single_flow": flow(demand, share),
+        "heap": figures.HEAP_BASE.value
+        + share.replicas * figures.HEAP_PER_REPLICA.value
+        + demand.clients * figures.HEAP_PER_CONNECTION.value,
+        "connections": np.full_like(share.held, demand.clients),
+        "open_files": files + demand.clients,
+        "memory_maps": 2 * files / maps,
     }
-    result = np.stack(np.broadcast_arrays(*(table[limit] for limit in LIMITS)), axis=1)
-    result = np.where(np.isnan(share.led_after)[:, None, :], np.inf, result)
-    return np.maximum.accumulate(result[:, :, ::-1], axis=2)[:, :, ::-1]
+    return table | rebuild(demand, share, (arriving, written, leaving), space, average / produced)
+
+
+def held_bytes(demand: Demand, share: Shares) -> Floats:
+    """Bytes the busiest broker takes in per byte produced to the cluster."""
+    if demand.copies_of_bytes is None:
+        return share.held
+    return share.held * demand.copies_of_bytes / demand.partition_copies
+
+
+def wire(demand: Demand, of_clients: Floats | float, of_nodes: Floats) -> Floats:
+    """Bytes on the network for bytes of record batches: TCP and IP, and TLS where it is spoken."""
+    tls = figures.TLS_OVERHEAD.value
+    clients = of_clients * (tls if demand.clients_encrypt else 1.0)
+    nodes = of_nodes * (tls if demand.nodes_encrypt else 1.0)
+    return (clients + nodes) * figures.PROTOCOL_OVERHEAD.value
+
+
+def arrivals(demand: Demand, share: Shares) -> Floats:
+    """Bytes per second that reach the busiest broker: produced to what it leads, copied for the rest.
+
+    Where only clients or only brokers encrypt, TLS is counted on all of it: it is a part in 700, and a
+    load that fell with what a broker leads would rise with the number of brokers.
+    """
+    produced = demand.produced * demand.imbalance * held_bytes(demand, share)
+    tls = figures.TLS_OVERHEAD.value if demand.clients_encrypt or demand.nodes_encrypt else 1.0
+    return np.asarray(produced * (figures.PROTOCOL_OVERHEAD.value * tls))
+
+
+def departures(demand: Demand, share: Shares) -> Floats:
+    """Bytes per second that the busiest broker sends, the greater of healthy and after the failure."""
+    produced, fetched = demand.produced * demand.imbalance, demand.fetched * demand.imbalance
+    copies = demand.byte_copies
+    healthy = wire(demand, fetched * share.led, produced * (copies - 1) * share.copied)
+    after = wire(demand, fetched * share.led_after, produced * copied_after(demand, share))
+    return np.fmax(healthy, after)
+
+
+def copied_after(demand: Demand, share: Shares) -> Floats:
+    """Bytes a survivor sends to the copies that are left, per byte produced."""
+    alive = share.left * share.brokers
+    return np.maximum(demand.byte_copies * share.left - 1, 0.0) / alive
+
+
+def busiest_partition(demand: Demand, share: Shares) -> Floats:
+    """Bytes per second of the busiest partition at the peak: an even share, or that of the list's busiest.
+
+    Of the partitions that are needed: those that are added to divide evenly do not count, since they
+    come and go with the number of brokers.
+    """
+    even = demand.produced / demand.partitions + 0 * share.partitions
+    return even if demand.busiest_partition is None else np.maximum(even, demand.busiest_partition)
+
+
+def flow(demand: Demand, share: Shares) -> Floats:
+    """Bytes per second that the busiest broker copies from one other, on the network.
+
+    Of each copy it holds it leads one in as many as there are copies, and copies the others.
+    """
+    followed = held_bytes(demand, share) * (1 - 1 / demand.byte_copies)
+    pulled = followed * (demand.produced * demand.imbalance) / np.maximum(share.brokers - 1, 1)
+    return wire(demand, 0.0, pulled)
 
 
 def stored(demand: Demand, share: Shares) -> Floats:
@@ -168,14 +298,59 @@ def stored(demand: Demand, share: Shares) -> Floats:
     segment holds beyond retention (min of 1 GiB per partition and 7 d of data); times the
     share held, the indexes, the imbalance and the disk skew.
     """
-    kept = np.full_like(share.partitions, demand.rate * demand.retention)
+    if demand.kept is None:
+        kept = demand.average * demand.retention + 0 * share.partitions
+    else:
+        kept = (
+            demand.kept + demand.mirrored_in * demand.retention
+        ) / demand.byte_copies + 0 * share.partitions
     if demand.retention_bytes is not None:
         kept = np.minimum(kept, demand.retention_bytes * share.partitions)
     unrolled = np.minimum(
-        figures.SEGMENT_BYTES.value * share.partitions, demand.rate * figures.SEGMENT_AGE.value
+        figures.SEGMENT_BYTES.value * share.partitions, demand.average * figures.SEGMENT_AGE.value
     )
-    factor = figures.INDEX_SHARE.value * figures.IMBALANCE.value
-    return (kept + unrolled) * share.held * share.disk_skew * factor
+    factor = figures.INDEX_SHARE.value * demand.imbalance
+    return (kept + unrolled) * held_bytes(demand, share) * share.disk_skew * factor
+
+
+def segments(demand: Demand, share: Shares, space: Floats) -> Floats:
+    """Log segments of the busiest broker; each keeps one file open and two memory maps.
+
+    The most of 20 per replica, one per GiB, and one per replica for each 7 d of retention; and the
+    active one of each replica.
+    """
+    by_size = space / figures.SEGMENT_BYTES.value
+    by_age = share.replicas * (demand.retention / figures.SEGMENT_AGE.value)
+    usual = share.replicas * figures.SEGMENTS_PER_REPLICA.value
+    return np.maximum(np.maximum(by_size, by_age), usual) + share.replicas
+
+
+def rebuild(
+    demand: Demand, share: Shares, busy: tuple[Floats, Floats, Floats], space: Floats, usual: Amount
+) -> dict[str, Floats]:
+    """What filling a lost broker's disks again within the objective needs, beside the average load.
+
+    The new broker takes in and writes bytes held ÷ objective, the other n - 1 send their part of it;
+    the whole capacity may be used for it. Nothing where one copy is all there is, or no failure is
+    declared.
+
+    Args:
+        demand: What to carry.
+        share: How it is spread.
+        busy: Bytes per second at the peak into, to the disks of and out of the busiest broker.
+        space: Bytes on it, as `stored`.
+        usual: The average over the peak.
+    """
+    if demand.survive == "none" or demand.copies == 1:
+        return dict.fromkeys(REBUILD, np.zeros_like(share.held))
+    pace = space / share.disk_skew / demand.rebuild_time
+    moved = wire(demand, 0.0, pace)
+    arriving, written, leaving = (one * usual for one in busy)
+    return {
+        "rebuild_in": arriving + moved,
+        "rebuild_write": written + pace * share.disk_skew,
+        "rebuild_out": leaving + moved / np.maximum(share.brokers - 1, 1),
+    }
 
 
 def processor(demand: Demand, share: Shares) -> Floats:
@@ -183,25 +358,30 @@ def processor(demand: Demand, share: Shares) -> Floats:
 
     Per byte: led × (produce + decompression) + (held - led) × replicate + sent × send, and TLS on
     every byte in and out (on replication alone where clients do not encrypt). Per record: validation
-    by the leader.
+    by the leader. Per request: what it is produced, and as often fetched as bytes are.
     """
+    held = held_bytes(demand, share)
 
-    def seconds(led: Floats, sent: Floats) -> Floats:
-        followed = np.maximum(share.held - led, 0)
-        replicated = np.maximum(sent - led * demand.fan_out, 0)
-        encrypted = followed + replicated
+    def seconds(led: Floats, copied: Floats) -> Floats:
+        taken, followed = led * demand.produced, np.maximum(held - led, 0) * demand.produced
+        replicated, fetched = copied * demand.produced, led * demand.fetched
+        encrypted = 0.0 * taken
+        if demand.nodes_encrypt:
+            encrypted = encrypted + followed + replicated
         if demand.clients_encrypt:
-            encrypted = encrypted + led * (1 + demand.fan_out)
-        per_byte = (
-            led * (figures.CPU_PRODUCE.value + demand.decompression)
+            encrypted = encrypted + taken + fetched
+        requests = demand.requests * (led * (1 + demand.fan_out) + copied)
+        return (
+            taken * (figures.CPU_PRODUCE.value + demand.decompression)
             + followed * figures.CPU_REPLICATE.value
-            + sent * figures.CPU_SEND.value
+            + (replicated + fetched) * figures.CPU_SEND.value
             + encrypted * figures.CPU_TLS.value
+            + led * demand.records * figures.CPU_RECORD.value
+            + requests * figures.CPU_REQUEST.value
         )
-        return per_byte * demand.peak + led * demand.records * figures.CPU_RECORD.value
 
-    busiest = np.fmax(seconds(share.led, share.sent), seconds(share.led_after, share.sent_after))
-    return busiest * figures.IMBALANCE.value
+    healthy = seconds(share.led, (demand.byte_copies - 1) * share.copied)
+    return np.fmax(healthy, seconds(share.led_after, copied_after(demand, share))) * demand.imbalance
 
 
 def replicas_capacity(vcpus: Floats) -> Floats:
@@ -215,36 +395,77 @@ def in_words(limit: str) -> str:
     return {"cpu": "CPU", "disk_iops": "disk IOPS"}.get(limit, limit.replace("_", " "))
 
 
+def heap(memory: Floats) -> Floats:
+    """Bytes of heap: 6 GiB, at most a quarter of memory."""
+    return np.minimum(figures.HEAP_LARGEST.value, memory / 4)
+
+
 def page_cache(memory: Floats) -> Floats:
-    """Bytes that heap (6 GiB, at most a quarter of memory) and system (1 GiB) leave for the page cache."""
-    heap = np.minimum(figures.HEAP_LARGEST.value, memory / 4)
-    return np.maximum(memory - heap - figures.SYSTEM_MEMORY.value, 1.0)
+    """Bytes that heap and system (1 GiB) leave for the page cache."""
+    return np.maximum(memory - heap(memory) - figures.SYSTEM_MEMORY.value, 1.0)
 
 
 def capacities(**columns: Floats) -> Floats:
-    """Stack capacity columns, (candidates, limits); a limit that is left out does not apply.
+    """Stack capacity columns, (candidates, columns); a limit that is left out does not apply.
 
     Args:
-        columns: By limit name, in the unit of its load.
+        columns: By the name of a column, in the unit of its load.
     """
     size = max(np.size(column) for column in columns.values())
-    unlimited = np.full(size, UNLIMITED)
-    return np.stack([np.broadcast_to(columns.get(limit, unlimited), size) for limit in LIMITS], axis=1)
+    result = np.full((size, len(COLUMNS)), UNLIMITED)
+    for name, values in columns.items():
+        result[:, COLUMNS.index(name)] = values
+    return result
 
 
-def required(load: Floats, capacity: Floats) -> Floats:
-    """Position of the first count at which each limit holds, (candidates, limits).
+def completed(capacity: Floats, vcpus: Floats, memory: Floats, local: NDArray[np.bool_]) -> Floats:
+    """Capacities with those that follow from processors, memory and what kdeploy's tuning sets.
+
+    Local disks read at least as fast as they write; what EBS reads and writes together is
+    `disk_throughput`. Only local disks have to be filled again after a failure.
 
     Args:
-        load: (limits, counts), never rising along counts.
-        capacity: (candidates, limits).
+        capacity: (candidates, columns), as a layout of disks has them.
+        vcpus: Processors, by candidate.
+        memory: Bytes of memory, by candidate.
+        local: Whether data lies on the instance's own disks, by candidate.
+    """
+    result = capacity.copy()
+
+    def put(name: str, values: Floats | float) -> None:
+        result[:, COLUMNS.index(name)] = values
+
+    fetchers = np.clip(vcpus // 4, 1, figures.REPLICA_FETCHERS.value)
+    put("partition_rate", figures.PARTITION_CEILING.value)
+    put("single_flow", figures.SINGLE_FLOW.value * fetchers)
+    put("heap", heap(memory))
+    put("connections", heap(memory) * figures.CONNECTIONS_SHARE.value / figures.HEAP_PER_CONNECTION.value)
+    put("open_files", figures.OPEN_FILES.value)
+    put("memory_maps", figures.MEMORY_MAPS.value)
+    for name, same in zip(
+        ("disk_read", *REBUILD), ("disk_write", "network_in", "disk_write", "network_out"), strict=True
+    ):
+        put(name, np.where(local, capacity[:, COLUMNS.index(same)], UNLIMITED))
+    return result
+
+
+def required(load: Floats, capacity: Floats, ceilings: Floats = CEILINGS) -> NDArray[np.intp]:
+    """Position of the first count at which each limit holds, (candidates, columns).
+
+    Args:
+        load: (columns, counts), never rising along counts.
+        capacity: (candidates, columns).
+        ceilings: By column.
 
     Returns:
         Positions; the number of counts where no count is enough.
     """
-    usable = capacity * CEILINGS * (1 + 1e-12)
-    columns = [np.searchsorted(-load[i], -usable[:, i], side="left") for i in range(len(LIMITS))]
-    return np.stack(columns, axis=1)
+    usable = capacity * (-ceilings * (1 + 1e-12))
+    rising = -load
+    found = np.empty(capacity.shape, dtype=np.intp)
+    for column in range(len(COLUMNS)):
+        found[:, column] = rising[column].searchsorted(usable[:, column])
+    return found
 
 
 def allowed(demand: Demand, partitions: Floats) -> int:
@@ -255,5 +476,5 @@ def allowed(demand: Demand, partitions: Floats) -> int:
         partitions: Of the cluster, by count.
     """
     most = figures.REPLICAS_PER_CLUSTER[demand.coordination]
-    replicas = np.maximum.accumulate(partitions) * demand.copies
+    replicas = np.maximum.accumulate(partitions) * demand.partition_copies
     return int(np.searchsorted(replicas, most, side="right"))

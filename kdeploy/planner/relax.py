@@ -5,16 +5,23 @@ Invariant: what is named was planned and fits; nothing is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from kdeploy.planner.cloud import Shortfall, Sized
-from kdeploy.planner.result import Infeasible
+from kdeploy.planner.result import Infeasible, Relaxation
+from kdeploy.planner.shortlist import WISHES
 from kdeploy.spec.model import Datacenter, Environment, Host
-from kdeploy.units import format_duration, format_rate, format_usd
+from kdeploy.units import Range, format_duration, format_rate, format_usd
 
 Attempt = Callable[[Environment, Datacenter], Sized]
+SAMPLES: Final = 500
+"""Samples that a change is tried with where quantities are ranges: it is planned some fifty times."""
+
+MOST_ZONES: Final = 6
+"""Zones of the largest region (us-east-1)."""
+
 STEPS: Final = 14
 """Halvings when looking for the greatest value that fits: four digits."""
 
@@ -39,72 +46,113 @@ class Knob:
 def explain(
     environment: Environment, datacenter: Datacenter, shortfall: Shortfall, attempt: Attempt
 ) -> Infeasible:
-    """Say why nothing fits, and the nearest relaxation.
+    """Say why nothing fits, and every single change that would.
 
     First what was fixed by hand (number of brokers, instance type, declared hosts, too few partitions),
-    since lifting that takes nothing away from the workload; then less retention, fewer partitions or less throughput,
-    whichever has to give way least.
+    since lifting that takes nothing away from the workload; then more zones; then less retention, fewer
+    partitions or clients or less throughput, whichever has to give way least.
     """
-    lifted = _lifted(environment, datacenter, attempt)
-    nearest = lifted or _reduced(environment, datacenter, attempt)
-    if nearest is None:
-        nearest = "no single change of retention, partitions or throughput fits: split it over clusters"
-    return Infeasible(datacenter.name, shortfall.limit, shortfall.by, nearest)
+    settings = environment.planner
+    fewer = min(settings.samples, SAMPLES)
+    environment = environment.model_copy(update={"planner": settings.model_copy(update={"samples": fewer})})
+    found = [
+        *_lifted(environment, datacenter, attempt),
+        *_more_zones(environment, datacenter, attempt),
+        *_reduced(environment, datacenter, attempt),
+    ]
+    nearest = "no single change of retention, partitions or throughput fits: split it over clusters"
+    if found:
+        nearest = found[0].change + _price(found[0])
+    return Infeasible(datacenter.name, shortfall.limit, shortfall.by, nearest, tuple(found))
 
 
-def _lifted(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> str | None:
+def _fits(change: str, sized: Sized) -> Relaxation:
+    return Relaxation(change, sized.plan.cost.monthly_usd if sized.plan else None)
+
+
+def _lifted(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> Iterator[Relaxation]:
     if datacenter.provider == "hosts":
-        return _more_hosts(environment, datacenter, attempt)
+        yield from _more_hosts(environment, datacenter, attempt)
+        return
     brokers = datacenter.brokers
+    both = brokers.count and brokers.instance_type
     for stated, freed in (
         (brokers.count, brokers.model_copy(update={"count": None})),
         (brokers.instance_type, brokers.model_copy(update={"instance_type": None})),
-        (
-            brokers.count and brokers.instance_type,
-            brokers.model_copy(update={"count": None, "instance_type": None}),
-        ),
+        (both, brokers.model_copy(update={"count": None, "instance_type": None})),
+        (any(getattr(brokers, name) for name in WISHES), brokers.model_copy(update=dict.fromkeys(WISHES))),
     ):
         if stated:
             sized = attempt(environment, datacenter.model_copy(update={"brokers": freed}))
             if sized.plan is not None:
                 plan = sized.plan
-                return f"{plan.brokers.count} × {plan.brokers.instance_type} fit{_price(sized)}"
-    return _more_partitions(environment, datacenter, attempt)
+                yield _fits(f"{plan.brokers.count} × {plan.brokers.instance_type} fit", sized)
+    if environment.planner.max_brokers is not None:
+        settings = environment.planner.model_copy(update={"max_brokers": None})
+        sized = attempt(environment.model_copy(update={"planner": settings}), datacenter)
+        if sized.plan is not None:
+            yield _fits(f"{sized.plan.brokers.count} × {sized.plan.brokers.instance_type} fit", sized)
+    yield from _more_partitions(environment, datacenter, attempt)
 
 
-def _more_partitions(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> str | None:
+def _more_partitions(
+    environment: Environment, datacenter: Datacenter, attempt: Attempt
+) -> Iterator[Relaxation]:
     """Few partitions cannot be spread: left to the planner they are as many as the peak needs."""
     stated = environment.workload.partitions
     if stated is None:
-        return None
+        return
     freed = environment.workload.model_copy(update={"partitions": None})
     sized = attempt(environment.model_copy(update={"workload": freed}), datacenter)
-    if sized.plan is None or sized.plan.partitions <= stated:
-        return None
-    return f"{sized.plan.partitions:,} partitions in place of {stated:,} fit{_price(sized)}"
+    if sized.plan is not None and sized.plan.partitions > stated:
+        yield _fits(f"{sized.plan.partitions:,} partitions in place of {stated:,} fit", sized)
 
 
-def _more_hosts(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> str | None:
+def _more_hosts(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> Iterator[Relaxation]:
     brokers = [host for host in datacenter.hosts if host.role == "broker"]
-    if not brokers:
-        return None
-    for times in (2, 3, 4, 6, 8, 12, 16):
+    for times in (2, 3, 4, 6, 8, 12, 16) if brokers else ():
         added: tuple[Host, ...] = tuple(brokers) * (times - 1)
         larger = datacenter.model_copy(update={"hosts": datacenter.hosts + added})
-        if attempt(environment, larger).plan is not None:
-            return f"{len(brokers) * times} brokers in place of {len(brokers)}, of the same hardware, fit"
-    return None
+        sized = attempt(environment, larger)
+        if sized.plan is not None:
+            more = f"{len(brokers) * times} brokers in place of {len(brokers)}, of the same hardware, fit"
+            yield _fits(more, sized)
+            return
 
 
-def _reduced(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> str | None:
-    best: tuple[float, str] | None = None
+def _more_zones(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> Iterator[Relaxation]:
+    """The loss of a zone is easier where a zone is a smaller part; only EC2 has zones to choose from."""
+    if datacenter.provider != "aws" or environment.durability.survive != "zone":
+        return
+    racks = list(datacenter.racks)
+    for letter in "abcdef":
+        if letter in racks or len(racks) >= MOST_ZONES:
+            continue
+        racks.append(letter)
+        sized = attempt(environment, datacenter.model_copy(update={"racks": tuple(racks)}))
+        if sized.plan is not None:
+            yield _fits(f"{len(racks)} zones in place of {len(datacenter.racks)} fit", sized)
+            return
+
+
+def _reduced(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> list[Relaxation]:
+    found: list[tuple[float, Relaxation]] = []
     for knob in _knobs(environment):
-        factor = _greatest(lambda f, knob=knob: attempt(knob.changed(f), datacenter).plan is not None)  # type: ignore[misc]
-        if factor and (best is None or factor > best[0]):
+
+        def fits(factor: float, knob: Knob = knob) -> bool:
+            return attempt(knob.changed(factor), datacenter).plan is not None
+
+        factor = _greatest(fits)
+        if factor:
             sized = attempt(knob.changed(factor), datacenter)
-            less = f"{knob.name} of {knob.show(knob.value * factor)} in place of {knob.show(knob.value)}"
-            best = factor, f"{less} fits{_price(sized)}"
-    return best[1] if best else None
+            less = f"{knob.name} of {knob.show(knob.value * factor)} in place of {knob.show(knob.value)} fits"
+            found.append((factor, _fits(less, sized)))
+    return [one for _, one in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _scaled(value: float, factor: float) -> float:
+    """A quantity, or both ends of a range, times a factor."""
+    return Range(value.low * factor, value.high * factor) if isinstance(value, Range) else value * factor
 
 
 def _knobs(environment: Environment) -> list[Knob]:
@@ -112,26 +160,38 @@ def _knobs(environment: Environment) -> list[Knob]:
 
     def less(name: str, whole: bool = False) -> Callable[[float], Environment]:
         def changed(factor: float) -> Environment:
-            value = getattr(workload, name) * factor
+            value = _scaled(getattr(workload, name), factor)
             update = {name: max(1, int(value)) if whole else value}
             return environment.model_copy(update={"workload": workload.model_copy(update=update)})
 
         return changed
 
+    def of_topics(factor: float) -> Environment:
+        topics = tuple(
+            topic.model_copy(update={"throughput": _scaled(topic.throughput, factor)})
+            for topic in workload.topics
+        )
+        return environment.model_copy(update={"workload": workload.model_copy(update={"topics": topics})})
+
     knobs = [
         Knob("retention", workload.retention, less("retention"), format_duration),
-        Knob("a produce rate", workload.throughput, less("throughput"), format_rate),
+        Knob(
+            "a produce rate",
+            workload.produced,
+            of_topics if workload.topics else less("throughput"),
+            format_rate,
+        ),
+        Knob("a number of clients", workload.clients, less("clients", whole=True), _count),
     ]
     if workload.partitions is not None:
         knobs.append(
-            Knob(
-                "a number of partitions",
-                workload.partitions,
-                less("partitions", whole=True),
-                lambda n: f"{int(n):,}",
-            )
+            Knob("a number of partitions", workload.partitions, less("partitions", whole=True), _count)
         )
     return knobs
+
+
+def _count(number: float) -> str:
+    return f"{int(number):,}"
 
 
 def _greatest(fits: Callable[[float], bool]) -> float | None:
@@ -145,6 +205,6 @@ def _greatest(fits: Callable[[float], bool]) -> float | None:
     return low
 
 
-def _price(sized: Sized) -> str:
-    price = sized.plan.cost.monthly_usd if sized.plan else None
+def _price(relaxation: Relaxation) -> str:
+    price = relaxation.monthly_usd
     return "" if price is None else f", for {format_usd(price)} a month"

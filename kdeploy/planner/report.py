@@ -6,18 +6,35 @@ from the same sections, so they say the same.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from kdeploy.planner.demand import YEAR
+from kdeploy.planner.ebs import KINDS
 from kdeploy.planner.limits import in_words
-from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Volumes
+from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Relaxation, Volumes
 from kdeploy.spec.model import Environment
-from kdeploy.units import format_bytes, format_duration, format_rate, format_usd
+from kdeploy.units import (
+    Range,
+    format_bytes,
+    format_duration,
+    format_range,
+    format_rate,
+    format_share,
+    format_usd,
+)
+
+if TYPE_CHECKING:
+    from kdeploy.planner.arithmetic import Arithmetic
 
 WIDTH: Final = 80
 BAR: Final = 24
+SHOWN: Final = 0.05
+"""Limits that are used less are named in a sentence, where there are many."""
+FEW: Final = 4
 PLAIN: Final = str.maketrans(
     {"×": "x", "█": "#", "░": ".", "│": "|", "◀": "<", "µ": "u", "÷": "/", "–": "-", "²": "2"}
 )
@@ -88,18 +105,46 @@ def answer(plan: Plan) -> str:
 
 
 def asked(environment: Environment) -> str:
-    """What the plan is for, in one sentence."""
+    """What the plan is for, in one sentence, and a second one where the workload grows."""
     workload, durability = environment.workload, environment.durability
-    kept = format_duration(workload.retention)
+    kept = format_range(workload.retention, format_duration)
     if workload.retention_bytes is not None:
         kept += f" or {format_bytes(workload.retention_bytes)} per partition"
     failure = {"none": "no failure", "broker": "the loss of a broker", "zone": "the loss of a zone"}
-    return (
-        f"Planned for {format_rate(workload.throughput)} on average, "
-        f"{format_rate(workload.throughput * workload.peak_factor)} at the peak, read "
-        f"{workload.fan_out:g} times, kept {kept} in {durability.replication_factor} "
+    if workload.topics:
+        what = f"{len(workload.topics)} topics with {format_rate(workload.produced)} together on average"
+        read = "read and kept as each says"
+    else:
+        what = f"{format_range(workload.throughput, format_rate)} on average"
+        read = f"read {format_range(workload.fan_out, '{:g}'.format)} times, kept {kept}"
+    words = (
+        f"Planned for {what}, {_peak(environment)} at the peak, {read} in {durability.replication_factor} "
         f"{'copy' if durability.replication_factor == 1 else 'copies'}, "
         f"to hold with {failure[durability.survive]}."
+    )
+    return words + _growth(environment)
+
+
+def _peak(environment: Environment) -> str:
+    workload = environment.workload
+    if isinstance(workload.peak_factor, Range):
+        return f"{format_range(workload.peak_factor, '{:g}'.format)} times as much"
+    if isinstance(workload.throughput, Range) and not workload.topics:
+        ends = workload.throughput.low * workload.peak_factor, workload.throughput.high * workload.peak_factor
+        return format_range(Range(*ends), format_rate)
+    return format_rate(workload.produced * workload.peak_factor)
+
+
+def _growth(environment: Environment) -> str:
+    workload = environment.workload
+    if not workload.growth:
+        return ""
+    years = workload.horizon / YEAR
+    rate = workload.produced * (1 + float(workload.growth)) ** years
+    return (
+        f" It grows by {format_range(workload.growth, format_share)} a year, and the plan holds to the end "
+        f"of month {math.ceil(round(years * 12, 6))}: {format_rate(rate)} on average then, "
+        f"{format_rate(rate * workload.peak_factor)} at the peak. Prices are for that load."
     )
 
 
@@ -107,7 +152,10 @@ def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
     """Everything after the answer, in order."""
     several = len(environment.datacenters) > 1
     for unfit in plan.infeasible:
-        yield Section(f"What would fit in {unfit.datacenter}", (f"{unfit.nearest}.",))
+        yield Section(
+            f"What would fit in {unfit.datacenter}",
+            (f"{unfit.nearest}.", *map(_relaxed, unfit.relaxations[1:])),
+        )
     for planned in plan.datacenters:
         name = f" ({planned.name})" if several else ""
         yield Section(f"What it is{name}", rows=tuple(_parts(planned)))
@@ -118,6 +166,9 @@ def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
         others = tuple(one for one in plan.alternatives if one.datacenter == planned.name)
         if others:
             yield _choices(f"Next best{name}", others)
+        compared = tuple(one for one in plan.comparison if one.datacenter == planned.name)
+        if compared:
+            yield _compared(planned, compared, name)
         yield from _cost(planned, name)
     rows = (
         ("what", "value and source"),
@@ -126,11 +177,17 @@ def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
     yield Section("What it rests on", (_carried(environment),), rows, hanging=True)
 
 
+def _relaxed(one: Relaxation) -> str:
+    price = "" if one.monthly_usd is None else f", for {format_usd(one.monthly_usd)} a month"
+    return f"Or {one.change}{price}."
+
+
 def _carried(environment: Environment) -> str:
     every = "Each datacenter carries the whole workload. " if len(environment.datacenters) > 1 else ""
+    read = "the nearest copy" if environment.planner.follower_fetching else "leaders"
     return (
         f"{every}Network and EBS rates of EC2 types are baselines, not bursts. Clients are spread evenly "
-        "over the zones and read from leaders. A rate is what Kafka's BytesInPerSec shows."
+        f"over the zones and read from {read}. A rate is what Kafka's BytesInPerSec shows."
     )
 
 
@@ -152,7 +209,7 @@ def _parts(planned: DatacenterPlan) -> Iterator[tuple[str, str]]:
     yield "brokers", f"{_nodes(planned)}, {_machine(brokers.cores, brokers.memory)}"
     yield "racks", _racks(brokers.per_rack)
     for volumes in brokers.volumes:
-        yield "data", f"{_volumes(volumes)} per broker"
+        yield "data", f"{volumes_in_words(volumes)} per broker"
     yield coordination.kind, _coordination(coordination)
     yield "racks", _racks(coordination.per_rack)
     yield "partitions", f"{planned.partitions:,}, before replication"
@@ -173,11 +230,12 @@ def _racks(per_rack: dict[str, int]) -> str:
     return ", ".join(f"{count} in {rack}" for rack, count in per_rack.items() if count)
 
 
-def _volumes(volumes: Volumes) -> str:
+def volumes_in_words(volumes: Volumes) -> str:
+    """Data volumes as a row of a report has them."""
     words = f"{volumes.count} × {volumes.type} {format_bytes(volumes.size)}"
     if volumes.iops is not None:
         words += f", {volumes.iops:,.0f} IOPS"
-    if volumes.throughput is not None and volumes.type.startswith("gp"):
+    if volumes.throughput is not None and volumes.type in KINDS:
         words += f", {volumes.throughput / 2**20:,.0f} MiB/s"
     elif volumes.throughput is not None:
         words += f", {format_rate(volumes.throughput)}"
@@ -189,16 +247,42 @@ def _utilisation(planned: DatacenterPlan, name: str, survive: str) -> Section:
     lost = {"none": "", "broker": ", with a broker lost", "zone": ", with a zone lost"}[survive]
     rows = [("limit", "used", "ceiling", "", "brokers needed")]
     for limit, used in brokers.utilisation.items():
+        if used < SHOWN and limit != brokers.bottleneck and len(brokers.utilisation) > FEW:
+            continue
         ceiling = brokers.ceilings[limit]
         needed = f"{brokers.required[limit]:,}" if limit in brokers.required else "none is enough"
         mark = "  ◀ bottleneck" if limit == brokers.bottleneck else ""
         rows.append((_words(limit), f"{used:.0%}", f"{ceiling:.0%}", _bar(used, ceiling), f"{needed}{mark}"))
     lines = [_why_so_many(planned)] if brokers.bottleneck else []
+    idle = [_words(limit) for limit, used in brokers.utilisation.items() if used < SHOWN]
+    if idle and len(brokers.utilisation) > FEW:
+        lines.append(f"Below {SHOWN:.0%} and not in the table: {', '.join(idle)}.")
+    lines += _after_a_loss(planned)
+    if planned.confidence is not None:
+        sure = planned.confidence
+        lines.insert(
+            0,
+            f"It holds in {sure.fits:.1%} of {sure.samples:,} samples (asked: {sure.asked:.0%}, seed {sure.seed}); "
+            "shares and brokers needed are for that. Being that sure costs "
+            f"{format_usd(sure.regret_usd)} a month more than the cheapest plan shown that holds, on average.",
+        )
     if planned.provider == "local":
         lines = ["All brokers share this machine, so only what does not depend on it is checked."]
     return Section(
         f"How full the busiest broker is at the peak{lost}{name}", tuple(lines), tuple(rows), (1, 2)
     )
+
+
+def _after_a_loss(planned: DatacenterPlan) -> Iterator[str]:
+    """What it takes to have all copies again after a broker is lost."""
+    brokers = planned.brokers
+    if planned.provider != "aws":
+        return
+    if brokers.rebuild_time is not None:
+        hours = format_duration(max(1.0, round(brokers.rebuild_time)))
+        yield f"A lost broker's local disks are filled again in {hours} at the average load."
+    elif not brokers.volumes[0].type.startswith("local"):
+        yield "A lost broker's volumes are reattached to a new instance: no copy has to be rebuilt."
 
 
 def _why_so_many(planned: DatacenterPlan) -> str:
@@ -230,6 +314,57 @@ def _choices(title: str, choices: tuple[Alternative, ...]) -> Section:
     return Section(title, rows=tuple(rows), right=(1,), hanging=True)
 
 
+def arithmetic(one: Arithmetic) -> str:
+    """The arithmetic of a limit as text: each term, each factor on its own line, then the quotient."""
+    lines = [f"{_opening(_words(one.limit))} of the busiest broker in {one.datacenter}"]
+    for term in one.terms:
+        lines += ["", f"  {term.name} = {term.value:,.6g} {one.unit}"]
+        for factor in term.factors:
+            number = f"{factor.value:.10g} {factor.unit}".rstrip()
+            lines += textwrap.wrap(
+                f"× {number}  {factor.name} [{factor.source}]",
+                WIDTH,
+                initial_indent=" " * 4,
+                subsequent_indent=" " * 8,
+                break_long_words=False,
+            )
+    lines += [
+        "",
+        f"  together    {one.load:,.6g} {one.unit}",
+        f"  of          {one.capacity:,.6g} {one.unit} that it can take",
+        f"  are         {one.utilisation:.4%}; the ceiling is {one.ceiling:.0%}",
+    ]
+    return "\n".join(lines)
+
+
+def _compared(planned: DatacenterPlan, others: tuple[Alternative, ...], name: str) -> Section:
+    """The best of each kind side by side."""
+    rows = [("kind", "brokers", "disks of each", "a month", "fullest")]
+    chosen = planned.brokers
+    every = [
+        (
+            "chosen",
+            chosen.count,
+            chosen.instance_type,
+            chosen.volumes,
+            planned.cost.monthly_usd or 0.0,
+            chosen.utilisation,
+        )
+    ]
+    every += [
+        (one.reason, one.count, one.instance_type, one.volumes, one.monthly_usd, one.utilisation)
+        for one in others
+    ]
+    for kind, count, shape, volumes, price, used in every:
+        excess = {limit: ratio / chosen.ceilings[limit] for limit, ratio in used.items()}
+        fullest = max(excess, key=lambda limit: excess[limit])
+        disks = f"{volumes[0].count} × {format_bytes(volumes[0].size)}"
+        rows.append(
+            (kind, f"{count} × {shape}", disks, format_usd(price), f"{_words(fullest)} {used[fullest]:.0%}")
+        )
+    return Section(f"Side by side{name}", rows=tuple(rows), right=(3,))
+
+
 def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
     cost = planned.cost
     if cost.monthly_usd is None:
@@ -240,8 +375,14 @@ def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
     rows = [("part", "a month")]
     rows += [(_words(part), format_usd(price)) for part, price in cost.parts.items()]
     rows.append(("together", format_usd(cost.monthly_usd)))
-    line = f"On demand, 730 h, prices of {cost.date} for {planned.region}, {origin}."
-    yield Section(f"What it costs{name}", (line,), tuple(rows), right=(1,))
+    if cost.yearly_usd is not None:
+        rows.append(("a year", format_usd(cost.yearly_usd)))
+    line = f"On demand, 730 h, prices of {cost.date} for {planned.region}, {origin}; catalogue: {cost.catalogue}."
+    if cost.discount:
+        line += f" Instances and volumes are {format_share(cost.discount)} below the list, as you stated."
+    crossing = ", ".join(f"{part} {format_usd(price)}" for part, price in cost.cross_zone_traffic.items())
+    lines = (line, f"Of the cross-zone traffic: {crossing}.") if crossing else (line,)
+    yield Section(f"What it costs{name}", lines, tuple(rows), right=(1,))
 
 
 def _words(name: str) -> str:

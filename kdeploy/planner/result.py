@@ -23,6 +23,14 @@ Limit = Literal[
     "memory",
     "cpu",
     "partitions",
+    "disk_read",
+    "partition_rate",
+    "single_flow",
+    "heap",
+    "connections",
+    "open_files",
+    "memory_maps",
+    "rebuild",
 ]
 """The closed list of limits. A later model may append to it, never rename."""
 
@@ -64,6 +72,8 @@ class BrokerPlan:
         bottleneck: The limit that sets the count: it needs the most brokers.
         required: The least brokers each limit alone would need.
         ceilings: The most of each limit that a plan uses; every utilisation is at most this.
+        rebuild_time: Seconds to fill a lost broker's local disks again; None where its volumes are
+            reattached, or nothing can be rebuilt.
     """
 
     count: int
@@ -76,6 +86,7 @@ class BrokerPlan:
     bottleneck: str | None
     required: dict[str, int]
     ceilings: dict[str, float] = field(default_factory=dict)
+    rebuild_time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,17 +121,58 @@ class Cost:
         parts: The same by part (brokers, volumes, coordination, cross-zone traffic, ...).
         date: The day of the prices.
         exact: Whether the prices are the published ones of that region, or derived from another's.
+        yearly_usd: Twelve times the monthly price.
+        discount: What is paid less than the list for instances and volumes, 0 to 1.
+        cross_zone_traffic: US dollars a month for it, by produce, replication and fetch.
+        catalogue: Which catalogue the types and prices are from; None where nothing has a price.
     """
 
     monthly_usd: float | None
     parts: dict[str, float]
     date: str | None = None
     exact: bool = False
+    catalogue: str | None = None
+    yearly_usd: float | None = None
+    discount: float = 0.0
+    cross_zone_traffic: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure a plan is, where quantities of the workload are ranges.
+
+    Attributes:
+        asked: Probability with which it had to hold.
+        fits: Share of the samples in which every limit holds.
+        samples: Samples drawn.
+        seed: Their seed.
+        regret_usd: What it costs a month above the cheapest of the plans shown that holds, on average
+            over the samples in which it holds.
+        ranges: Both ends of each range, in base units, by its place in the workload.
+    """
+
+    asked: float
+    fits: float
+    samples: int
+    seed: int
+    regret_usd: float
+    ranges: dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class DatacenterPlan:
-    """One datacenter's part of the plan. `partitions` counts leaders, before replication."""
+    """One datacenter's part of the plan.
+
+    Attributes:
+        name: The datacenter's name.
+        provider: Where its nodes come from.
+        region: AWS region; None without a cloud.
+        partitions: Of all topics, before replication.
+        brokers: The brokers.
+        coordination: The ZooKeeper ensemble or KRaft controllers.
+        cost: What it costs.
+        confidence: How sure it is; None where no quantity is a range.
+    """
 
     name: str
     provider: str
@@ -129,6 +181,7 @@ class DatacenterPlan:
     brokers: BrokerPlan
     coordination: CoordinationPlan
     cost: Cost
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +197,8 @@ class Alternative:
         reason: Why it was not taken, in a sentence.
         limit: The limit it breaks; None when it is feasible.
         utilisation: As in `BrokerPlan`.
+        fits: As `Confidence.fits`; None where no quantity is a range.
+        regret_usd: As `Confidence.regret_usd`.
     """
 
     datacenter: str
@@ -154,6 +209,8 @@ class Alternative:
     reason: str
     limit: str | None = None
     utilisation: dict[str, float] = field(default_factory=dict)
+    fits: float | None = None
+    regret_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +223,19 @@ class Assumption:
 
 
 @dataclass(frozen=True)
+class Relaxation:
+    """A change of what was asked for with which a plan fits.
+
+    Attributes:
+        change: The change and what then fits, as a sentence.
+        monthly_usd: What that costs; None where nothing has a price.
+    """
+
+    change: str
+    monthly_usd: float | None = None
+
+
+@dataclass(frozen=True)
 class Infeasible:
     """Why nothing fits.
 
@@ -174,17 +244,23 @@ class Infeasible:
         limit: The binding limit.
         by: Load over capacity of that limit in the best candidate (above 1).
         nearest: The nearest relaxation that fits, as a sentence.
+        relaxations: Every single change that was tried and fits, the nearest first.
     """
 
     datacenter: str
     limit: str
     by: float
     nearest: str
+    relaxations: tuple[Relaxation, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much, why, what was rejected, what it costs."""
+    """How much, why, what was rejected, what it costs.
+
+    `comparison` has the cheapest of other kinds (few large, many small, ...) where it was asked for;
+    the reason of each is its kind.
+    """
 
     environment: str
     feasible: bool
@@ -193,6 +269,7 @@ class Plan:
     rejected: tuple[Alternative, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     infeasible: tuple[Infeasible, ...] = ()
+    comparison: tuple[Alternative, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values under the contract `kdeploy.plan/v1`."""

@@ -1,7 +1,9 @@
 """Where a broker's data lies: EBS volumes bought to need, or the instance's own disks.
 
 Invariant: a layout is fixed by the shape alone, what is bought for it by the
-load alone, and a greater load never buys less.
+load alone, and a greater load never buys less. gp3 and local disks are the
+candidates unless another kind is asked for: gp2 and io2 never cost less than gp3
+for the same, and st1, which can, is a hard disk, whose seeks no limit here counts.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdeploy.planner import limits
-from kdeploy.planner.catalogue import GIB, MIB, Catalogue, Floats, Gp3
+from kdeploy.planner.catalogue import Catalogue, Floats
+from kdeploy.planner.ebs import GP3, NOTHING, Bought, Kind
 from kdeploy.planner.figures import CEILINGS
-from kdeploy.planner.result import LIMITS, Limit, Volumes
+from kdeploy.planner.result import Limit, Volumes
 
-GP3: Final = "gp3"
 NVME: Final = "local-nvme"
 EBS_LAYOUTS: Final = (1, 2, 4, 8)
-"""gp3 volumes per broker: the fewest that let the instance use all its EBS bandwidth. More would
+"""EBS volumes per broker: the fewest that let the instance use all its EBS bandwidth, or eight. More would
 gather more free throughput, at the price of more disks to keep balanced."""
 
 
@@ -30,53 +32,54 @@ class Candidates:
 
     Attributes:
         catalogue: One row for each candidate (a shape with local disks is there twice).
+        kind: The kind of EBS volume where the data does not lie on the instance's own disks.
         local: Whether the data lies on the instance's own disks.
         disks: Data disks per broker.
-        capacity: (candidates, limits), with the most of each volume that can be bought.
+        capacity: (candidates, columns), with the most of each volume that can be bought.
     """
 
     catalogue: Catalogue
+    kind: Kind
     local: NDArray[np.bool_]
     disks: Floats
     capacity: Floats
 
 
-@dataclass(frozen=True)
-class Bought:
-    """What each gp3 volume is bought with: bytes, operations per second, bytes per second."""
-
-    size: Floats
-    iops: Floats
-    throughput: Floats
-
-
-NOTHING: Final = Bought(np.zeros(1), np.zeros(1), np.zeros(1))
-
-
-def candidates(shapes: Catalogue, layout: tuple[str, int] | None = None) -> Candidates:
+def candidates(
+    shapes: Catalogue,
+    layout: tuple[str, int] | None = None,
+    storage: str | None = None,
+    volume_type: str | None = None,
+) -> Candidates:
     """Every shape with its EBS layout, and those with local disks with these too.
 
     Args:
         shapes: EC2 types.
         layout: Volume type and count that brokers already have; only these are candidates then.
+        storage: ebs or local where only that will do.
+        volume_type: The kind of EBS volume; gp3 where none is asked for.
     """
-    ebs_disks = _ebs_disks(shapes) if layout is None else np.full(len(shapes.names), float(layout[1]))
+    if layout is not None:
+        storage, volume_type = ("local", None) if layout[0] == NVME else ("ebs", layout[0])
+    kind = shapes.volumes[volume_type or GP3]
     tables = []
-    if layout is None or layout[0] == GP3:
-        tables.append((shapes, False, ebs_disks))
-    if layout is None or layout[0] == NVME:
+    if storage != "local":
+        disks = _ebs_disks(shapes, kind) if layout is None else np.full(len(shapes.names), float(layout[1]))
+        tables.append((shapes, False, disks))
+    if storage == "local" or (storage is None and volume_type is None):
         own = shapes.only(shapes.nvme_count > 0)
         tables.append((own, True, own.nvme_count))
     order = np.argsort(np.concatenate([np.array(table.names) for table, _, _ in tables]), kind="stable")
     together = _concatenate([table for table, _, _ in tables], order)
-    local = np.concatenate([np.full(len(table.names), kind) for table, kind, _ in tables])[order]
+    local = np.concatenate([np.full(len(table.names), is_local) for table, is_local, _ in tables])[order]
     disks = np.concatenate([count for _, _, count in tables])[order]
-    return Candidates(together, local, disks, _capacity(together, local, disks))
+    return Candidates(together, kind, local, disks, _capacity(together, kind, local, disks))
 
 
-def _ebs_disks(shapes: Catalogue) -> Floats:
+def _ebs_disks(shapes: Catalogue, kind: Kind) -> Floats:
     wanted = np.maximum(
-        shapes.ebs_throughput / shapes.gp3.most_throughput, shapes.ebs_iops / shapes.gp3.most_iops
+        shapes.ebs_throughput / kind.most_throughput,
+        0.0 if kind.sequential else shapes.ebs_iops / kind.most_iops,
     )
     steps = np.array(EBS_LAYOUTS, dtype=float)
     return steps[np.minimum(np.searchsorted(steps, wanted), len(steps) - 1)]
@@ -93,60 +96,38 @@ def _concatenate(tables: list[Catalogue], order: NDArray[np.intp]) -> Catalogue:
     return replace(first, names=tuple(names[position] for position in order.tolist()), **columns)
 
 
-def _capacity(shapes: Catalogue, local: NDArray[np.bool_], disks: Floats) -> Floats:
-    gp3 = shapes.gp3
+def _capacity(shapes: Catalogue, kind: Kind, local: NDArray[np.bool_], disks: Floats) -> Floats:
     unlimited = limits.UNLIMITED
+    most_iops = unlimited if kind.sequential else kind.most_iops
     return limits.capacities(
         network_in=shapes.network,
         network_out=shapes.network,
-        disk_write=np.where(local, shapes.nvme_write, gp3.most_throughput) * disks,
+        disk_write=np.where(local, shapes.nvme_write, kind.most_throughput) * disks,
         disk_throughput=np.where(
-            local, unlimited, np.minimum(shapes.ebs_throughput, gp3.most_throughput * disks)
+            local, unlimited, np.minimum(shapes.ebs_throughput, kind.most_throughput * disks)
         ),
-        disk_iops=np.where(local, unlimited, np.minimum(shapes.ebs_iops, gp3.most_iops * disks)),
-        disk_space=np.where(local, shapes.nvme_size, gp3.most_size) * disks,
+        disk_iops=np.where(local, unlimited, np.minimum(shapes.ebs_iops, most_iops * disks)),
+        disk_space=np.where(local, shapes.nvme_size, kind.most_size) * disks,
         memory=limits.page_cache(shapes.memory),
         cpu=shapes.compute,
         partitions=limits.replicas_capacity(shapes.vcpus),
     )
 
 
-def buy(gp3: Gp3, load: Floats, disks: Floats, before: Bought = NOTHING) -> Bought:
-    """What gp3 volumes have to be for a load, in whole GiB, operations per second and MiB/s.
-
-    size = load ÷ (disks × ceiling), throughput and operations likewise; at least what is free and
-    what the volumes are now; operations at least throughput ÷ 0.25 MiB/s, size at least operations ÷ 500
-    (rules of gp3, Amazon EBS User Guide).
+def buy(kind: Kind, load: Floats, disks: Floats, before: Bought = NOTHING) -> Bought:
+    """What each volume of a kind has to be for a load: load ÷ (disks × ceiling), by the kind's rules.
 
     Args:
-        gp3: Limits of a volume.
-        load: (limits, anything), as `limits.loads`.
+        kind: The kind of volume.
+        load: (columns, anything), as `limits.loads`.
         disks: Volumes per broker, by the same anything.
         before: What the volumes are already; they never shrink.
     """
 
-    def per_disk(limit: Limit, unit: float) -> Floats:
-        row = load[LIMITS.index(limit)] / (disks * CEILINGS[limit] * unit)
-        return np.asarray(np.ceil(row - 1e-9)) * unit
+    def per_disk(limit: Limit) -> Floats:
+        return np.asarray(load[limits.COLUMNS.index(limit)] / (disks * CEILINGS[limit]))
 
-    throughput = np.maximum(
-        np.maximum(per_disk("disk_throughput", MIB), gp3.free_throughput), before.throughput
-    )
-    throughput = np.minimum(throughput, gp3.most_throughput)
-    iops = np.maximum(np.maximum(per_disk("disk_iops", 1.0), gp3.free_iops), before.iops)
-    iops = np.minimum(np.maximum(iops, np.ceil(throughput / gp3.throughput_per_iops)), gp3.most_iops)
-    size = np.maximum(per_disk("disk_space", GIB), before.size)
-    size = np.maximum(size, np.ceil(iops / gp3.iops_per_gib) * GIB)
-    return Bought(np.minimum(size, gp3.most_size), iops, throughput)
-
-
-def monthly_price(gp3: Gp3, bought: Bought) -> Floats:
-    """US dollars a month for one volume: size, and operations and throughput beyond what is free."""
-    return np.asarray(
-        bought.size / GIB * gp3.usd_per_gib
-        + np.maximum(bought.iops - gp3.free_iops, 0) * gp3.usd_per_iops
-        + np.maximum(bought.throughput - gp3.free_throughput, 0) / MIB * gp3.usd_per_mib_s
-    )
+    return kind.buy(per_disk("disk_space"), per_disk("disk_iops"), per_disk("disk_throughput"), before)
 
 
 def volumes(chosen: Candidates, row: int, bought: Bought, position: int) -> Volumes:
@@ -156,4 +137,4 @@ def volumes(chosen: Candidates, row: int, bought: Bought, position: int) -> Volu
         shapes = chosen.catalogue
         return Volumes(NVME, count, float(shapes.nvme_size[row]), None, float(shapes.nvme_write[row]))
     size, iops, throughput = (float(part[position]) for part in (bought.size, bought.iops, bought.throughput))
-    return Volumes(GP3, count, size, iops, throughput)
+    return Volumes(chosen.kind.name, count, size, None if chosen.kind.sequential else iops, throughput)

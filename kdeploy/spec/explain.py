@@ -131,6 +131,7 @@ def _unknown_key(path: Path_) -> tuple[str, str]:
     wrong = f"there is no setting called {shown(path[-1])} here"
     elsewhere = [place for place, _ in schema.fields() if place.rpartition(".")[2] == path[-1]]
     if elsewhere and not nearest(str(path[-1]), names, 0.8):
+        elsewhere.sort(key=lambda place: place.count("."))
         return wrong, f"it is {either(f'`{place}`' for place in elsewhere[:3])}"
     return wrong, did_you_mean(str(path[-1]), names)
 
@@ -153,7 +154,7 @@ def _wanted(part: schema.Schema) -> str:
         return "write a list, each item beginning with a hyphen"
     if part.get("type") == "object":
         return "write its settings below it, each as `key: value`"
-    name = str(part.get("type"))
+    name = _kind(part)
     example = f", for example {_EXAMPLES[name]}" if name in _EXAMPLES else ""
     return f"write {_KINDS.get(name, 'a text, a number, true or false')}{example}"
 
@@ -203,8 +204,14 @@ def _type(path: Path_, value: object, part: schema.Schema, source: Source) -> tu
     elif isinstance(value, list | tuple):
         found = "a list stands here"
     else:
-        found = f"{shown(value)} is not {_KINDS.get(str(part.get('type')), 'a plain value')}"
+        found = f"{shown(value)} is not {_KINDS.get(_kind(part), 'a plain value')}"
     return found, _wanted(part)
+
+
+def _kind(part: schema.Schema) -> str:
+    """The type of a field; of one that also takes a range as text the first."""
+    kind = part.get("type")
+    return str(kind[0] if isinstance(kind, list) else kind)
 
 
 def _quoted(text: str, part: schema.Schema) -> str:

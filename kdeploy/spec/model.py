@@ -13,7 +13,17 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from kdeploy.units import ByteRate, Bytes, Seconds
+from kdeploy.units import (
+    BYTES_OR_RANGE,
+    RATE_OR_RANGE,
+    SECONDS_OR_RANGE,
+    SHARE_OR_RANGE,
+    ByteRate,
+    Bytes,
+    Seconds,
+    Share,
+    number_or_range,
+)
 
 Coordination = Literal["zookeeper", "kraft"]
 """What keeps the cluster's metadata: a ZooKeeper ensemble, or KRaft controllers."""
@@ -26,6 +36,12 @@ Survive = Literal["none", "broker", "zone"]
 
 Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 """How producers compress their batches."""
+
+Architecture = Literal["x86_64", "arm64"]
+"""What processors of EC2 types speak."""
+
+VolumeType = Literal["gp3", "gp2", "io2", "st1"]
+"""A kind of EBS volume."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
 """A name that also serves as a DNS label: lower case letters, digits, hyphens."""
@@ -64,22 +80,60 @@ class Frozen(BaseModel):
         return cast("Self", cls.model_construct())
 
 
-class Workload(Frozen):
-    """What the cluster has to carry. Rates are averages, as BytesInPerSec shows them."""
+class WorkloadTopic(Frozen):
+    """A part of the workload that differs from the rest; what is left out is the workload's."""
 
-    throughput: ByteRate = 10e6
+    name: TopicName
+    """Its name; only for reading."""
+
+    throughput: Annotated[ByteRate, Field(gt=0), *RATE_OR_RANGE]
+    """Average produce rate of this topic."""
+
+    fan_out: Annotated[float, *number_or_range(0, 1000)] | None = None
+    """How many times each byte is read by consumers."""
+
+    retention: Annotated[Seconds, Field(gt=0, le=3.2e9), *SECONDS_OR_RANGE] | None = None
+    """How long records are kept."""
+
+    retention_bytes: Annotated[Bytes, Field(gt=0)] | None = None
+    """Most bytes kept per partition."""
+
+    replication_factor: Annotated[int, Field(ge=1, le=32)] | None = None
+    """Copies; left out, durability.replication_factor."""
+
+    compaction: bool = False
+    """Whether the log cleaner keeps only the last value of each key (cleanup.policy=compact)."""
+
+    partitions: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Partitions, before replication; left out, what its peak needs."""
+
+    message_size: Annotated[Bytes, Field(ge=1, le=2**30), *BYTES_OR_RANGE] | None = None
+    """Average size of a record as stored."""
+
+
+class Workload(Frozen):
+    """What the cluster has to carry. Rates are averages, as BytesInPerSec shows them.
+
+    A quantity that is not known well may be a range, `150MB/s..300MB/s`: the plan then holds with
+    planner.confidence, and what needs one number takes the middle.
+    """
+
+    throughput: Annotated[ByteRate, *RATE_OR_RANGE] = 10e6
     """Average produce rate, after compression by the producers (Kafka's BytesInPerSec)."""
 
-    peak_factor: Annotated[float, Field(ge=1, le=100)] = 2.0
+    peak_factor: Annotated[float, *number_or_range(1, 100)] = 2.0
     """How many times the average the peak is; limits are held at the peak."""
 
-    fan_out: Annotated[float, Field(ge=0, le=1000)] = 2.0
+    fan_out: Annotated[float, *number_or_range(0, 1000)] = 2.0
     """How many times each byte produced is read by consumers."""
 
-    message_size: Annotated[Bytes, Field(ge=1, le=2**30)] = 1000.0
+    message_size: Annotated[Bytes, Field(ge=1, le=2**30), *BYTES_OR_RANGE] = 1000.0
     """Average size of a record as stored, in bytes."""
 
-    retention: Annotated[Seconds, Field(gt=0, le=3.2e9)] = 7 * 86400.0
+    batch_size: Annotated[Bytes, Field(ge=1, le=2**30), *BYTES_OR_RANGE] = 65536.0
+    """Bytes that a produce request carries on average."""
+
+    retention: Annotated[Seconds, Field(gt=0, le=3.2e9), *SECONDS_OR_RANGE] = 7 * 86400.0
     """How long records are kept (Kafka's retention.ms)."""
 
     retention_bytes: Annotated[Bytes, Field(gt=0)] | None = None
@@ -90,6 +144,85 @@ class Workload(Frozen):
 
     partitions: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Partitions of all topics together, before replication; left out, the planner derives it."""
+
+    lagging_consumers: Annotated[Share, Field(ge=0, le=1), *SHARE_OR_RANGE] | None = None
+    """Share of the reads that come from disk, not from the page cache; left out, half the produce rate."""
+
+    clients: Annotated[int, Field(ge=0, le=10_000_000)] = 500
+    """Producers and consumers that are connected; each may hold a connection to every broker."""
+
+    growth: Annotated[Share, Field(ge=0, le=100), *SHARE_OR_RANGE] = 0.0
+    """How much more is produced each year than the year before."""
+
+    horizon: Annotated[Seconds, Field(gt=0, le=3.2e9)] = 365 * 86400.0
+    """How far ahead the plan has to hold, where the workload grows."""
+
+    topics: Annotated[tuple[WorkloadTopic, ...], Field(max_length=100_000)] = ()
+    """Topics that differ; their rates together take the place of throughput."""
+
+    @property
+    def produced(self) -> float:
+        """Average produce rate of the whole cluster today, bytes per second."""
+        return sum(topic.throughput for topic in self.topics) if self.topics else self.throughput
+
+
+LimitName = Literal[
+    "network_in",
+    "network_out",
+    "disk_write",
+    "disk_throughput",
+    "disk_iops",
+    "disk_space",
+    "memory",
+    "cpu",
+    "partitions",
+    "disk_read",
+    "partition_rate",
+    "single_flow",
+    "heap",
+    "connections",
+    "open_files",
+    "memory_maps",
+    "rebuild",
+]
+"""The planner's limits (kdeploy.planner.result has the same list, and a test holds both together)."""
+
+
+class Planner(Frozen):
+    """How the planner decides: what may be used up, what counts as enough, and on what terms."""
+
+    ceilings: dict[LimitName, Annotated[Share, Field(gt=0, le=1)]] = {}
+    """The most of a limit that a plan uses, for limits that are named; docs/planner.md has the defaults."""
+
+    utilisation: Annotated[Share, Field(gt=0, le=1)] | None = None
+    """The same for every limit that is not named under ceilings."""
+
+    imbalance: Annotated[float, Field(ge=1, le=10)] = 1.2
+    """Load of the busiest broker over the average broker."""
+
+    tls: bool | None = None
+    """Whether clients encrypt; left out, as security.client_listener says."""
+
+    rebuild_time: Annotated[Seconds, Field(gt=0, le=3.2e9)] = 4 * 3600.0
+    """Within which a lost broker's local disks have to be filled again; EBS volumes are reattached."""
+
+    follower_fetching: bool = False
+    """Whether consumers read from the nearest copy (KIP-392), so that reads do not cross zones."""
+
+    price_discount: Annotated[Share, Field(ge=0, lt=1)] = 0.0
+    """What is paid less for instances and volumes than the list says."""
+
+    max_brokers: Annotated[int, Field(ge=1, le=2000)] | None = None
+    """Most brokers of a datacenter; left out, 1,000."""
+
+    confidence: Annotated[Share, Field(gt=0, le=1)] = 0.95
+    """Probability with which a plan has to hold, where quantities are ranges."""
+
+    samples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    """Samples drawn, where quantities are ranges."""
+
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 1
+    """Seed of the samples; the same seed gives the same plan."""
 
 
 class Durability(Frozen):
@@ -151,6 +284,18 @@ class Brokers(Frozen):
 
     instance_type: str | None = None
     """EC2 instance type; left out, the planner decides."""
+
+    instance_family: str | None = None
+    """Family of EC2 types to choose from, for example m7g; left out, all of the current generation."""
+
+    architecture: Architecture | None = None
+    """Processors to choose from: x86_64 or arm64 (Graviton); left out, both."""
+
+    storage: Literal["ebs", "local"] | None = None
+    """Where data lies in EC2: on EBS volumes, or on the type's own disks; left out, the planner decides."""
+
+    volume_type: VolumeType | None = None
+    """Kind of EBS volume for data; left out, gp3."""
 
     memory: Annotated[Bytes, Field(ge=2**28)] = 2.0**30
     """Memory of one broker where a process is all there is (provider local)."""
@@ -319,6 +464,9 @@ class Environment(Frozen):
 
     durability: Durability = Durability.default()
     """How many copies, and what may fail."""
+
+    planner: Planner = Planner.default()
+    """How the planner decides."""
 
     datacenters: Annotated[tuple[Datacenter, ...], Field(min_length=1, max_length=2)] = (
         Datacenter.default(),

@@ -18,7 +18,7 @@ from kdeploy.spec.model import Environment
 from kdeploy.spec.regions import AWS_REGIONS
 from kdeploy.spec.source import Path_
 from kdeploy.spec.versions import SUPPORTED
-from kdeploy.units import format_bytes, format_duration, format_rate
+from kdeploy.units import format_bytes, format_duration, format_rate, format_share
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -75,16 +75,23 @@ def fields() -> Iterator[tuple[str, Schema]]:
 
 
 def kind_of_quantity(part: Schema) -> str | None:
-    """Whether a field is a `size`, a `rate` or a `duration`; None when it is no quantity."""
+    """Whether a field is a `size`, `rate`, `duration` or `share`; None when it is no quantity."""
     pattern = str(part.get("pattern", ""))
     if part.get("type") != "string" or r"\d" not in pattern:
         return None
+    if "%" in pattern:
+        return "share"
     return "duration" if "ms|s|min" in pattern else "rate" if "/s" in pattern else "size"
 
 
 def written(part: Schema, value: object) -> str:
     """A value as a person would write it into the file."""
-    printers = {"size": format_bytes, "rate": format_rate, "duration": format_duration}
+    printers = {
+        "size": format_bytes,
+        "rate": format_rate,
+        "duration": format_duration,
+        "share": format_share,
+    }
     kind = kind_of_quantity(part)
     if kind and isinstance(value, int | float):
         return printers[kind](value).replace(" ", "").replace(",", "")

@@ -105,7 +105,7 @@ def segment_bytes(workload: Workload, partitions: int) -> int:
         workload: What the cluster carries.
         partitions: Leaders of all topics together; their load is taken as even.
     """
-    kept = workload.throughput * workload.retention / max(1, partitions)
+    kept = workload.produced * workload.retention / max(1, partitions)
     kept = min(kept, workload.retention_bytes or math.inf)
     tenth = min(SEGMENT_BYTES, max(LEAST_SEGMENT_BYTES, kept / SEGMENTS_PER_RETENTION))
     return int(2 ** math.floor(math.log2(tenth)))

@@ -104,14 +104,107 @@ def test_a_flag_reaches_the_plan(flag: str, value: str, path: tuple[str, ...], e
         ("--message-size", "10kB", "10B"),
         ("--compression", "none", "gzip"),
         ("--survive", "none", "zone"),
+        ("--payload", "30MB/s", "900MB/s"),
+        ("--growth", "0%", "90%"),
+        ("--lagging-consumers", "0%", "100%"),
+        ("--batch-size", "1MB", "1kB"),
+        ("--clients", "1", "10000"),
+        ("--imbalance", "1", "3"),
+        ("--tls", "off", "on"),
+        ("--follower-fetching", "on", "off"),
+        ("--utilisation", "100%", "30%"),
+        ("--price-discount", "40%", "0%"),
     ],
 )
 def test_each_flag_of_the_workload_changes_the_price(flag: str, less: str, more: str) -> None:
-    base = [] if flag == "--throughput" else ["--throughput", "300MB/s"]
+    base = [] if flag in ("--throughput", "--payload") else ["--throughput", "300MB/s"]
+    base += ["--fan-out", "8", "--retention", "2h"] if flag == "--tls" else []
     cheap, dear = (
         document(*base, flag, value)["datacenters"][0]["cost"]["monthly_usd"] for value in (less, more)
     )
     assert cheap < dear
+
+
+def test_growth_is_planned_for_to_its_end() -> None:
+    grown = document("--throughput", "100MB/s", "--growth", "100%", "--horizon", "2y")
+    at_once = document("--throughput", "400MB/s")
+    assert grown["datacenters"] == at_once["datacenters"]
+    text = " ".join(run("--throughput", "100MB/s", "--growth", "100%", "--horizon", "2y").stdout.split())
+    assert "to the end of month 24: 400 MB/s on average then, 800 MB/s at the peak" in text
+
+
+def test_a_payload_is_its_compressed_rate() -> None:
+    stated = document("--payload", "500MB/s", "--compression", "zstd", "--compression-ratio", "2.5")
+    assert (
+        stated["datacenters"] == document("--throughput", "200MB/s", "--compression", "zstd")["datacenters"]
+    )
+    usual = document("--payload", "288.7MB/s", "--compression", "zstd")
+    assert usual["datacenters"] == document("--throughput", "100MB/s", "--compression", "zstd")["datacenters"]
+
+
+def test_a_file_of_topics_is_a_workload(tmp_path: Path) -> None:
+    file = tmp_path / "topics.yaml"
+    file.write_text("# ours\n- name: a\n  throughput: 20MB/s\n- {name: b, throughput: 30MB/s}\n")
+    found = run("--workload", str(file), "--retention", "1d")
+    assert "2 topics with 50 MB/s together" in " ".join(found.stdout.split())
+    file.write_text("- name: a\n  throughput: 20\n")
+    refused = run("--workload", str(file)).exception
+    assert f"{file}:2: workload.topics[0].throughput: 20 has no unit" in str(refused)
+    file.write_text("- {name: a, throughput: 20MB/s}\n")
+    both = run("--workload", str(file), "--throughput", "1MB/s").exception
+    assert "have rates of their own" in str(both)
+
+
+def test_measured_rates_take_the_place_of_throughput_and_peak(tmp_path: Path) -> None:
+    file = tmp_path / "rates.csv"
+    file.write_text("time,rate\n1,10000000\n2,30000000\n")
+    measured = document("--from-metrics", str(file))["datacenters"]
+    assert measured == document("--throughput", "20MB/s", "--peak-factor", "1.5")["datacenters"]
+    assert "give one of them" in str(run("--from-metrics", str(file), "--throughput", "1MB/s").exception)
+    assert "cannot be read" in str(run("--from-metrics", str(tmp_path / "none")).exception)
+
+
+def test_the_arithmetic_of_a_limit_is_shown_alone() -> None:
+    result = run("--throughput", "100MB/s", "--explain", "network-out")
+    assert result.stdout.startswith("Network out of the busiest broker")
+    shown = json.loads(run("--throughput", "100MB/s", "--explain", "cpu", "--output", "json").stdout)
+    assert shown["schema"] == "kdeploy.explain/v1"
+    used = document("--throughput", "100MB/s")["datacenters"][0]["brokers"]["utilisation"]["cpu"]
+    assert shown["explanations"][0]["utilisation"] == used
+    assert "name one of network_in" in str(run("--explain", "nothing").exception)
+    assert "does not apply" in str(run("--explain", "rebuild").exception)
+    assert "these are ranges: throughput" in str(
+        run("--throughput", "1MB/s..2MB/s", "--explain", "cpu").exception
+    )
+
+
+def test_kinds_of_clusters_stand_side_by_side() -> None:
+    text = run("--throughput", "100MB/s", "--compare").stdout
+    section = text[text.index("Side by side") :]
+    assert max(map(len, text.splitlines())) <= 80
+    for kind in ("chosen", "few large", "many small", "local disks", "Graviton"):
+        assert f"\n  {kind} " in section
+    compared = document("--throughput", "100MB/s", "--compare")["comparison"]
+    assert {"few large", "local disks", "Graviton"} <= {one["reason"] for one in compared}
+    assert document("--throughput", "100MB/s")["comparison"] == []
+
+
+def test_a_range_is_planned_for_with_its_probability() -> None:
+    arguments = ("--throughput", "50MB/s..100MB/s", "--samples", "200")
+    plan = document(*arguments, "--confidence", "90%")
+    sure = plan["datacenters"][0]["confidence"]
+    assert (sure["asked"], sure["samples"], sure["seed"]) == (0.9, 200, 1)
+    assert sure["fits"] >= 0.9
+    text = " ".join(run(*arguments).stdout.split())
+    assert "Planned for 50 MB/s to 100 MB/s on average" in text
+    assert "of 200 samples (asked: 95%" in text
+
+
+def test_a_type_and_a_most_of_brokers_are_held() -> None:
+    found = document("--throughput", "200MB/s", "--instance-type", "m5.4xlarge")["datacenters"][0]
+    assert found["brokers"]["instance_type"] == "m5.4xlarge"
+    few = document("--throughput", "200MB/s", "--max-brokers", "6")["datacenters"][0]["brokers"]["count"]
+    assert few <= 6 < document("--throughput", "200MB/s")["datacenters"][0]["brokers"]["count"]
 
 
 def test_markdown_is_a_page() -> None:
@@ -131,12 +224,17 @@ def test_no_plan_is_exit_code_3_with_what_would_fit() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--fan-out", "-1"), "--fan-out"),
+        (("--peak-factor", "0.5"), "--peak-factor"),
         (("--replication-factor", "40"), "--replication-factor"),
         (("--region", "eu-wst-1"), "eu-west-1"),
         (("--zones", "1", "--survive", "zone"), "racks"),
         (("--lock",), "kdeploy plan ENV --lock"),
         (("local", "--region", "us-east-1"), "--region"),
+        (("local", "--instance-type", "m5.large"), "--instance-type"),
+        (("--payload", "1MB/s", "--throughput", "1MB/s"), "give one of them"),
+        (("--compression-ratio", "2"), "--payload"),
+        (("--payload", "1MB/s", "--compression-ratio", "0.5"), "1 or more"),
+        (("--instance-type", "m5.larg"), "m5.large"),
         (("local", "--throughput", "1MB/s", "--check"), "--throughput"),
     ],
 )

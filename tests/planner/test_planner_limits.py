@@ -13,7 +13,6 @@ import pytest
 from kdeploy.planner import limits
 from kdeploy.planner.demand import Demand, demand_of
 from kdeploy.planner.limits import Fleet
-from kdeploy.planner.result import LIMITS
 from tests.planner.workloads import aws
 
 DEMAND = Demand(
@@ -34,19 +33,22 @@ DEMAND = Demand(
 )
 
 
+TCP, TLS = 1 + 52 / 1448, 1 + 22 / 16384
+
+
 def load(demand: Demand, brokers: int, disks: int = 1) -> dict[str, float]:
     fleet = Fleet.even(np.array([float(brokers)]), demand.racks)
     row = limits.loads(demand, fleet, np.array([float(disks)]))[0, :, 0]
-    return dict(zip(LIMITS, row.tolist(), strict=True))
+    return dict(zip(limits.COLUMNS, row.tolist(), strict=True))
 
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
     [
         # 6 brokers in 3 racks hold 600 × 3 ÷ 6 = 300 of 600 partitions: half of the stream, 1.2 × busier
-        ("network_in", 200e6 * 0.5 * 1.2 * 1.04),
+        ("network_in", 200e6 * 0.5 * 1.2 * TCP * TLS),
         # 4 survivors of 6: each sends a quarter of the stream twice, and to 3 × 4/6 - 1 = 1 copy left
-        ("network_out", 200e6 * (2 + 1) / 4 * 1.2 * 1.04),
+        ("network_out", 200e6 * (2 + 1) / 4 * 1.2 * TCP * TLS),
         ("disk_write", 200e6 * 0.5 * 1.2),
         ("disk_throughput", 200e6 * (0.5 + 0.5 / 4) * 1.2),
         ("disk_iops", 200e6 * (0.5 + 0.5 / 4) * 1.2 / 131072),
@@ -59,6 +61,21 @@ def load(demand: Demand, brokers: int, disks: int = 1) -> dict[str, float]:
             (200e6 * (0.25 * 4 + 0.25 * 2 + 0.75 * 1 + (0.5 + 0.75) * 2) * 1e-9 + 50_000 * 0.5e-6) * 1.2,
         ),
         ("partitions", 300),
+        ("disk_read", 200e6 * 0.5 / 4 * 1.2),
+        ("partition_rate", 200e6 / 600 * 1.2),
+        # of the half of the stream that it holds it copies two thirds, from five others
+        ("single_flow", 200e6 * (1 / 2 - 1 / 6) / 5 * 1.2 * TCP * TLS),
+        ("heap", 128 * 2**20 + 300 * 102_400),
+        # 20 segments and the active one of each replica: more than its 5,214 GiB
+        (
+            "open_files",
+            300 * 21,
+        ),
+        # half of it busy on average, and 4 h to take in what it held
+        (
+            "rebuild_in",
+            (200e6 * 0.5 / 2 * 1.2 + (100e6 * 86400 + 600 * 2**30) * 0.5 * 1.005 * 1.2 / 14400) * TCP * TLS,
+        ),
     ],
 )
 def test_the_load_of_six_brokers_is_what_a_person_works_out(limit: str, expected: float) -> None:
@@ -86,7 +103,7 @@ def test_a_rack_with_fewer_brokers_carries_as_many_copies() -> None:
 
 def test_partitions_that_do_not_divide_make_one_broker_busier() -> None:
     odd = replace(DEMAND, partitions=7, copies=1, racks=1, survive="none", fan_out=0.0)
-    assert load(odd, 4)["network_in"] == pytest.approx(200e6 * 2 / 7 * 1.2 * 1.04)
+    assert load(odd, 4)["network_in"] == pytest.approx(200e6 * 2 / 7 * 1.2 * TCP * TLS)
 
 
 def test_the_busiest_disk_counts() -> None:
@@ -136,8 +153,8 @@ def by_the_documentation(demand: Demand, brokers: int) -> dict[str, float]:
     peak = demand.peak * 1.2
     reads = min(0.5, demand.fan_out) * peak * led_after
     return {
-        "network_in": peak * held * 1.04,
-        "network_out": peak * max(sent, sent_after) * 1.04,
+        "network_in": peak * held * TCP * TLS,
+        "network_out": peak * max(sent, sent_after) * TCP * TLS,
         "disk_write": peak * held,
         "disk_throughput": peak * held + reads,
         "disk_iops": (peak * held + reads) / 131072,
@@ -186,11 +203,12 @@ def test_replicas_per_broker_are_aws_s_recommendation(vcpus: int, replicas: int)
 
 
 def test_required_is_the_first_count_that_holds() -> None:
-    rising = np.array([[8.0, 4.0, 2.0, 1.0]] * len(LIMITS))
-    capacity = np.array([[2.0 / limits.CEILINGS[i] for i in range(len(LIMITS))], [0.5] * len(LIMITS)])
+    columns = len(limits.COLUMNS)
+    rising = np.array([[8.0, 4.0, 2.0, 1.0]] * columns)
+    capacity = np.array([2.0 / limits.CEILINGS, [0.5] * columns])
     first = limits.required(rising, capacity)
-    assert first[0].tolist() == [2] * len(LIMITS)
-    assert first[1].tolist() == [4] * len(LIMITS)
+    assert first[0].tolist() == [2] * columns
+    assert first[1].tolist() == [4] * columns
 
 
 def test_the_workload_gives_partitions_where_none_are_stated() -> None:

@@ -174,7 +174,7 @@ def test_another_instance_type_than_the_lock_s_needs_a_reshape() -> None:
         (aws(workload={"throughput": "100TB/s"}), "partitions", "a produce rate of"),
         (aws(workload={"partitions": 1_000_000}), "partitions", "in place of 1,000,000 fits"),
         (aws(workload={"throughput": "9GB/s", "partitions": 1}), None, "partitions in place of 1 fit"),
-        (aws(workload={"retention": "36500d", "throughput": "9GB/s"}), "disk_space", "retention of"),
+        (aws(workload={"retention": "36500d", "throughput": "9GB/s"}), "memory_maps", "retention of"),
     ],
 )
 def test_no_plan_names_what_binds_and_what_would_fit(
@@ -233,6 +233,7 @@ def test_hosts_are_checked_against_what_they_declare() -> None:
     assert planned.brokers.count == 3
     assert set(planned.brokers.utilisation) == {
         "cpu", "memory", "network_in", "network_out", "disk_space", "partitions",
+        "partition_rate", "single_flow", "heap", "connections", "open_files", "memory_maps",
     }  # fmt: skip
     assert planned.brokers.volumes[0].type == "disk"
 

@@ -39,7 +39,11 @@ def test_every_limit_has_its_bar_and_the_bottleneck_is_marked_once() -> None:
     plan = planner.plan(environment)
     lines = report.text(plan, environment).splitlines()
     bars = [line for line in lines if "░" in line or "█" in line]
-    assert len(bars) == len(plan.datacenters[0].brokers.utilisation) == 9
+    used = plan.datacenters[0].brokers.utilisation
+    assert len(bars) == sum(one >= report.SHOWN for one in used.values())
+    assert len(used) == 15
+    idle = [limit for limit, one in used.items() if one < report.SHOWN]
+    assert all(limit.replace("_", " ") in " ".join(lines) for limit in idle)
     assert sum("◀ bottleneck" in line for line in lines) == 1
 
 

@@ -7,7 +7,7 @@ ignore is refused: silence would look like consent.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates
 from kdeploy.spec.model import Datacenter, Environment
@@ -18,6 +18,15 @@ from kdeploy.spec.wording import did_you_mean
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import Role
+
+_OF_AWS: Final = {
+    "instance_type": "an instance type",
+    "instance_family": "a family of instance types",
+    "architecture": "an architecture to choose types by",
+    "storage": "a choice between EBS and local disks",
+    "volume_type": "a kind of EBS volume",
+}
+"""Settings that only EC2 has, with the words for each."""
 
 
 def check(environment: Environment) -> Iterator[Finding]:
@@ -77,12 +86,18 @@ def _region(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
 
 
 def _only_for_aws(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
+    brokers = datacenter.brokers
     if datacenter.provider == "aws":
+        if brokers.storage == "local" and brokers.volume_type is not None:
+            wrong = f"{brokers.volume_type} is a kind of EBS volume, and storage is local"
+            path = (*place, "brokers", "volume_type")
+            yield Finding(path, wrong, "remove it, or write storage: ebs", ((*place, "brokers", "storage"),))
         return
-    for part, chosen in (("brokers", datacenter.brokers), ("coordination", datacenter.coordination)):
-        if chosen.instance_type is not None:
-            wrong = f"an instance type means nothing to provider {datacenter.provider}"
-            yield Finding((*place, part, "instance_type"), wrong, "remove it, or write provider: aws")
+    for part, chosen in (("brokers", brokers), ("coordination", datacenter.coordination)):
+        for name, what in _OF_AWS.items():
+            if getattr(chosen, name, None) is not None:
+                wrong = f"{what} means nothing to provider {datacenter.provider}"
+                yield Finding((*place, part, name), wrong, "remove it, or write provider: aws")
 
 
 def _ensemble(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:

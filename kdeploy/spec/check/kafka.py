@@ -57,6 +57,10 @@ def _version(environment: Environment) -> Iterator[Finding]:
 
 def _workload(environment: Environment) -> Iterator[Finding]:
     workload = environment.workload
+    if workload.topics and workload.throughput != type(workload)().throughput:
+        right = "leave throughput out, or the topics"
+        wrong = "the topics of the workload have rates of their own"
+        yield Finding(("workload", "throughput"), wrong, right)
     if workload.throughput <= 0:
         right = "write what producers write on average, for example 10MB/s"
         yield Finding(("workload", "throughput"), "a throughput of nothing leaves nothing to plan", right)

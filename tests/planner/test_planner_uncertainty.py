@@ -1,0 +1,135 @@
+"""Ranges: the cheapest plan that holds often enough, against trying every candidate, and the certain plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kdeploy import planner
+from kdeploy.planner import catalogue, choice, ensemble, limits, storage, uncertainty
+from kdeploy.planner.demand import demand_of, ranges, rank
+from kdeploy.planner.limits import Fleet
+from kdeploy.planner.result import Plan
+from kdeploy.spec.model import Environment
+from kdeploy.units import Range
+from tests.planner.workloads import aws
+
+UNSURE = {"throughput": "40MB/s..120MB/s", "retention": "12h..3d", "fan_out": "1..4"}
+
+
+def trials(environment: Environment, names: tuple[str, ...], most: int) -> uncertainty.Trials:
+    """Samples against a small catalogue."""
+    settings, datacenter = environment.planner, environment.datacenters[0]
+    drawn = uncertainty.draw(ranges(environment.workload), settings.samples, settings.seed)
+    sampled = demand_of(environment, datacenter, 0, drawn)
+    middle = replace(demand_of(environment, datacenter), partitions=sampled.partitions)
+    shapes = catalogue.load("us-east-1")
+    found = storage.candidates(shapes.only(np.array([name in names for name in shapes.names])))
+    kept = found.catalogue
+    capacity = limits.completed(found.capacity, kept.vcpus, kept.memory, found.local)
+    counts = np.arange(float(middle.fewest_brokers), most + 1.0)
+    market = ensemble.Market.of(shapes, None)
+    space = choice.field(middle, replace(found, capacity=capacity), market, counts, choice.Terms())
+    return uncertainty.Trials(space, sampled, settings.confidence)
+
+
+def brute_force(of: uncertainty.Trials) -> tuple[float, int, int]:
+    """The cheapest of all candidates and all purchases, sample by sample, with nothing left out."""
+    space, best = of.space, (np.inf, -1, -1)
+    enough = rank(of.confidence, of.samples)
+    racks = space.demand.racks
+    for position, count in enumerate(space.counts.tolist()):
+        group = np.arange(count, -(-count // racks) * racks + 1)
+        for row in range(len(space.candidates.disks)):
+            disks = space.candidates.disks[[row]]
+            table = limits.loads(of.demand, Fleet.even(group, racks), disks)[:, 0, :, 0]
+            if position < space.first[row]:
+                continue  # it does not hold at the middle
+            usable = space.candidates.capacity[row] * space.ceilings * (1 + 1e-12)
+            if (table <= usable).all(axis=1).sum() < enough:
+                continue
+            rows, positions = np.array([row]), np.array([position])
+            ordered = np.sort(table, axis=0)
+            for level in range(enough, of.samples + 1):
+                bought = choice.buy_for(space, ordered[level - 1][:, None], rows)
+                capacity = choice.capacity_at(space, rows, positions, bought)[0] * space.ceilings
+                if (table <= np.minimum(usable, capacity * (1 + 1e-9))).all(axis=1).sum() >= enough:
+                    price = float(choice.monthly_price(space, rows, positions, bought)[0])
+                    best = min(best, (round(price, 2), row, position))
+                    break
+    return best
+
+
+@pytest.mark.parametrize(
+    ("workload", "confidence"),
+    [
+        (UNSURE, "95%"),
+        ({**UNSURE, "partitions": 50}, "80%"),
+        ({"throughput": "10MB/s..200MB/s", "retention": "6h..6h"}, "99%"),
+    ],
+)
+def test_nothing_cheaper_holds_often_enough_in_a_small_catalogue(
+    workload: dict[str, Any], confidence: str
+) -> None:
+    environment = aws(workload=workload, planner={"samples": 200, "confidence": confidence})
+    of = trials(environment, ("m6g.large", "m6in.large", "i3en.xlarge", "c7g.large"), 40)
+    found = of.cheapest(1)[0]
+    assert found.order == brute_force(of)
+    assert found.fits >= float(confidence.rstrip("%")) / 100
+
+
+def test_both_ends_alike_is_the_certain_plan() -> None:
+    same = {"throughput": "90MB/s..90MB/s", "fan_out": "2..2", "retention": "3d..3d"}
+    sure = planner.plan(aws(workload={"throughput": "90MB/s", "retention": "3d"})).datacenters[0]
+    found = planner.plan(aws(workload=same, planner={"samples": 100})).datacenters[0]
+    assert found.confidence is not None
+    assert (found.confidence.fits, found.confidence.regret_usd) == (1.0, 0.0)
+    assert found.brokers.volumes == sure.brokers.volumes
+    assert found.brokers.required == sure.brokers.required
+    assert (found.brokers.count, found.brokers.instance_type) == (
+        sure.brokers.count,
+        sure.brokers.instance_type,
+    )
+    assert found.cost == sure.cost
+    assert found.brokers.utilisation == pytest.approx(sure.brokers.utilisation, rel=1e-9)
+
+
+def test_an_unsure_plan_says_how_sure_it_is_and_what_the_others_are() -> None:
+    environment = aws(workload=UNSURE, planner={"samples": 500})
+    plan = planner.plan(environment)
+    planned = plan.datacenters[0]
+    assert planned.confidence is not None
+    assert planned.confidence.fits >= 0.95
+    assert planned.confidence.ranges["throughput"] == (40e6, 120e6)
+    for other in plan.alternatives:
+        assert other.fits is not None
+        assert other.fits >= 0.95
+        assert other.monthly_usd >= (planned.cost.monthly_usd or 0) - 0.02
+    for other in plan.rejected:
+        assert other.fits is not None
+        assert other.fits < 0.95
+        assert other.limit is not None
+    assert Plan.from_json(plan.to_json()) == plan
+    assert planner.plan(environment) == plan, "the same seed gives the same plan"
+
+
+def test_surer_costs_no_less() -> None:
+    prices = [
+        planner.plan(aws(workload=UNSURE, planner={"samples": 300, "confidence": f"{sure}%"}))
+        .datacenters[0]
+        .cost.monthly_usd
+        for sure in (50, 90, 100)
+    ]
+    assert prices == sorted(prices)  # type: ignore[type-var]
+
+
+def test_samples_cover_every_part_of_a_range_alike_and_half_are_below_the_middle() -> None:
+    ends = Range(10.0, 1000.0)
+    drawn = np.ravel(uncertainty.draw({("throughput",): ends}, 1000, 1)[("throughput",)])
+    assert ((drawn >= 10) & (drawn <= 1000)).all()
+    assert np.count_nonzero(drawn < float(ends)) == 500
+    parts = np.floor(np.log(drawn / 10) / np.log(100) * 1000)
+    assert len(set(parts.tolist())) >= 999, "one sample in each part, but for rounding"
