@@ -75,19 +75,23 @@ def refuse_undeployable(loaded: Loaded) -> None:
         KdeployError: Names the datacenter and what can be done with it.
     """
     for datacenter in loaded.environment.datacenters:
-        if datacenter.provider != "local":
+        if datacenter.provider not in ("local", "hosts"):
             raise KdeployError(
                 f"datacenter {datacenter.name} has provider {datacenter.provider}, "
                 "which this version of kdeploy plans and renders but does not deploy\n"
-                "  deploy with provider local, or write the files with `kdeploy render`"
+                "  deploy with provider local or hosts, or write the files with `kdeploy render`"
             )
 
 
-def provider_of(environment: str, progress: Progress) -> Provider:
+def provider_of(loaded: Loaded, progress: Progress) -> Provider:
     """The provider of an environment's clusters, which `refuse_undeployable` has let through."""
+    if not places.is_local(loaded):
+        from kdeploy.operations import hosts
+
+        return hosts.provider_of(loaded, progress)
     from kdeploy.infra.local.provider import LocalProvider
 
-    return LocalProvider(places.nodes_folder(environment), progress=progress.bar)
+    return LocalProvider(places.nodes_folder(loaded.environment.name), progress=progress.bar)
 
 
 def sites(design: prepare.Design, vault: Vault, progress: Progress) -> tuple[Site, ...]:
@@ -100,7 +104,7 @@ def site_of(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, pro
     name = design.loaded.environment.name
     folder = places.administrator_folder(name)
     _write_administrator_files(folder, vault)
-    provider = provider_of(name, progress)
+    provider = provider_of(design.loaded, progress)
     return Site(design, cluster, provider, vault, access(cluster, folder), progress)
 
 

@@ -1,0 +1,426 @@
+"""Provider hosts: each node a service of systemd on a machine of its own.
+
+Invariant: what is on the host decides. A node is applied when every file has the hash that its
+record says; what it was started with is what its own unit noted when it started, whoever started it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
+from kdeploy.errors import KdeployError
+from kdeploy.infra import NodeState, Secrets
+from kdeploy.infra.hosts import archive, preflight
+from kdeploy.infra.hosts.ssh import NoPrivilege, Shell, Unreachable
+
+STOP_PATIENCE: Final = 330.0
+"""Seconds for a stop: the unit's own 300, in which systemd lets the controlled shutdown finish, and some."""
+
+AT_ONCE: Final = 25
+"""Hosts that are asked at the same time."""
+
+FORMATTED: Final = "/etc/kdeploy/formatted"
+"""On a host: there once its KRaft storage was formatted."""
+
+PROGRAM: Final = "remote.py"
+
+
+class Failure(Protocol):
+    """A task that failed on a host; `kdeploy.playbooks.runner.Failure` is one."""
+
+    @property
+    def host(self) -> str:
+        """Its name in the inventory."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """The task's name; empty where the host could not be reached."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+        ...
+
+
+class Played(Protocol):
+    """What a run of the playbook did; `kdeploy.playbooks.runner.Played` is one."""
+
+    changed: dict[str, list[str]]
+    output: dict[str, dict[str, str]]
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """What failed."""
+        ...
+
+
+Play = Callable[[str, Mapping[str, Mapping[str, Any]]], Played]
+"""Runs a part of the playbook (preflight, provision, apply) on hosts with their variables."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the provider gets from the rest of kdeploy.
+
+    Attributes:
+        shells: How to reach each datacenter's hosts.
+        play: Runs the playbook.
+        jars: Gives Kafka's jars of a version.
+        cache: Folder where the archive of jars is kept.
+        private: Folder for archives with secrets while they are carried (mode 0700).
+        disk_sizes: Declared bytes of each data disk, by datacenter and host, where they are declared.
+    """
+
+    shells: Mapping[str, Shell]
+    play: Play
+    jars: Callable[[str], Sequence[Path]]
+    cache: Path
+    private: Path
+    disk_sizes: Mapping[tuple[str, str], float | None]
+
+
+class HostsProvider:
+    """Nodes on machines that a person has; implements `kdeploy.infra.Provider`.
+
+    Args:
+        sources: What it works with.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._clusters: dict[str, ClusterBlueprint] = {}
+        self._playing = threading.Lock()
+
+    def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
+        """Look at nodes, by `Node.key`; read-only, and about a tenth of a second for a host."""
+        if not nodes:
+            return {}
+        with ThreadPoolExecutor(min(AT_ONCE, len(nodes))) as pool:
+            return dict(zip((node.key for node in nodes), pool.map(self._look, nodes), strict=True))
+
+    def wanted(self, node: Node, secrets: Secrets) -> str:
+        """The fingerprint together with a hash of each secret (all of them have 128 random bits or more)."""
+        missing = [secret.path for secret in node.secrets if secret.path not in secrets]
+        if missing:
+            raise KdeployError(f"{node.key}: the vault gives no content for {', '.join(missing)}")
+        hashes = [f"{path}={hashlib.sha256(secrets[path]).hexdigest()}" for path in sorted(secrets)]
+        return hashlib.sha256("\n".join([node.fingerprint, *hashes]).encode()).hexdigest()
+
+    def provision(self, blueprint: Blueprint) -> None:
+        """Look at every host first; then user, kernel, disks, Java and Kafka's jars on all of them.
+
+        Raises:
+            KdeployError: Hosts will not do, with every reason of every host; nothing was changed then.
+        """
+        for cluster in blueprint.clusters:
+            self._clusters[cluster.datacenter] = cluster
+        nodes = [node for cluster in blueprint.clusters for node in cluster.nodes]
+        facts = self._preflight(blueprint, nodes)
+        archives = {
+            cluster.kafka_version: archive.distribution(
+                cluster.kafka_version, self._sources.jars(cluster.kafka_version), self._sources.cache
+            )
+            for cluster in blueprint.clusters
+        }
+        with self._carrying() as folder:
+            variables = {}
+            for cluster in blueprint.clusters:
+                for node in cluster.nodes:
+                    carried = archive.write(folder / f"{_name(node)}.tar", archive.host_entries(node))
+                    variables[_name(node)] = self._connection(node) | {
+                        **_host_variables(node, cluster, carried),
+                        **_disk_variables(node, known=bool(facts[node.key]["known"])),
+                        "java_package": preflight.java_package(facts[node.key]),
+                        "kafka_version": cluster.kafka_version,
+                        "kafka_archive": str(archives[cluster.kafka_version]),
+                    }
+            self._play("provision", variables)
+
+    def apply(self, node: Node, secrets: Secrets) -> None:
+        """Put a node's files in place, and format its storage when it is new.
+
+        Raises:
+            KdeployError: Its host cannot be reached, or something cannot be put there.
+        """
+        seen = self._ask("look", node)
+        if node.format_arguments and seen["was_formatted"] and not any(seen["formatted"]):
+            raise KdeployError(
+                f"{node.key}: its storage was formatted, but {', '.join(node.data_directories)} "
+                f"on {node.host} is empty now\n"
+                f"  put the data back; or, to give it up for this node, delete {FORMATTED} there and run up again"
+            )
+        record = seen["record"]
+        wanted = {file.path for file in node.files} | {secret.path for secret in node.secrets}
+        stale = [path for path in archive.recorded(record) if path not in wanted]
+        with self._carrying() as folder:
+            files = archive.service_entries(node, secrets, self.wanted(node, secrets))
+            variables = self._connection(node) | {
+                "security_archive": str(
+                    archive.write(folder / "secrets.tar", archive.secret_entries(secrets))
+                ),
+                "service_archive": str(archive.write(folder / "files.tar", files)),
+                "service_name": _unit(node),
+                "service_stale": stale,
+                "service_format": _format_command(node),
+                "service_formatted": FORMATTED if node.format_arguments else "",
+                "service_known": record is not None,
+            }
+            self._play("apply", {_name(node): variables})
+
+    def start(self, node: Node) -> None:
+        """Start a node's service. No-op when it runs.
+
+        Raises:
+            KdeployError: It cannot be started, with what systemd says.
+        """
+        answer = self._ask("start", node)
+        if not answer["ok"]:
+            raise KdeployError(f"{node.key} could not be started: {_said(answer)}")
+
+    def stop(self, node: Node, how: Literal["controlled", "now"] = "controlled") -> None:
+        """Stop a node's service and wait until it is gone. No-op when it is stopped.
+
+        Raises:
+            KdeployError: It is still there.
+        """
+        answer = self._ask("stop", node, patience=STOP_PATIENCE, how=how)
+        if not answer["ok"]:
+            raise KdeployError(f"{node.key} could not be stopped: {_said(answer)}")
+
+    def delete(self, node: Node) -> None:
+        """Delete a stopped node's data, files and secrets; machine, packages and file systems stay.
+
+        Raises:
+            KdeployError: It still runs.
+        """
+        if self._ask("look", node)["running"]:
+            raise KdeployError(f"{node.key} still runs; its data is not deleted\n  stop it first")
+        self._ask("delete", node)
+
+    def _look(self, node: Node) -> NodeState:
+        try:
+            seen = self._ask("look", node)
+        except (Unreachable, NoPrivilege) as error:
+            return NodeState(True, False, None, None, str(error))
+        return _state(node, seen)
+
+    def _ask(self, verb: str, node: Node, *, patience: float = 60.0, **more: str) -> dict[str, Any]:
+        asked = {
+            "unit": _unit(node),
+            "folder": _unit(node).removesuffix(".service"),
+            "config": archive.config_folder(node),
+            "data": list(node.data_directories),
+            "mounts": [disk.mount for disk in node.disks],
+            "logs": f"/var/log/{_unit(node).removesuffix('.service')}",
+            "settings": [list(one) for one in _settings(node)],
+            **more,
+        }
+        program = (resources.files("kdeploy.infra.hosts") / PROGRAM).read_text()
+        call = f"\nmain({verb!r}, json.loads({json.dumps(asked)!r}))\n"
+        answer = self._sources.shells[node.datacenter].run(node.host, program + call, patience=patience)
+        try:
+            said: dict[str, Any] = json.loads(answer)
+        except ValueError:
+            raise KdeployError(f"{node.host} answers something else than what it was asked") from None
+        return said
+
+    def _preflight(self, blueprint: Blueprint, nodes: Sequence[Node]) -> dict[str, preflight.Facts]:
+        questions = {}
+        for cluster in blueprint.clusters:
+            names = sorted({node.host for node in cluster.nodes})
+            for node in cluster.nodes:
+                asked = {
+                    "disks": [disk.device for disk in node.disks],
+                    "ports": sorted(node.ports.values()),
+                    "names": names,
+                    "service": _unit(node),
+                }
+                questions[_name(node)] = self._connection(node) | {"preflight_questions": asked}
+        with self._playing:
+            played = self._sources.play("preflight", questions)
+        now = time.time()
+        unseen = {failure.host: failure for failure in played.failures}
+        facts = {
+            node.key: json.loads(next(iter(played.output[_name(node)].values())))
+            for node in nodes
+            if _name(node) in played.output and _name(node) not in unseen
+        }
+        found = [
+            f"{node.host} ({node.name}): {_unseen(unseen[_name(node)])}"
+            for node in nodes
+            if _name(node) in unseen
+        ]
+        for cluster in blueprint.clusters:
+            seen = [node for node in cluster.nodes if node.key in facts]
+            clocks = {node.key: facts[node.key]["time"] - now for node in seen}
+            sizes = {node.key: self._sources.disk_sizes.get((node.datacenter, node.host)) for node in seen}
+            found += preflight.problems(seen, facts, clocks, sizes, cluster.kafka_version)
+        if found:
+            listed = "\n".join(f"  - {problem}" for problem in found)
+            raise KdeployError(
+                f"hosts will not do, and nothing was changed:\n{listed}\n  mend that, and run this again"
+            )
+        return facts
+
+    def _play(self, part: str, variables: Mapping[str, Mapping[str, Any]]) -> None:
+        played = self._sources.play(part, variables)
+        if played.failures:
+            listed = "\n".join(f"  - {_words(failure)}" for failure in played.failures)
+            raise KdeployError(
+                f"hosts could not be made what they should be:\n{listed}\n  then run this again"
+            )
+
+    def _connection(self, node: Node) -> dict[str, Any]:
+        shell = self._sources.shells[node.datacenter]
+        return {
+            "ansible_host": node.host,
+            "ansible_ssh_common_args": f"-F '{shell.configuration}'",
+            "ansible_become": shell.settings.user != "root",
+        }
+
+    @contextmanager
+    def _carrying(self) -> Iterator[Path]:
+        """A folder for archives while they are carried; nothing of it is left behind."""
+        self._sources.private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="carry-", dir=self._sources.private))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _state(node: Node, seen: Mapping[str, Any]) -> NodeState:
+    record, service = seen["record"], seen["service"]
+    soft = {file.path: file.sha256 for file in node.files if not file.restart}
+    outdated = [path for path, digest in soft.items() if (record or {}).get("files", {}).get(path) != digest]
+    whole = record is not None and not seen["damaged"] and not outdated and not seen["drift"]
+    return NodeState(
+        present=record is not None,
+        running=bool(seen["running"]),
+        applied=seen["applied"] if whole else None,
+        started=seen["started"],
+        detail=_detail(seen, service),
+    )
+
+
+def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
+    drift = "".join(f"; {name} is {found}, wanted {wanted}" for name, wanted, found in seen["drift"])
+    if seen["running"]:
+        return f"process {service.get('MainPID')} since {service.get('ActiveEnterTimestamp')}{drift}"
+    if seen["record"] is None:
+        return "never started"
+    if seen["unmounted"]:
+        return f"{', '.join(seen['unmounted'])} is not mounted"
+    if service.get("Result", "success") == "success":
+        return f"stopped{drift}"
+    return f"ended by itself ({service.get('Result')}); its logs last say: {seen['last']}"
+
+
+def _settings(node: Node) -> Iterator[tuple[str, str, str]]:
+    """Kernel settings that a node's files ask for: name, path and value."""
+    for file in node.files:
+        for line in file.text.splitlines():
+            if file.path.startswith("/etc/sysctl.d/") and "=" in line and not line.startswith("#"):
+                name, _, value = line.partition("=")
+                path = "/proc/sys/" + name.strip().replace(".", "/")
+                yield name.strip(), path, " ".join(value.split())
+            if file.path.startswith("/etc/tmpfiles.d/") and line.startswith("w"):
+                parts = line.split()
+                yield parts[1], parts[1], parts[6]
+
+
+def _host_variables(node: Node, cluster: ClusterBlueprint, carried: Path) -> dict[str, Any]:
+    config, unit = archive.config_folder(node), _unit(node).removesuffix(".service")
+    folders = [
+        {"path": "/etc/kdeploy", "owner": "root", "mode": "0755"},
+        {"path": "/opt/kafka", "owner": "root", "mode": "0755"},
+        {"path": config, "owner": "root", "mode": "0750"},
+        {"path": f"{config}/secrets", "owner": archive.USER, "mode": "0700"},
+        {"path": f"/var/log/{unit}", "owner": archive.USER, "mode": "0750"},
+    ]
+    names = [
+        f"{one.host} {one.name}.{cluster.datacenter} {one.name}"
+        for one in cluster.nodes
+        if _is_address(one.host)
+    ]
+    return {"host_folders": folders, "host_names": names, "host_archive": str(carried)}
+
+
+def _disk_variables(node: Node, *, known: bool) -> dict[str, Any]:
+    mounts = {file.path.rpartition("/")[2] for file in node.files if file.path.endswith(".mount")}
+    volumes = [
+        {
+            "device": disk.device,
+            "file_system": disk.file_system,
+            "mount": disk.mount,
+            "unit": next(name for name in mounts if name == _mount_unit(disk.mount)),
+        }
+        for disk in node.disks
+    ]
+    return {"disks_volumes": volumes, "disks_folders": list(node.data_directories), "disks_known": known}
+
+
+def _mount_unit(mount: str) -> str:
+    return mount.strip("/").replace("-", "\\x2d").replace("/", "-") + ".mount"
+
+
+def _format_command(node: Node) -> list[str]:
+    """Format as the node's user, and note that it was done."""
+    if not node.format_arguments:
+        return []
+    tool = "/usr/bin/java -Xmx256m -cp '/opt/kafka/current/libs/*' kafka.tools.StorageTool"
+    script = f'runuser -u {archive.USER} -- {tool} "$@" && touch {FORMATTED}'
+    return ["/bin/sh", "-c", script, "format", *node.format_arguments]
+
+
+def _unit(node: Node) -> str:
+    return "zookeeper.service" if node.role == "zookeeper" else "kafka.service"
+
+
+def _name(node: Node) -> str:
+    """A node's name in the inventory."""
+    return f"{node.datacenter}.{node.name}"
+
+
+def _unseen(failure: Failure) -> str:
+    """Why a host could not be looked at, in plain words."""
+    reason = failure.reason
+    if "sudo password" in reason or "Incorrect sudo" in reason or "password is required" in reason:
+        return "there is no way to root: sudo does not accept the password; KDEPLOY_SUDO_PASSWORD_FILE names its file"
+    if not failure.task or "UNREACHABLE" in reason:
+        return f"it cannot be reached: {reason.splitlines()[-1]}"
+    return reason.splitlines()[-1]
+
+
+def _words(failure: Failure) -> str:
+    where = f"{failure.host}, {failure.task}" if failure.task else f"{failure.host} cannot be reached"
+    return f"{where}: {failure.reason}"
+
+
+def _said(answer: Mapping[str, Any]) -> str:
+    said = [line for line in str(answer["said"]).splitlines() if line.strip()]
+    return said[0] if said else f"systemd says {answer['service'].get('Result')}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
