@@ -30,8 +30,6 @@ from typing import Any, Final
 
 from kdeploy.errors import KdeployError, MissingExtra
 
-PLAYBOOK: Final = "site.yml"
-
 VARIABLES: Final[dict[str, str]] = {
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_FORCE_COLOR": "0",
@@ -98,7 +96,7 @@ class Runner:
         """Run one part of the playbook on hosts.
 
         Args:
-            part: preflight, provision or apply: the tag of its plays.
+            part: preflight, provision or apply: the playbook.
             hosts: Variables of each host, by its name in the inventory.
             check: Change nothing, and say what would be changed.
 
@@ -123,12 +121,18 @@ class Runner:
         return played
 
     def _command(self, private: Path, part: str, check: bool) -> list[str]:
-        words = f"--tags {part}" + (" --check" if check else "")
         project = str(resources.files("kdeploy.playbooks"))
         return [
             *(sys.executable, "-m", "ansible_runner", "run", str(private), "--json", "--omit-env-files"),
-            *("--playbook", PLAYBOOK, "--project-dir", project, "--inventory", str(private / "inventory")),
-            *("--cmdline", words),
+            *(
+                "--playbook",
+                f"{part}.yml",
+                "--project-dir",
+                project,
+                "--inventory",
+                str(private / "inventory"),
+            ),
+            *(("--cmdline", "--check") if check else ()),
         ]
 
     @contextmanager
@@ -191,7 +195,7 @@ class Runner:
             log(said + "\n")
         kind, data = str(event.get("event", "")), event.get("event_data", {})
         host, task, result = str(data.get("host", "")), str(data.get("task", "")), data.get("res") or {}
-        if kind == "playbook_on_task_start":
+        if kind == "playbook_on_task_start" and not task.startswith("Validating arguments"):
             self._step("hosts", f"{data.get('role') or 'ansible'}: {task}")
         elif kind == "runner_on_ok":
             played.tasks[host] = played.tasks.get(host, 0) + 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from tests.fleet.fleet import RACKS, Fleet
 
 
-def environment(fleet: Fleet, *, memory: str = "1GiB", user: str = "root") -> str:
+def environment(fleet: Fleet, *, memory: str = "4GiB", user: str = "root") -> str:
     """The text of an environment with every host of a fleet."""
     hosts = fleet.hosts()
     kraft = any(one.role == "controller" for one in hosts)
@@ -28,10 +28,16 @@ def environment(fleet: Fleet, *, memory: str = "1GiB", user: str = "root") -> st
         disks = ", ".join(one.devices)
         lines.append(f"      - {{address: {one.address}, rack: {one.rack}, role: {one.role},")
         lines.append(f"         hardware: {{cores: 2, memory: {memory}, disks: [{disks}]}}}}")
-    return "\n".join(lines) + "\n" + REST
+    rest = REST.replace("COORDINATOR", "controller" if kraft else "zookeeper")
+    return "\n".join(lines) + "\n" + rest
 
 
 REST = """
+overrides:
+  jvm:
+    broker: [-Xmx400m]
+    COORDINATOR: [-Xmx128m]
+
 workload:
   throughput: 1MB/s
   retention: 1h

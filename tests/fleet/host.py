@@ -108,11 +108,13 @@ class Host:
         mkdir -p /dev/disk/by-id /dev/disk/by-uuid
         """
         follow = """
-        while sleep 0.4; do
+        while sleep 1; do
+          missing=
           for disk in /dev/fleet*; do
-            id=$(blkid -p -o value -s UUID "$disk") && [ -n "$id" ] && [ ! -e "/dev/disk/by-uuid/$id" ] &&
-              ln -sfn "../../${disk#/dev/}" "/dev/disk/by-uuid/$id"
+            id=$(blkid -p -o value -s UUID "$disk") && [ -n "$id" ] &&
+              ln -sfn "../../${disk#/dev/}" "/dev/disk/by-uuid/$id" || missing=1
           done
+          [ -n "$missing" ] || exit 0
         done
         """
         folder = root / "usr/local/sbin"

@@ -80,12 +80,20 @@ def resolved(name):
     return {"addresses": addresses, "back": sorted(back)}
 
 
+def java():
+    """Java's version by the file that comes with it, else by asking it; 0 where there is none."""
+    program = os.path.realpath("/usr/bin/java")
+    release = text(os.path.join(os.path.dirname(os.path.dirname(program)), "release"))
+    found = re.search(r'JAVA_VERSION="(?:1\.)?(\d+)', release)
+    found = found or re.search(r'version "(?:1\.)?(\d+)', output("/usr/bin/java", "-version")[1])
+    return int(found.group(1)) if found else 0
+
+
 def main(questions):
     release = dict(
         line.replace('"', "").split("=", 1) for line in text("/etc/os-release").splitlines() if "=" in line
     )
     memory = re.search(r"MemTotal: +(\d+)", text("/proc/meminfo"))
-    java = re.search(r'version "(?:1\.)?(\d+)', output("/usr/bin/java", "-version")[1])
     used = listening()
     print(
         json.dumps(
@@ -99,7 +107,7 @@ def main(questions):
                 "systemd": os.path.isdir("/run/systemd/system"),
                 "cores": os.cpu_count(),
                 "memory": int(memory.group(1)) * 1024 if memory else 0,
-                "java": int(java.group(1)) if java else 0,
+                "java": java(),
                 "mkfs": output("mkfs.xfs", "-V")[0] == 0,
                 "disks": {path: disk(path) for path in questions["disks"]},
                 "ports": sorted(used & set(questions["ports"])),
