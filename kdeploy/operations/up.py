@@ -130,7 +130,7 @@ def _apply(site_: Site, nodes: list[Node]) -> None:
 
     if nodes:
         site_.progress.step("render", f"files of {len(nodes)} nodes")
-        site.in_parallel(apply, nodes)
+        site_.apply_all(nodes, apply)
         kill_point("nodes-applied")
 
 

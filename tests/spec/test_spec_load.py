@@ -10,7 +10,7 @@ from kdeploy.errors import InvalidEnvironment, UsageError
 from kdeploy.spec import load
 from kdeploy.spec.model import Environment
 
-SHIPPED = ("local", "local-kraft", "prod-eu")
+SHIPPED = ("datacenter-kraft", "datacenter-zk", "local", "local-kraft", "prod-eu")
 
 
 def make(folder: Path, text: str = "kafka: {}\n") -> Path:
@@ -54,7 +54,7 @@ def test_a_path_is_a_path(here: Path, given: str) -> None:
     ("given", "message"),
     [
         ("lcoal", r"no environment called lcoal\n  did you mean `local`\?"),
-        ("production", r"known: local, local-kraft, prod-eu"),
+        ("production", r"known: datacenter-kraft, datacenter-zk, local, local-kraft, prod-eu"),
         ("some/where", r"there is no some/where/environment.yaml"),
         ("../local", r"there is no ../local/environment.yaml\n  did you mean `local`"),
         ("", r"needs a name"),

@@ -158,30 +158,41 @@ class HostsProvider:
         Raises:
             KdeployError: Its host cannot be reached, or something cannot be put there.
         """
-        seen = self._ask("look", node)
+        self.apply_together([(node, secrets)])
+
+    def apply_together(self, work: Sequence[tuple[Node, Secrets]]) -> None:
+        """As `apply`, for many nodes in one run of the playbook."""
+        if not work:
+            return
+        with ThreadPoolExecutor(min(AT_ONCE, len(work))) as pool, self._carrying() as folder:
+            seen = list(pool.map(lambda one: self._ask("look", one[0]), work))
+            variables = {
+                _name(node): self._apply_variables(folder, node, secrets, there)
+                for (node, secrets), there in zip(work, seen, strict=True)
+            }
+            self._play("apply", variables)
+
+    def _apply_variables(
+        self, folder: Path, node: Node, secrets: Secrets, seen: Mapping[str, Any]
+    ) -> dict[str, Any]:
         if node.format_arguments and seen["was_formatted"] and not any(seen["formatted"]):
             raise KdeployError(
                 f"{node.key}: its storage was formatted, but {', '.join(node.data_directories)} "
                 f"on {node.host} is empty now\n"
                 f"  put the data back; or, to give it up for this node, delete {FORMATTED} there and run up again"
             )
-        record = seen["record"]
         wanted = {file.path for file in node.files} | {secret.path for secret in node.secrets}
-        stale = [path for path in archive.recorded(record) if path not in wanted]
-        with self._carrying() as folder:
-            files = archive.service_entries(node, secrets, self.wanted(node, secrets))
-            variables = self._connection(node) | {
-                "security_archive": str(
-                    archive.write(folder / "secrets.tar", archive.secret_entries(secrets))
-                ),
-                "service_archive": str(archive.write(folder / "files.tar", files)),
-                "service_name": _unit(node),
-                "service_stale": stale,
-                "service_format": _format_command(node),
-                "service_formatted": FORMATTED if node.format_arguments else "",
-                "service_known": record is not None,
-            }
-            self._play("apply", {_name(node): variables})
+        files = archive.service_entries(node, secrets, self.wanted(node, secrets))
+        own, others = folder / f"{_name(node)}.secrets.tar", folder / f"{_name(node)}.files.tar"
+        return self._connection(node) | {
+            "security_archive": str(archive.write(own, archive.secret_entries(secrets))),
+            "service_archive": str(archive.write(others, files)),
+            "service_name": _unit(node),
+            "service_stale": [path for path in archive.recorded(seen["record"]) if path not in wanted],
+            "service_format": _format_command(node),
+            "service_formatted": FORMATTED if node.format_arguments else "",
+            "service_known": seen["record"] is not None,
+        }
 
     def start(self, node: Node) -> None:
         """Start a node's service. No-op when it runs.
