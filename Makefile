@@ -20,7 +20,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 fast: $(VENV)/.dev
-	$(BIN)/pytest -m "not kafka"
+	$(BIN)/pytest -m "not kafka and not fleet"
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
