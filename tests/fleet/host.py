@@ -45,7 +45,7 @@ class Host:
         role: What is to run on it.
         disks: Its data disks.
         bridge: The bridge it is connected to.
-        authorized: Public key that may log in, as root and as `operator` (with sudo).
+        authorized: Public key that may log in, as root.
     """
 
     folder: str

@@ -273,7 +273,7 @@ class HostsProvider:
             if _name(node) in played.output and _name(node) not in unseen
         }
         found = [
-            f"{node.host} ({node.name}): {_unseen(unseen[_name(node)])}"
+            f"{node.host} ({node.name}): {self._unseen(node, unseen[_name(node)])}"
             for node in nodes
             if _name(node) in unseen
         ]
@@ -288,6 +288,16 @@ class HostsProvider:
                 f"hosts will not do, and nothing was changed:\n{listed}\n  mend that, and run this again"
             )
         return facts
+
+    def _unseen(self, node: Node, failure: Failure) -> str:
+        """Why a host could not be looked at, in plain words where they are known."""
+        try:
+            self._ask("look", node)
+        except (Unreachable, NoPrivilege) as error:
+            return str(error).removeprefix(f"{node.host} ").removeprefix(f"{node.host}: ")
+        except KdeployError as error:
+            return str(error)
+        return failure.reason.splitlines()[-1]
 
     def _play(self, part: str, variables: Mapping[str, Mapping[str, Any]]) -> None:
         played = self._sources.play(part, variables)
@@ -407,16 +417,6 @@ def _unit(node: Node) -> str:
 def _name(node: Node) -> str:
     """A node's name in the inventory."""
     return f"{node.datacenter}.{node.name}"
-
-
-def _unseen(failure: Failure) -> str:
-    """Why a host could not be looked at, in plain words."""
-    reason = failure.reason
-    if "sudo password" in reason or "Incorrect sudo" in reason or "password is required" in reason:
-        return "there is no way to root: sudo does not accept the password; KDEPLOY_SUDO_PASSWORD_FILE names its file"
-    if not failure.task or "UNREACHABLE" in reason:
-        return f"it cannot be reached: {reason.splitlines()[-1]}"
-    return reason.splitlines()[-1]
 
 
 def _words(failure: Failure) -> str:

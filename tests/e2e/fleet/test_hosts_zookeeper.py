@@ -45,7 +45,7 @@ def test_hosts_that_will_not_do_are_all_named_at_once_and_nothing_is_changed(hos
     for said in (
         "10.77.0.11 (zookeeper-1): it has",
         "4 TiB are declared",
-        "10.77.0.98 (zookeeper-3): it cannot be reached",
+        "10.77.0.98 (zookeeper-3): cannot be reached",
         "is not empty: it holds ext4",
         "port 9092 is taken by another program",
         "is the same machine as",
