@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "up": ("lifecycle", "Make the cluster what the environment says."),
     "status": ("lifecycle", "Show each node and the cluster's health."),
     "verify": ("lifecycle", "Prove by named checks that the cluster works."),
+    "restart": ("restart", "Restart nodes one at a time, without losing a record."),
     "clients": ("clients", "Write client properties and certificates."),
     "down": ("lifecycle", "Stop the cluster; keeps its data unless told otherwise."),
 }

@@ -48,6 +48,7 @@ def provider_of(loaded: Loaded, progress: Progress) -> HostsProvider:
             ),
             cache=cache / "kafka",
             private=folder,
+            tell=progress.step,
             disk_sizes=sizes,
         )
     )

@@ -38,6 +38,9 @@ FORMATTED: Final = "/etc/kdeploy/formatted"
 
 PROGRAM: Final = "remote.py"
 
+SETTINGS_TASK: Final = "Set kernel settings, and read them back"
+"""Task of role host whose output says what could not be set."""
+
 
 class Failure(Protocol):
     """A task that failed on a host; `kdeploy.playbooks.runner.Failure` is one."""
@@ -84,6 +87,7 @@ class Sources:
         jars: Gives Kafka's jars of a version.
         cache: Folder where the archive of jars is kept.
         private: Folder for archives with secrets while they are carried (mode 0700).
+        tell: Told what a person should know, as `operations.progress.Progress.step`.
         disk_sizes: Declared bytes of each data disk, by datacenter and host, where they are declared.
     """
 
@@ -92,6 +96,7 @@ class Sources:
     jars: Callable[[str], Sequence[Path]]
     cache: Path
     private: Path
+    tell: Callable[[str, str], None]
     disk_sizes: Mapping[tuple[str, str], float | None]
 
 
@@ -150,7 +155,7 @@ class HostsProvider:
                         "kafka_version": cluster.kafka_version,
                         "kafka_archive": str(archives[cluster.kafka_version]),
                     }
-            self._play("provision", variables)
+            self._tell_settings(self._play("provision", variables))
 
     def apply(self, node: Node, secrets: Secrets) -> None:
         """Put a node's files in place, and format its storage when it is new.
@@ -299,13 +304,24 @@ class HostsProvider:
             return str(error)
         return failure.reason.splitlines()[-1]
 
-    def _play(self, part: str, variables: Mapping[str, Mapping[str, Any]]) -> None:
+    def _tell_settings(self, played: Played) -> None:
+        """Say which kernel settings hosts do not have after all, by what was read back."""
+        for kind, words in (("refused", "cannot be set"), ("fixed", "not to be set in a container")):
+            lines: dict[str, list[str]] = {}
+            for host, output in sorted(played.output.items()):
+                for line in json.loads(output.get(SETTINGS_TASK, "{}")).get(kind, ()):
+                    lines.setdefault(line, []).append(host.partition(".")[2])
+            for line, hosts in sorted(lines.items()):
+                self._sources.tell("kernel", f"{line.partition(':')[0]}: {words}, on {', '.join(hosts)}")
+
+    def _play(self, part: str, variables: Mapping[str, Mapping[str, Any]]) -> Played:
         played = self._sources.play(part, variables)
         if played.failures:
             listed = "\n".join(f"  - {_words(failure)}" for failure in played.failures)
             raise KdeployError(
-                f"hosts could not be made what they should be:\n{listed}\n  then run this again"
+                f"hosts could not be made what they should be:\n{listed}\n  mend that, and run this again"
             )
+        return played
 
     def _connection(self, node: Node) -> dict[str, Any]:
         shell = self._sources.shells[node.datacenter]

@@ -1,0 +1,50 @@
+"""`restart`: restart nodes one at a time, on request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kdeploy.cli.options import (
+    environment_argument,
+    output_option,
+    print_json,
+    print_text,
+    vault_password_option,
+)
+
+
+@click.command()
+@environment_argument
+@click.option("--node", "nodes", multiple=True, metavar="NODE", help="Restart this node; can be repeated.")
+@click.option(
+    "--rack", "racks", multiple=True, metavar="RACK", help="Restart this rack's nodes; can be repeated."
+)
+@vault_password_option
+@output_option
+def restart(
+    environment: str,
+    nodes: tuple[str, ...],
+    racks: tuple[str, ...],
+    vault_password_file: Path | None,
+    output: str,
+) -> None:
+    """Restart every node, or some, by the rolling order; nothing else is changed.
+
+    Exit code 7: it was not safe to go on in time; everything still serves.
+
+    \b
+    Example: kdeploy restart local --node broker-1
+    """
+    from kdeploy.operations.progress import Lines
+    from kdeploy.operations.restart import restart as roll
+    from kdeploy.spec import load
+
+    loaded = load.load(load.find(environment))
+    done = roll(loaded, Lines(), vault_password_file, nodes=nodes, racks=racks)
+    if output == "json":
+        name = loaded.environment.name
+        print_json({"schema": "kdeploy.restart/v1", "environment": name, "restarted": list(done)})
+    else:
+        print_text(f"restarted: {', '.join(done)}", output)
