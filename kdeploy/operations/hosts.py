@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.operations import places
 from kdeploy.operations.killpoint import kill_point
-from kdeploy.operations.lease import lease
-from kdeploy.operations.progress import Progress
+from kdeploy.operations.lease import lease, user_name
+from kdeploy.operations.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from kdeploy.infra.hosts.provider import HostsProvider
+    from kdeploy.operations.prepare import Design
     from kdeploy.spec.load import Loaded
 
 
@@ -54,6 +60,53 @@ def provider_of(loaded: Loaded, progress: Progress) -> HostsProvider:
     )
 
 
+@contextmanager
+def held(design: Design, command: str) -> Iterator[None]:
+    """Hold the leases of an environment's hosts, which keep operators on different machines apart.
+
+    A lease of a run that was killed is taken over by the next run from the same state folder;
+    from elsewhere it takes `kdeploy unlock`. Nothing is held for provider local.
+
+    Raises:
+        LeaseHeld: Another operator is at work there.
+    """
+    if places.is_local(design.loaded):
+        yield
+        return
+    provider, nodes = provider_of(design.loaded, Silent()), design.blueprint.nodes
+    operator = _operator(places.hosts_folder(design.loaded.environment.name))
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    holder = {"operator": operator, "command": command, "since": since}
+    provider.hold(nodes, {**holder, "user": user_name(), "host": socket.gethostname()})
+    try:
+        yield
+    finally:
+        provider.release(nodes, operator)
+
+
+def _operator(folder: Path) -> str:
+    """What stands for every run from this state folder: random, made once."""
+    file = folder / "operator"
+    if not file.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.write_text(uuid.uuid4().hex)
+    return file.read_text()
+
+
+def unlock(loaded: Loaded) -> tuple[str, ...]:
+    """End the leases of an environment's hosts, whoever has them.
+
+    Returns:
+        Who had them, in words; empty when nobody did, or for provider local, whose lease ends with its process.
+    """
+    from kdeploy.operations import prepare
+
+    if places.is_local(loaded) or not places.lock_file(loaded).exists():
+        return ()
+    nodes = prepare.design(loaded, freeze=False).blueprint.nodes
+    return provider_of(loaded, Silent()).release(nodes)
+
+
 def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str, ...]:
     """Stop every node of an environment on hosts; afterwards, where asked, delete its data and files there.
 
@@ -62,23 +115,32 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
     Returns:
         Names of the nodes that were stopped.
     """
-    from kdeploy.operations import prepare, site
-    from kdeploy.operations.down import stop_all
+    from kdeploy.operations import prepare
 
     name = loaded.environment.name
     if not places.lock_file(loaded).exists():
         return ()
     with lease(places.state_folder(name), "down"):
-        nodes = prepare.design(loaded, freeze=False).blueprint.nodes
-        provider = provider_of(loaded, progress)
-        states = provider.observe(nodes)
-        stopping = [node for node in nodes if states[node.key].running]
-        stop_all(provider.stop, [node for node in stopping if node.role == "broker"], progress)
-        kill_point("brokers-stopped")
-        stop_all(provider.stop, [node for node in stopping if node.role != "broker"], progress)
-        kill_point("coordination-stopped")
+        design = prepare.design(loaded, freeze=False)
+        with held(design, "down"):
+            stopped = _stop(design, progress, delete_data=delete_data)
         if delete_data:
-            progress.step("delete", f"data and files on {len(nodes)} hosts")
-            site.in_parallel(provider.delete, list(nodes))
             shutil.rmtree(places.state_folder(name))
+    return stopped
+
+
+def _stop(design: Design, progress: Progress, *, delete_data: bool) -> tuple[str, ...]:
+    from kdeploy.operations import site
+    from kdeploy.operations.down import stop_all
+
+    nodes, provider = design.blueprint.nodes, provider_of(design.loaded, progress)
+    states = provider.observe(nodes)
+    stopping = [node for node in nodes if states[node.key].running]
+    stop_all(provider.stop, [node for node in stopping if node.role == "broker"], progress)
+    kill_point("brokers-stopped")
+    stop_all(provider.stop, [node for node in stopping if node.role != "broker"], progress)
+    kill_point("coordination-stopped")
+    if delete_data:
+        progress.step("delete", f"data and files on {len(nodes)} hosts")
+        site.in_parallel(provider.delete, list(nodes))
     return tuple(node.name for node in stopping)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError, UsageError
-from kdeploy.operations import expiry, places, prepare, rolling, site, vaults
+from kdeploy.operations import expiry, hosts, places, prepare, rolling, site, vaults
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
 from kdeploy.operations.standing import told
@@ -56,10 +56,11 @@ def restart(
         vault = vaults.open_existing(loaded, password_file)
         expiry.refuse_ended(design, vault)
         here = site.sites(design, vault, progress)
-        for one in here:
-            _refuse_pending(one)
-        for one in here:
-            rolling.roll(one, [node for node in one.cluster.nodes if node.key in chosen])
+        with hosts.held(design, "restart"):
+            for one in here:
+                _refuse_pending(one)
+            for one in here:
+                rolling.roll(one, [node for node in one.cluster.nodes if node.key in chosen])
     return tuple(node.name for node in design.blueprint.nodes if node.key in chosen)
 
 

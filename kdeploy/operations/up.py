@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.operations import expiry, places, prepare, readiness, rolling, site
+from kdeploy.operations import expiry, hosts, places, prepare, readiness, rolling, site
 from kdeploy.operations.difference import Action
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
@@ -72,7 +72,8 @@ def up(loaded: Loaded, progress: Progress, password_file: Path | None = None) ->
         vault = prepare.complete_vault(design, password_file)
         kill_point("vault-written")
         expiry.refuse_ended(design, vault)
-        return tuple(_up(one) for one in site.sites(design, vault, progress))
+        with hosts.held(design, "up"):
+            return tuple(_up(one) for one in site.sites(design, vault, progress))
 
 
 def _up(site: Site) -> Outcome:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
-from kdeploy.errors import KdeployError
+from kdeploy.errors import KdeployError, LeaseHeld
 from kdeploy.infra import NodeState, Secrets
 from kdeploy.infra.hosts import archive, preflight
 from kdeploy.infra.hosts.ssh import NoPrivilege, Shell, Unreachable
@@ -229,6 +229,44 @@ class HostsProvider:
             raise KdeployError(f"{node.key} still runs; its data is not deleted\n  stop it first")
         self._ask("delete", node)
 
+    def hold(self, nodes: Sequence[Node], holder: Mapping[str, str]) -> None:
+        """Take every host's lease; hosts that cannot be reached are left out.
+
+        Args:
+            nodes: Every node of the environment.
+            holder: `operator`, the same for every run from one state folder, and what to tell others.
+
+        Raises:
+            LeaseHeld: Another operator has one; none is kept.
+        """
+        answers = self._ask_reachable("hold", nodes, {"holder": dict(holder)})
+        others = [answer["holder"] for answer in answers if not answer["ok"]]
+        if others:
+            self.release(nodes, holder["operator"])
+            raise LeaseHeld(_at_work(others[0]))
+
+    def release(self, nodes: Sequence[Node], operator: str | None = None) -> tuple[str, ...]:
+        """Give every host's lease back, if it is this operator's; anybody's, where none is named.
+
+        Returns:
+            Who had them, in words.
+        """
+        asked = {} if operator is None else {"operator": operator}
+        answers = self._ask_reachable("release", nodes, asked)
+        return tuple(dict.fromkeys(_words_of(answer["holder"]) for answer in answers if answer["holder"]))
+
+    def _ask_reachable(
+        self, verb: str, nodes: Sequence[Node], more: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        def ask(node: Node) -> dict[str, Any] | None:
+            try:
+                return self._ask(verb, node, **more)
+            except (Unreachable, NoPrivilege):
+                return None
+
+        with ThreadPoolExecutor(min(AT_ONCE, len(nodes))) as pool:
+            return [answer for answer in pool.map(ask, nodes) if answer is not None]
+
     def _look(self, node: Node) -> NodeState:
         try:
             seen = self._ask("look", node)
@@ -236,7 +274,7 @@ class HostsProvider:
             return NodeState(True, False, None, None, str(error))
         return _state(node, seen)
 
-    def _ask(self, verb: str, node: Node, *, patience: float = 60.0, **more: str) -> dict[str, Any]:
+    def _ask(self, verb: str, node: Node, *, patience: float = 60.0, **more: object) -> dict[str, Any]:
         asked = {
             "unit": _unit(node),
             "folder": _unit(node).removesuffix(".service"),
@@ -438,6 +476,25 @@ def _name(node: Node) -> str:
 def _words(failure: Failure) -> str:
     where = f"{failure.host}, {failure.task}" if failure.task else f"{failure.host} cannot be reached"
     return f"{where}: {failure.reason}"
+
+
+def _at_work(holder: Mapping[str, str]) -> str:
+    return (
+        f"another kdeploy is at work on these hosts: {_words_of(holder)}\n"
+        "  wait until it has finished; only if it was killed, and does not run any more, `kdeploy unlock ENV`"
+    )
+
+
+def _words_of(holder: Mapping[str, str]) -> str:
+    return "{command} by {user} on {host} since {since}".format_map(
+        {
+            "command": "a command",
+            "user": "somebody",
+            "host": "another machine",
+            "since": "some time",
+            **holder,
+        }
+    )
 
 
 def _said(answer: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import os
 import subprocess
 
 RECORD = "/etc/kdeploy/node.json"
+LEASE = "/run/kdeploy/lease.json"
 TAIL = 65536
 
 
@@ -139,7 +140,43 @@ def delete(asked):
     return {"ok": True, "said": ""}
 
 
-VERBS = {"look": look, "start": start, "stop": stop, "delete": delete}
+def holder():
+    """Who works on this host; None when nobody does. A boot ends every lease."""
+    try:
+        return json.loads(read(LEASE) or b"null")
+    except ValueError:
+        return {}
+
+
+def hold(asked):
+    """Take this host's lease, unless another operator has it; one's own of before is taken over."""
+    os.makedirs(os.path.dirname(LEASE), mode=0o700, exist_ok=True)
+    new = "%s.%d" % (LEASE, os.getpid())
+    with open(new, "w") as file:
+        json.dump(asked["holder"], file)
+    try:
+        os.link(new, LEASE)  # fails where there is one, so two that come at once do not both have it
+    except FileExistsError:
+        other = holder() or {}
+        if other.get("operator") != asked["holder"]["operator"]:
+            return {"ok": False, "said": "", "holder": other}
+        os.replace(new, LEASE)
+    finally:
+        if os.path.exists(new):
+            os.unlink(new)
+    return {"ok": True, "said": "", "holder": asked["holder"]}
+
+
+def release(asked):
+    """Give this host's lease back; whoever has it, where no operator is named."""
+    other = holder()
+    if other is not None and asked.get("operator") in (None, other.get("operator")):
+        os.unlink(LEASE)
+        return {"ok": True, "said": "", "holder": other}
+    return {"ok": True, "said": "", "holder": None}
+
+
+VERBS = {"look": look, "start": start, "stop": stop, "delete": delete, "hold": hold, "release": release}
 
 
 def main(verb, asked):
