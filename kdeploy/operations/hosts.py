@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 def provider_of(loaded: Loaded, progress: Progress) -> HostsProvider:
     """The provider of an environment whose nodes are on hosts."""
     from kdeploy.infra import artefacts
-    from kdeploy.infra.hosts.provider import HostsProvider, Sources
+    from kdeploy.infra.hosts.provider import HostsProvider
+    from kdeploy.infra.hosts.sources import Sources
     from kdeploy.infra.hosts.ssh import Shell
     from kdeploy.playbooks.runner import SUDO_PASSWORD_FILE, Runner
 

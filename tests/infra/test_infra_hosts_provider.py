@@ -13,7 +13,8 @@ import pytest
 
 from kdeploy.blueprint import Blueprint, ClusterBlueprint, Disk, Node, RenderedFile, SecretFile
 from kdeploy.errors import KdeployError
-from kdeploy.infra.hosts.provider import HostsProvider, Sources
+from kdeploy.infra.hosts.provider import HostsProvider
+from kdeploy.infra.hosts.sources import Sources
 from kdeploy.infra.hosts.ssh import Unreachable
 from kdeploy.playbooks.runner import Failure, Played
 from kdeploy.spec.model import Ssh

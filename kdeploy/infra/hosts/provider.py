@@ -12,20 +12,19 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import resources
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
 from kdeploy.errors import KdeployError, LeaseHeld
 from kdeploy.infra import NodeState, Secrets
-from kdeploy.infra.hosts import archive, preflight
-from kdeploy.infra.hosts.ssh import NoPrivilege, Shell, Unreachable
+from kdeploy.infra.hosts import archive, look, preflight, variables
+from kdeploy.infra.hosts.sources import Failure, Played, Sources
+from kdeploy.infra.hosts.ssh import NoPrivilege, Unreachable
 
 STOP_PATIENCE: Final = 330.0
 """Seconds for a stop: the unit's own 300, in which systemd lets the controlled shutdown finish, and some."""
@@ -33,71 +32,10 @@ STOP_PATIENCE: Final = 330.0
 AT_ONCE: Final = 25
 """Hosts that are asked at the same time."""
 
-FORMATTED: Final = "/etc/kdeploy/formatted"
-"""On a host: there once its KRaft storage was formatted."""
-
 PROGRAM: Final = "remote.py"
 
 SETTINGS_TASK: Final = "Set kernel settings, and read them back"
 """Task of role host whose output says what could not be set."""
-
-
-class Failure(Protocol):
-    """A task that failed on a host; `kdeploy.playbooks.runner.Failure` is one."""
-
-    @property
-    def host(self) -> str:
-        """Its name in the inventory."""
-        ...
-
-    @property
-    def task(self) -> str:
-        """The task's name; empty where the host could not be reached."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """Why."""
-        ...
-
-
-class Played(Protocol):
-    """What a run of the playbook did; `kdeploy.playbooks.runner.Played` is one."""
-
-    changed: dict[str, list[str]]
-    output: dict[str, dict[str, str]]
-
-    @property
-    def failures(self) -> Sequence[Failure]:
-        """What failed."""
-        ...
-
-
-Play = Callable[[str, Mapping[str, Mapping[str, Any]]], Played]
-"""Runs a part of the playbook (preflight, provision, apply) on hosts with their variables."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What the provider gets from the rest of kdeploy.
-
-    Attributes:
-        shells: How to reach each datacenter's hosts.
-        play: Runs the playbook.
-        jars: Gives Kafka's jars of a version.
-        cache: Folder where the archive of jars is kept.
-        private: Folder for archives with secrets while they are carried (mode 0700).
-        tell: Told what a person should know, as `operations.progress.Progress.step`.
-        disk_sizes: Declared bytes of each data disk, by datacenter and host, where they are declared.
-    """
-
-    shells: Mapping[str, Shell]
-    play: Play
-    jars: Callable[[str], Sequence[Path]]
-    cache: Path
-    private: Path
-    tell: Callable[[str, str], None]
-    disk_sizes: Mapping[tuple[str, str], float | None]
 
 
 class HostsProvider:
@@ -144,18 +82,20 @@ class HostsProvider:
             for cluster in blueprint.clusters
         }
         with self._carrying() as folder:
-            variables = {}
+            given = {}
             for cluster in blueprint.clusters:
                 for node in cluster.nodes:
-                    carried = archive.write(folder / f"{_name(node)}.tar", archive.host_entries(node))
-                    variables[_name(node)] = self._connection(node) | {
-                        **_host_variables(node, cluster, carried),
-                        **_disk_variables(node, known=bool(facts[node.key]["known"])),
+                    carried = archive.write(
+                        folder / f"{variables.name(node)}.tar", archive.host_entries(node)
+                    )
+                    given[variables.name(node)] = self._connection(node) | {
+                        **variables.host_variables(node, cluster, carried),
+                        **variables.disk_variables(node, known=bool(facts[node.key]["known"])),
                         "java_package": preflight.java_package(facts[node.key]),
                         "kafka_version": cluster.kafka_version,
                         "kafka_archive": str(archives[cluster.kafka_version]),
                     }
-            self._tell_settings(self._play("provision", variables))
+            self._tell_settings(self._play("provision", given))
 
     def apply(self, node: Node, secrets: Secrets) -> None:
         """Put a node's files in place, and format its storage when it is new.
@@ -171,11 +111,11 @@ class HostsProvider:
             return
         with ThreadPoolExecutor(min(AT_ONCE, len(work))) as pool, self._carrying() as folder:
             seen = list(pool.map(lambda one: self._ask("look", one[0]), work))
-            variables = {
-                _name(node): self._apply_variables(folder, node, secrets, there)
+            given = {
+                variables.name(node): self._apply_variables(folder, node, secrets, there)
                 for (node, secrets), there in zip(work, seen, strict=True)
             }
-            self._play("apply", variables)
+            self._play("apply", given)
 
     def _apply_variables(
         self, folder: Path, node: Node, secrets: Secrets, seen: Mapping[str, Any]
@@ -184,18 +124,22 @@ class HostsProvider:
             raise KdeployError(
                 f"{node.key}: its storage was formatted, but {', '.join(node.data_directories)} "
                 f"on {node.host} is empty now\n"
-                f"  put the data back; or, to give it up for this node, delete {FORMATTED} there and run up again"
+                f"  put the data back; or, to give it up for this node, delete {variables.FORMATTED} there "
+                "and run up again"
             )
         wanted = {file.path for file in node.files} | {secret.path for secret in node.secrets}
         files = archive.service_entries(node, secrets, self.wanted(node, secrets))
-        own, others = folder / f"{_name(node)}.secrets.tar", folder / f"{_name(node)}.files.tar"
+        own, others = (
+            folder / f"{variables.name(node)}.secrets.tar",
+            folder / f"{variables.name(node)}.files.tar",
+        )
         return self._connection(node) | {
             "security_archive": str(archive.write(own, archive.secret_entries(secrets))),
             "service_archive": str(archive.write(others, files)),
-            "service_name": _unit(node),
+            "service_name": variables.unit(node),
             "service_stale": [path for path in archive.recorded(seen["record"]) if path not in wanted],
-            "service_format": _format_command(node),
-            "service_formatted": FORMATTED if node.format_arguments else "",
+            "service_format": variables.format_command(node),
+            "service_formatted": variables.FORMATTED if node.format_arguments else "",
             "service_known": seen["record"] is not None,
         }
 
@@ -272,17 +216,17 @@ class HostsProvider:
             seen = self._ask("look", node)
         except (Unreachable, NoPrivilege) as error:
             return NodeState(True, False, None, None, str(error))
-        return _state(node, seen)
+        return look.state(node, seen)
 
     def _ask(self, verb: str, node: Node, *, patience: float = 60.0, **more: object) -> dict[str, Any]:
         asked = {
-            "unit": _unit(node),
-            "folder": _unit(node).removesuffix(".service"),
+            "unit": variables.unit(node),
+            "folder": variables.unit(node).removesuffix(".service"),
             "config": archive.config_folder(node),
             "data": list(node.data_directories),
             "mounts": [disk.mount for disk in node.disks],
-            "logs": f"/var/log/{_unit(node).removesuffix('.service')}",
-            "settings": [list(one) for one in _settings(node)],
+            "logs": variables.log_folder(node),
+            "settings": [list(one) for one in variables.settings(node)],
             **more,
         }
         program = (resources.files("kdeploy.infra.hosts") / PROGRAM).read_text()
@@ -303,22 +247,22 @@ class HostsProvider:
                     "disks": [disk.device for disk in node.disks],
                     "ports": sorted(node.ports.values()),
                     "names": names,
-                    "service": _unit(node),
+                    "service": variables.unit(node),
                 }
-                questions[_name(node)] = self._connection(node) | {"preflight_questions": asked}
+                questions[variables.name(node)] = self._connection(node) | {"preflight_questions": asked}
         with self._playing:
             played = self._sources.play("preflight", questions)
         now = time.time()
         unseen = {failure.host: failure for failure in played.failures}
         facts = {
-            node.key: json.loads(next(iter(played.output[_name(node)].values())))
+            node.key: json.loads(next(iter(played.output[variables.name(node)].values())))
             for node in nodes
-            if _name(node) in played.output and _name(node) not in unseen
+            if variables.name(node) in played.output and variables.name(node) not in unseen
         }
         found = [
-            f"{node.host} ({node.name}): {self._unseen(node, unseen[_name(node)])}"
+            f"{node.host} ({node.name}): {self._unseen(node, unseen[variables.name(node)])}"
             for node in nodes
-            if _name(node) in unseen
+            if variables.name(node) in unseen
         ]
         for cluster in blueprint.clusters:
             seen = [node for node in cluster.nodes if node.key in facts]
@@ -352,8 +296,8 @@ class HostsProvider:
             for line, hosts in sorted(lines.items()):
                 self._sources.tell("kernel", f"{line.partition(':')[0]}: {words}, on {', '.join(hosts)}")
 
-    def _play(self, part: str, variables: Mapping[str, Mapping[str, Any]]) -> Played:
-        played = self._sources.play(part, variables)
+    def _play(self, part: str, given: Mapping[str, Mapping[str, Any]]) -> Played:
+        played = self._sources.play(part, given)
         if played.failures:
             listed = "\n".join(f"  - {_words(failure)}" for failure in played.failures)
             raise KdeployError(
@@ -378,99 +322,6 @@ class HostsProvider:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _state(node: Node, seen: Mapping[str, Any]) -> NodeState:
-    record, service = seen["record"], seen["service"]
-    soft = {file.path: file.sha256 for file in node.files if not file.restart}
-    outdated = [path for path, digest in soft.items() if (record or {}).get("files", {}).get(path) != digest]
-    whole = record is not None and not seen["damaged"] and not outdated and not seen["drift"]
-    return NodeState(
-        present=record is not None,
-        running=bool(seen["running"]),
-        applied=seen["applied"] if whole else None,
-        started=seen["started"],
-        detail=_detail(seen, service),
-    )
-
-
-def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
-    drift = "".join(f"; {name} is {found}, wanted {wanted}" for name, wanted, found in seen["drift"])
-    if seen["running"]:
-        return f"process {service.get('MainPID')} since {service.get('ActiveEnterTimestamp')}{drift}"
-    if seen["record"] is None:
-        return "never started"
-    if seen["unmounted"]:
-        return f"{', '.join(seen['unmounted'])} is not mounted"
-    if service.get("Result", "success") == "success":
-        return f"stopped{drift}"
-    return f"ended by itself ({service.get('Result')}); its logs last say: {seen['last']}"
-
-
-def _settings(node: Node) -> Iterator[tuple[str, str, str]]:
-    """Kernel settings that a node's files ask for: name, path and value."""
-    for file in node.files:
-        for line in file.text.splitlines():
-            if file.path.startswith("/etc/sysctl.d/") and "=" in line and not line.startswith("#"):
-                name, _, value = line.partition("=")
-                path = "/proc/sys/" + name.strip().replace(".", "/")
-                yield name.strip(), path, " ".join(value.split())
-            if file.path.startswith("/etc/tmpfiles.d/") and line.startswith("w"):
-                parts = line.split()
-                yield parts[1], parts[1], parts[6]
-
-
-def _host_variables(node: Node, cluster: ClusterBlueprint, carried: Path) -> dict[str, Any]:
-    config, unit = archive.config_folder(node), _unit(node).removesuffix(".service")
-    folders = [
-        {"path": "/etc/kdeploy", "owner": "root", "mode": "0755"},
-        {"path": "/opt/kafka", "owner": "root", "mode": "0755"},
-        {"path": config, "owner": "root", "mode": "0750"},
-        {"path": f"{config}/secrets", "owner": archive.USER, "mode": "0700"},
-        {"path": f"/var/log/{unit}", "owner": archive.USER, "mode": "0750"},
-    ]
-    names = [
-        f"{one.host} {one.name}.{cluster.datacenter} {one.name}"
-        for one in cluster.nodes
-        if _is_address(one.host)
-    ]
-    return {"host_folders": folders, "host_names": names, "host_archive": str(carried)}
-
-
-def _disk_variables(node: Node, *, known: bool) -> dict[str, Any]:
-    mounts = {file.path.rpartition("/")[2] for file in node.files if file.path.endswith(".mount")}
-    volumes = [
-        {
-            "device": disk.device,
-            "file_system": disk.file_system,
-            "mount": disk.mount,
-            "unit": next(name for name in mounts if name == _mount_unit(disk.mount)),
-        }
-        for disk in node.disks
-    ]
-    return {"disks_volumes": volumes, "disks_folders": list(node.data_directories), "disks_known": known}
-
-
-def _mount_unit(mount: str) -> str:
-    return mount.strip("/").replace("-", "\\x2d").replace("/", "-") + ".mount"
-
-
-def _format_command(node: Node) -> list[str]:
-    """Format as the node's user, and note that it was done."""
-    if not node.format_arguments:
-        return []
-    tool = "/usr/bin/java -Xmx256m -cp '/opt/kafka/current/libs/*' kafka.tools.StorageTool"
-    script = f'runuser -u {archive.USER} -- {tool} "$@" && touch {FORMATTED}'
-    return ["/bin/sh", "-c", script, "format", *node.format_arguments]
-
-
-def _unit(node: Node) -> str:
-    return "zookeeper.service" if node.role == "zookeeper" else "kafka.service"
-
-
-def _name(node: Node) -> str:
-    """A node's name in the inventory."""
-    return f"{node.datacenter}.{node.name}"
 
 
 def _words(failure: Failure) -> str:
@@ -500,11 +351,3 @@ def _words_of(holder: Mapping[str, str]) -> str:
 def _said(answer: Mapping[str, Any]) -> str:
     said = [line for line in str(answer["said"]).splitlines() if line.strip()]
     return said[0] if said else f"systemd says {answer['service'].get('Result')}"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -81,7 +81,8 @@ def test_a_second_run_changes_nothing(hosts: World) -> None:
 
 def changed_tasks(hosts: World) -> dict[str, list[str]]:
     """Tasks that change something when the whole playbook runs again."""
-    from kdeploy.infra.hosts.provider import HostsProvider, Played
+    from kdeploy.infra.hosts.provider import HostsProvider
+    from kdeploy.infra.hosts.sources import Played
     from kdeploy.operations import prepare, site, vaults
     from kdeploy.operations.progress import Silent
     from kdeploy.spec import load
