@@ -18,6 +18,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" ansible-lint --offline --profile production -q kdeploy/playbooks
 
 fast: $(VENV)/.dev
 	$(BIN)/pytest -m "not kafka and not fleet"

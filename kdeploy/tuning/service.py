@@ -92,7 +92,8 @@ def unit(
             "ProtectKernelModules": "yes",
             "ProtectKernelTunables": "yes",
             "ProtectSystem": "strict",
-            "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+            # Netlink: the C library asks the kernel for its addresses when it resolves names.
+            "RestrictAddressFamilies": "AF_INET AF_INET6 AF_NETLINK AF_UNIX",
             "RestrictNamespaces": "yes",
             "RestrictRealtime": "yes",
             "RestrictSUIDSGID": "yes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,16 @@ class World:
 
     def everywhere(self, command: str) -> dict[str, str]:
         return {name: self.run(name, command, check=False) for name in self.hosts}
+
+    def reboot(self, name: str) -> None:
+        """Boot a host again, and wait until it has."""
+        before = self.run(name, "cat /proc/sys/kernel/random/boot_id")
+        self.run(name, "systemctl reboot", check=False)
+        deadline = time.monotonic() + PATIENCE
+        while self.run(name, "cat /proc/sys/kernel/random/boot_id", check=False) in ("", before):
+            assert time.monotonic() < deadline, f"{name} does not come back"
+            time.sleep(0.5)
+        self.fleet.wait(self.hosts[name])
 
     def pids(self) -> dict[str, str]:
         """The main process of each node."""

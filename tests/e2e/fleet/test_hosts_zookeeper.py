@@ -184,7 +184,7 @@ def test_a_host_that_boots_again_comes_back_by_itself_with_its_data_mounted(
     hosts: World, ledger: Ledger
 ) -> None:
     broker = hosts.hosts["broker-2"]
-    hosts.run("broker-2", "systemctl reboot", check=False)
+    hosts.reboot("broker-2")
     hosts.kdeploy("up")
     assert hosts.run("broker-2", "findmnt -n -o FSTYPE,OPTIONS /var/lib/kafka/data/0").split()[0] == "xfs"
     assert broker.systemd() is not None
