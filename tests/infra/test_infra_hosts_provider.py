@@ -250,6 +250,17 @@ def test_applying_goes_in_one_run_and_removes_what_is_no_longer_wanted(hosts: Ho
     assert list((tmp_path / "private").iterdir()) == []
 
 
+def test_what_is_in_place_already_is_not_carried_again(hosts: Hosts) -> None:
+    one, provider = broker(), hosts.provider()
+    hosts.shows["10.0.0.1"] = seen(one, applied=provider.wanted(one, SECRETS))
+    provider.apply(one, SECRETS)
+    assert hosts.played == []
+    kraft = broker(format_arguments=("format",))
+    hosts.shows["10.0.0.1"] = seen(kraft, applied=provider.wanted(kraft, SECRETS), was_formatted=False)
+    provider.apply(kraft, SECRETS)
+    assert [part for part, _ in hosts.played] == ["apply"], "storage is not formatted yet"
+
+
 def test_storage_that_was_formatted_and_is_empty_is_never_formatted_again(hosts: Hosts) -> None:
     one = broker(format_arguments=("format",))
     hosts.shows["10.0.0.1"] = seen(one, formatted=[False])

@@ -103,7 +103,13 @@ class HostsProvider:
         Raises:
             KdeployError: Its host cannot be reached, or something cannot be put there.
         """
-        self.apply_together([(node, secrets)])
+        if not self._is_applied(node, secrets):  # a run of the playbook would cost a stopped node seconds
+            self.apply_together([(node, secrets)])
+
+    def _is_applied(self, node: Node, secrets: Secrets) -> bool:
+        seen = self._ask("look", node)
+        formatted = seen["was_formatted"] or not node.format_arguments
+        return formatted and look.state(node, seen).applied == self.wanted(node, secrets)
 
     def apply_together(self, work: Sequence[tuple[Node, Secrets]]) -> None:
         """As `apply`, for many nodes in one run of the playbook."""
