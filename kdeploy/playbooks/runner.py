@@ -132,7 +132,7 @@ class Runner:
                 "--inventory",
                 str(private / "inventory"),
             ),
-            *(("--cmdline", "--check") if check else ()),
+            *(("--cmdline=--check",) if check else ()),
         ]
 
     @contextmanager
@@ -183,6 +183,8 @@ class Runner:
         finally:
             if process.poll() is None:
                 _end(process)
+            if process.stdout is not None:
+                process.stdout.close()
 
     def _note(self, played: Played, line: str, log: Callable[[str], object]) -> None:
         try:

@@ -62,6 +62,8 @@ def test_key_material_is_in_no_log(runner: Runner, tmp_path: Path) -> None:
     archive.write_bytes(b"hunter2 is no archive")
     variables = {
         **HERE,
+        "security_hashes": {},
+        "service_hashes": {},
         "security_archive": str(archive),
         "service_name": "x",
         "service_archive": str(archive),

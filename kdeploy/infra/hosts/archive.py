@@ -95,6 +95,11 @@ def _service_file(node: Node, path: str, content: bytes) -> Entry:
     return Entry(path, content)
 
 
+def hashes(entries: Iterable[Entry]) -> dict[str, str]:
+    """SHA-256 of each entry by its path."""
+    return {entry.path: hashlib.sha256(entry.content).hexdigest() for entry in entries}
+
+
 def write(file: Path, entries: Iterable[Entry]) -> Path:
     """Write an archive that only its owner may read."""
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -140,6 +140,8 @@ class HostsProvider:
             folder / f"{variables.name(node)}.files.tar",
         )
         return self._connection(node) | {
+            "security_hashes": archive.hashes(archive.secret_entries(secrets)),
+            "service_hashes": archive.hashes(files),
             "security_archive": str(archive.write(own, archive.secret_entries(secrets))),
             "service_archive": str(archive.write(others, files)),
             "service_name": variables.unit(node),

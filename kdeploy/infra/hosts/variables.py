@@ -45,7 +45,12 @@ def host_variables(node: Node, cluster: ClusterBlueprint, carried: Path) -> dict
         for one in cluster.nodes
         if _is_address(one.host)
     ]
-    return {"host_folders": folders, "host_names": names, "host_archive": str(carried)}
+    return {
+        "host_folders": folders,
+        "host_names": names,
+        "host_archive": str(carried),
+        "host_hashes": archive.hashes(archive.host_entries(node)),
+    }
 
 
 def disk_variables(node: Node, *, known: bool) -> dict[str, Any]:
