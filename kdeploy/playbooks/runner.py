@@ -197,7 +197,7 @@ class Runner:
             log(said + "\n")
         kind, data = str(event.get("event", "")), event.get("event_data", {})
         host, task, result = str(data.get("host", "")), str(data.get("task", "")), data.get("res") or {}
-        if kind == "playbook_on_task_start" and not task.startswith("Validating arguments"):
+        if kind == "playbook_on_task_start" and not _is_of_ansible(data):
             self._step("hosts", f"{data.get('role') or 'ansible'}: {task}")
         elif kind == "runner_on_ok":
             played.tasks[host] = played.tasks.get(host, 0) + 1
@@ -209,6 +209,12 @@ class Runner:
             played.failures.append(Failure(host, task, _reason(result)))
         elif kind == "runner_on_unreachable":
             played.failures.append(Failure(host, "", _reason(result)))
+
+
+def _is_of_ansible(task: Mapping[str, Any]) -> bool:
+    """Whether a task is Ansible's own: checking arguments, running handlers."""
+    action = str(task.get("task_action", "")).rpartition(".")[2]
+    return action in ("meta", "validate_argument_spec")
 
 
 def _variables() -> dict[str, str]:
