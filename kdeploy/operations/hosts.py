@@ -75,7 +75,9 @@ def held(design: Design, command: str) -> Iterator[None]:
         yield
         return
     provider, nodes = provider_of(design.loaded, Silent()), design.blueprint.nodes
-    operator = _operator(places.hosts_folder(design.loaded.environment.name))
+    folder = places.hosts_folder(design.loaded.environment.name)
+    _remove_what_was_carried(folder)
+    operator = _operator(folder)
     since = datetime.now(UTC).isoformat(timespec="seconds")
     holder = {"operator": operator, "command": command, "since": since}
     provider.hold(nodes, {**holder, "user": user_name(), "host": socket.gethostname()})
@@ -83,6 +85,12 @@ def held(design: Design, command: str) -> Iterator[None]:
         yield
     finally:
         provider.release(nodes, operator)
+
+
+def _remove_what_was_carried(folder: Path) -> None:
+    """Delete archives that a killed run left; one that still carries them ends with an error, and is done again."""
+    for left in [*folder.glob("carry-*"), *folder.glob("run-*")]:
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _operator(folder: Path) -> str:

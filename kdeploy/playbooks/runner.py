@@ -230,15 +230,39 @@ def _variables() -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a process with all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+    """End a process with all that it started; ansible-runner puts ansible-playbook in a session of its own."""
+    everything = [*_descendants(process.pid), process.pid]
+    for kind, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        for pid in everything:
+            with suppress(ProcessLookupError):
+                os.kill(pid, kind)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            process.poll()
+            everything = [pid for pid in everything if _runs(pid)]
+            if not everything:
+                return
+            time.sleep(0.05)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Every process that a process started, and those that they started (proc(5); none where there is no /proc)."""
+    found: list[int] = []
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, listing.read_text().split()):
+                found += [child, *_descendants(child)]
+    return found
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and has not ended yet."""
     try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state != "Z"
 
 
 def _reason(result: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kdeploy.errors import Stopped
 from kdeploy.playbooks.runner import Runner
 
 HERE: dict[str, Any] = {
@@ -71,3 +72,39 @@ def test_key_material_is_in_no_log(runner: Runner, tmp_path: Path) -> None:
     played = runner.play("apply", {"host": variables})
     assert played.failures
     assert "hunter2" not in runner.log.read_text() + str(played)
+
+
+def test_when_somebody_stops_kdeploy_nothing_of_ansible_goes_on(tmp_path: Path) -> None:
+    """The stop comes as an exception in the middle of the run, as the signal handler of kdeploy raises it."""
+    import time
+
+    def stop(phase: str, text: str) -> None:
+        raise Stopped(15)
+
+    with pytest.raises(Stopped):
+        Runner(tmp_path / "hosts", stop).play("preflight", {"host": questions()})
+    deadline = time.monotonic() + 10
+    while left := [one for one in Path("/proc").glob("[0-9]*/cmdline") if _is_of(one, tmp_path)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def _is_of(cmdline: Path, folder: Path) -> bool:
+    try:
+        return str(folder / "hosts").encode() in cmdline.read_bytes()
+    except OSError:
+        return False
+
+
+def test_a_second_run_on_the_same_host_waits_for_the_first(tmp_path: Path, said: list[str]) -> None:
+    import fcntl
+    import threading
+
+    folder = tmp_path / "hosts"
+    folder.mkdir()
+    with (folder / "host.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Timer(0.5, lambda: fcntl.flock(lock, fcntl.LOCK_UN)).start()
+        runner = Runner(folder, lambda phase, text: said.append(text))
+        assert runner.play("preflight", {"host": questions()}).failures == []
+    assert said[0] == "host: waiting until what an earlier run began there has ended"
