@@ -138,7 +138,7 @@ def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
     """
     deadline, said = time.monotonic() + site.patience, ""
     while True:
-        reasons = "\n".join(_verdict(admin, node).reasons)
+        reasons = "\n".join(_verdict(site, admin, node).reasons)
         if not reasons:
             return
         if time.monotonic() > deadline:
@@ -152,13 +152,13 @@ def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
         time.sleep(PAUSE)
 
 
-def _verdict(admin: Admin, node: Node) -> Verdict:
+def _verdict(site: Site, admin: Admin, node: Node) -> Verdict:
     from kdeploy.cluster import gate, health
 
     state = health.observe(admin)
     if node.role == "controller" and state.quorum is not None:
         return gate.judge_voter(state.quorum, node.id)
-    return gate.judge(state, node.id)
+    return gate.judge(state, node.id, site.manner.accepted)
 
 
 def leading_coordinator(site: Site) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,20 @@ PARALLEL = 8
 
 
 @dataclass(frozen=True)
+class Manner:
+    """How a person wants running nodes restarted.
+
+    Attributes:
+        canary: Whether to stop after the first of them; the next `up` goes on.
+        accepted: Topics that may be unavailable to acks=all producers meanwhile, because they can
+            never spare a broker.
+    """
+
+    canary: bool = False
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Site:
     """What every operation on one cluster needs.
 
@@ -39,6 +53,7 @@ class Site:
         access: How its administrator reaches it.
         progress: Where to report.
         patience: Seconds to wait for a node to be ready, or for a gate to open.
+        manner: How running nodes are to be restarted.
     """
 
     design: prepare.Design
@@ -48,6 +63,7 @@ class Site:
     access: Access
     progress: Progress
     patience: float = 300.0
+    manner: Manner = Manner()
 
     def secrets(self, node: Node) -> Secrets:
         """Content of a node's secret files."""
@@ -103,9 +119,15 @@ def provider_of(loaded: Loaded, progress: Progress) -> Provider:
     return LocalProvider(places.nodes_folder(loaded.environment.name), progress=progress.bar)
 
 
-def sites(design: prepare.Design, vault: Vault, progress: Progress) -> tuple[Site, ...]:
+def sites(
+    design: prepare.Design,
+    vault: Vault,
+    progress: Progress,
+    manner: Manner = Manner(),
+) -> tuple[Site, ...]:
     """Every cluster of an environment, ready to be worked on."""
-    return tuple(site_of(design, cluster, vault, progress) for cluster in design.blueprint.clusters)
+    everything = (site_of(design, cluster, vault, progress) for cluster in design.blueprint.clusters)
+    return tuple(replace(one, manner=manner) for one in everything)
 
 
 def site_of(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, progress: Progress) -> Site:
