@@ -34,6 +34,7 @@ def broker(number: int = 1, **changes: Any) -> Node:
         "data_directories": (MOUNT,),
         "files": (
             RenderedFile("/etc/kafka/server.properties", f"broker.id={number}\n"),
+            RenderedFile("/etc/systemd/system/kafka.service", "[Service]\nLimitNOFILE=524288\n"),
             RenderedFile(SYSCTL, "# notice\nvm.swappiness = 1\n", restart=False),
             RenderedFile("/etc/systemd/system/var-lib-kafka-data-0.mount", "[Mount]\n", restart=False),
         ),
@@ -58,6 +59,7 @@ def seen(of: Node, **changes: Any) -> dict[str, Any]:
         "formatted": [True],
         "was_formatted": True,
         "drift": [],
+        "open_files": 524288,
         "last": "",
         **changes,
     }
@@ -139,6 +141,7 @@ def facts(number: int, **changes: Any) -> dict[str, Any]:
         ({"damaged": [SYSCTL]}, True, None, "wanted", "process 42"),
         ({"record": {"files": {}}}, True, None, "wanted", "process 42"),
         ({"drift": [["vm.swappiness", "1", "60"]]}, True, None, "wanted", "vm.swappiness is 60, wanted 1"),
+        ({"open_files": 20000}, True, "wanted", "wanted", "LimitNOFILE is 20000, wanted 524288"),
         ({"started": None}, True, "wanted", None, "process 42"),
         ({"running": False, "started": None}, False, "wanted", None, "stopped"),
         (
@@ -244,6 +247,7 @@ def test_applying_goes_in_one_run_and_removes_what_is_no_longer_wanted(hosts: Ho
     assert hosts.carried["here.broker-1"] == [
         "etc/kafka/secrets/identity.pem",
         "etc/kafka/server.properties",
+        "etc/systemd/system/kafka.service",
         "etc/kdeploy/node.json",
         "etc/kafka/applied",
     ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from kdeploy.blueprint import Node
 from kdeploy.infra import NodeState
+from kdeploy.infra.hosts import variables
 
 
 def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
@@ -29,7 +30,7 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
         running=bool(seen["running"]),
         applied=seen["applied"] if whole else None,
         started=seen["started"],
-        detail=_detail(seen, service),
+        detail=_detail(seen, service) + _limited(node, seen),
     )
 
 
@@ -44,3 +45,11 @@ def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
     if service.get("Result", "success") == "success":
         return f"stopped{drift}"
     return f"ended by itself ({service.get('Result')}); its logs last say: {seen['last']}"
+
+
+def _limited(node: Node, seen: Mapping[str, Any]) -> str:
+    """That a node may have fewer files open than its service asks for: no restart helps where the host has no more."""
+    found, wanted = seen["open_files"], variables.open_files(node)
+    if found is None or wanted is None or found >= wanted:
+        return ""
+    return f"; LimitNOFILE is {found}, wanted {wanted}"

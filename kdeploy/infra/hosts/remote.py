@@ -67,6 +67,15 @@ def drift(settings):
     return [list(one) for one in found if one[2] is not None and one[2] != one[1]]
 
 
+def open_files(pid):
+    """Files that a process may have open; None where it does not run."""
+    for line in (text("/proc/%s/limits" % pid) or "").splitlines():
+        if line.startswith("Max open files"):
+            number = line.split()[3]
+            return None if number == "unlimited" else int(number)
+    return None
+
+
 def last_error(folder, unit):
     """The last lines that may say why a node ended: of its log, and of what systemd caught."""
     lines = []
@@ -102,6 +111,7 @@ def look(asked):
         "formatted": formatted,
         "was_formatted": os.path.exists("/etc/kdeploy/formatted"),
         "drift": drift(asked["settings"]),
+        "open_files": open_files(shown.get("MainPID")) if running else None,
         "last": "" if running else last_error(asked["logs"], unit),
     }
 

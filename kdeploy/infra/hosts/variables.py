@@ -5,6 +5,7 @@ Invariant: pure; whatever a role needs to know is here, so that it computes noth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -28,6 +29,19 @@ def settings(node: Node) -> Iterator[tuple[str, str, str]]:
             if file.path.startswith("/etc/tmpfiles.d/") and line.startswith("w"):
                 parts = line.split()
                 yield parts[1], parts[1], parts[6]
+
+
+def open_files(node: Node) -> int | None:
+    """Files that a node's service lets it have open."""
+    for file in node.files:
+        found = (
+            re.search(r"^LimitNOFILE=(\d+)$", file.text, re.MULTILINE)
+            if file.path.endswith(".service")
+            else None
+        )
+        if found:
+            return int(found[1])
+    return None
 
 
 def host_variables(node: Node, cluster: ClusterBlueprint, carried: Path) -> dict[str, Any]:
