@@ -134,13 +134,10 @@ class Host:
 
     def start(self) -> None:
         """Boot it; returns at once."""
-        subprocess.Popen(
-            ["/bin/sh", "-c", KEEP_STARTING, "fleet", self.folder, self.name, self.bridge],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        # In a session of its own that belongs to no one, so that it outlives whoever started it.
+        keep = ["/bin/sh", "-c", KEEP_STARTING, "fleet", self.folder, self.name, self.bridge]
+        nowhere = subprocess.DEVNULL
+        subprocess.run(["setsid", "--fork", *keep], stdin=nowhere, stdout=nowhere, stderr=nowhere, check=True)
 
     def systemd(self) -> int | None:
         """The pid of its first process on this machine; None when it does not run."""
