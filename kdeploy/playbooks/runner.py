@@ -43,6 +43,10 @@ SUDO_PASSWORD_FILE: Final = "KDEPLOY_SUDO_PASSWORD_FILE"  # noqa: S105 - the nam
 """Environment variable with the file that holds sudo's password on the hosts."""
 
 
+SILENT_TASK: Final = "a task that says nothing"
+"""Stands for a task that changed something and must not say what (`no_log`); only its number is known."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A task that failed on a host.
@@ -209,6 +213,12 @@ class Runner:
             played.failures.append(Failure(host, task, _reason(result)))
         elif kind == "runner_on_unreachable":
             played.failures.append(Failure(host, "", _reason(result)))
+        elif kind == "playbook_on_stats":
+            for name, count in data.get("changed", {}).items():
+                noted = played.changed.setdefault(name, [])
+                noted += [SILENT_TASK] * (count - len(noted))
+                if not noted:
+                    del played.changed[name]
 
 
 def _is_of_ansible(task: Mapping[str, Any]) -> bool:
