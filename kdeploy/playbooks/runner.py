@@ -200,25 +200,29 @@ class Runner:
         if said:
             log(said + "\n")
         kind, data = str(event.get("event", "")), event.get("event_data", {})
-        host, task, result = str(data.get("host", "")), str(data.get("task", "")), data.get("res") or {}
         if kind == "playbook_on_task_start" and not _is_of_ansible(data):
-            self._step("hosts", f"{data.get('role') or 'ansible'}: {task}")
-        elif kind == "runner_on_ok":
-            played.tasks[host] = played.tasks.get(host, 0) + 1
-            if result.get("changed"):
-                played.changed.setdefault(host, []).append(task)
-            if "stdout" in result:
-                played.output.setdefault(host, {})[task] = str(result["stdout"])
-        elif kind == "runner_on_failed" and not data.get("ignore_errors"):
-            played.failures.append(Failure(host, task, _reason(result)))
-        elif kind == "runner_on_unreachable":
-            played.failures.append(Failure(host, "", _reason(result)))
-        elif kind == "playbook_on_stats":
-            for name, count in data.get("changed", {}).items():
-                noted = played.changed.setdefault(name, [])
-                noted += [SILENT_TASK] * (count - len(noted))
-                if not noted:
-                    del played.changed[name]
+            self._step("hosts", f"{data.get('role') or 'ansible'}: {data.get('task', '')}")
+        _count(played, kind, data)
+
+
+def _count(played: Played, kind: str, data: Mapping[str, Any]) -> None:
+    """Note what an event says of hosts."""
+    host, task, result = str(data.get("host", "")), str(data.get("task", "")), data.get("res") or {}
+    if kind == "runner_on_ok":
+        played.tasks[host] = played.tasks.get(host, 0) + 1
+        if result.get("changed"):
+            played.changed.setdefault(host, []).append(task)
+        if "stdout" in result:
+            played.output.setdefault(host, {})[task] = str(result["stdout"])
+    elif kind == "runner_on_failed" and not data.get("ignore_errors"):
+        played.failures.append(Failure(host, task, _reason(result)))
+    elif kind == "runner_on_unreachable":
+        played.failures.append(Failure(host, "", _reason(result)))
+    elif kind == "playbook_on_stats":
+        for name, count in data.get("changed", {}).items():
+            noted = played.changed.get(name, [])
+            if count:
+                played.changed[name] = noted + [SILENT_TASK] * (count - len(noted))
 
 
 def _is_of_ansible(task: Mapping[str, Any]) -> bool:
