@@ -18,9 +18,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" ansible-lint --offline --profile production -q kdeploy/playbooks
 
 fast: $(VENV)/.dev
-	$(BIN)/pytest -m "not kafka"
+	$(BIN)/pytest -m "not kafka and not fleet"
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py

@@ -201,6 +201,27 @@ def _excluded() -> str:
 MOST_NAMED = 11
 """Values that are all named in the table of settings; of longer lists the schema has the names."""
 
+
+def _roles() -> str:
+    """Each role with what it takes, from its argument_specs.yml."""
+    from ruamel.yaml import YAML
+
+    parts = []
+    for folder in sorted((ROOT / "kdeploy/playbooks/roles").iterdir()):
+        main = YAML(typ="safe").load(folder / "meta/argument_specs.yml")["argument_specs"]["main"]
+        rows = "".join(
+            f"| `{name}` | {option['type']} | {_optional(option)} | {_cell(option['description'])} |\n"
+            for name, option in main["options"].items()
+        )
+        title = f"### {folder.name}\n\n{main['short_description']}.\n"
+        parts.append(f"{title}\n| variable | type | default | what it is |\n|---|---|---|---|\n{rows}")
+    return "\n" + "\n".join(parts) + "\n"
+
+
+def _optional(option: dict[str, Any]) -> str:
+    return "required" if option.get("required") else f"`{json.dumps(option['default'])}`"
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "commands": _overview,
     "plan": _plan,
@@ -208,13 +229,19 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "risks": _risks,
     "assumptions": _assumptions,
     "excluded": _excluded,
+    "roles": _roles,
 }
 """What stands in a generated block of a document, by its name."""
 
 
 def documents() -> dict[Path, str]:
     """Every generated document as it should be, by its path."""
-    mixed = (ROOT / "README.md", ROOT / "docs" / "environments.md", ROOT / "docs" / "planner.md")
+    mixed = (
+        ROOT / "README.md",
+        ROOT / "docs" / "environments.md",
+        ROOT / "docs" / "planner.md",
+        ROOT / "docs" / "hosts.md",
+    )
     return {
         ROOT / "docs" / "commands.md": commands(),
         ROOT / "docs" / "reliability.md": reliability(),

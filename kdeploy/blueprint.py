@@ -60,6 +60,21 @@ class SecretFile:
 
 
 @dataclass(frozen=True)
+class Disk:
+    """A data disk of a host, and what is made of it.
+
+    Attributes:
+        device: Its stable path, as the person declared it.
+        file_system: UUID that its file system gets and is mounted by; its data is ours by it.
+        mount: Where it is mounted: one of the node's data directories.
+    """
+
+    device: str
+    file_system: str
+    mount: str
+
+
+@dataclass(frozen=True)
 class Node:
     """One process of the cluster, and all that is on its disk.
 
@@ -83,6 +98,7 @@ class Node:
         arguments: Arguments of the main class (the configuration file).
         files: Rendered files.
         secrets: Secret files.
+        disks: Data disks of its host, where they are declared (provider hosts).
     """
 
     datacenter: str
@@ -102,6 +118,7 @@ class Node:
     arguments: tuple[str, ...]
     files: tuple[RenderedFile, ...]
     secrets: tuple[SecretFile, ...]
+    disks: tuple[Disk, ...] = ()
 
     @property
     def key(self) -> str:
@@ -269,7 +286,10 @@ def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
     from kdeploy.tuning.situation import Situation, layout
 
     cores, memory, disks = _machine(cluster.environment, locked, member)
-    situation = Situation(cluster, member, cores, memory, layout(cluster.provider, member.role, disks))
+    declared = _declared(cluster.environment, locked, member)
+    devices = declared.disks if declared else ()
+    places = layout(cluster.provider, member.role, disks)
+    situation = Situation(cluster, member, cores, memory, places, devices)
     tuned = tune(situation)
     return Node(
         datacenter=cluster.datacenter,
@@ -289,6 +309,7 @@ def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
         arguments=tuned.arguments,
         files=tuple(RenderedFile(file.path, file.text, file.restart) for file in tuned.files),
         secrets=tuple(SecretFile(path, kind) for path, kind in tuned.secrets),
+        disks=tuple(Disk(volume.device, volume.file_system, volume.mount) for volume in tuned.volumes),
     )
 
 

@@ -35,6 +35,8 @@ COMMANDS: Final = {
     "up": ("lifecycle", "Make the cluster what the environment says."),
     "status": ("lifecycle", "Show each node and the cluster's health."),
     "verify": ("lifecycle", "Prove by named checks that the cluster works."),
+    "restart": ("restart", "Restart nodes one at a time, without losing a record."),
+    "unlock": ("restart", "End the leases that a killed run left on hosts."),
     "clients": ("clients", "Write client properties and certificates."),
     "down": ("lifecycle", "Stop the cluster; keeps its data unless told otherwise."),
 }

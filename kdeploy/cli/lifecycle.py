@@ -72,9 +72,23 @@ def preview(environment: str, vault_password_file: Path | None, output: str) -> 
 
 @click.command()
 @environment_argument
+@click.option("--canary", is_flag=True, help="Restart only the first node that needs it; up again goes on.")
+@click.option(
+    "--accept-unavailable",
+    "accepted",
+    multiple=True,
+    metavar="TOPIC",
+    help="Restart although acks=all producers cannot write to this topic meanwhile; can be repeated.",
+)
 @vault_password_option
 @output_option
-def up(environment: str, vault_password_file: Path | None, output: str) -> None:
+def up(
+    environment: str,
+    canary: bool,
+    accepted: tuple[str, ...],
+    vault_password_file: Path | None,
+    output: str,
+) -> None:
     """Make the cluster what the environment says: plan, render, start, secure, verify.
 
     Run it again after any failure or crash: it goes on from what it finds.
@@ -83,11 +97,12 @@ def up(environment: str, vault_password_file: Path | None, output: str) -> None:
     Example: kdeploy up local
     """
     from kdeploy.operations.examine import risks_of
+    from kdeploy.operations.site import Manner
     from kdeploy.operations.up import up as bring_up
 
     loaded = _load(environment)
     warn_of(risks_of(loaded))
-    outcomes = bring_up(loaded, _progress(), vault_password_file)
+    outcomes = bring_up(loaded, _progress(), vault_password_file, Manner(canary, accepted))
     if output == "json":
         print_json(report.outcomes_json(loaded.environment.name, outcomes))
     else:

@@ -127,6 +127,8 @@ def outcome_text(outcome: Outcome) -> str:
         head = f"{len(done)} nodes and {len(outcome.changes)} topics, users or ACLs changed"
     shown = outcome.report.checks if outcome.changed else [one for one in outcome.report.checks if not one.ok]
     lines = [f"{outcome.datacenter}: {head}", checks_text(shown), f"bootstrap servers: {outcome.bootstrap}"]
+    if outcome.left:
+        lines.append(f"left for the next up, after the canary: {', '.join(outcome.left)}")
     return "\n".join(line for line in lines if line)
 
 
@@ -140,6 +142,7 @@ def outcomes_json(environment: str, outcomes: Sequence[Outcome]) -> dict[str, An
             "client_properties": str(one.clients) if one.clients else None,
             "nodes": [_action_json(action) for action in one.actions],
             "changes": [str(change) for change in one.changes],
+            "left": list(one.left),
         }
         for one in outcomes
     ]

@@ -137,7 +137,7 @@ def _never(state: ClusterState, hosted: Iterable[Partition]) -> list[str]:
     return [
         f"topic {topic} has replication factor {len(one.replicas)} and min.insync.replicas "
         f"{state.min_insync[topic]}: it can never spare a broker; raise its replication factor, "
-        "lower its min.insync.replicas, or accept that it cannot be written to meanwhile"
+        f"lower its min.insync.replicas, or run up with --accept-unavailable {topic}"
         for topic, one in sorted(topics.items())
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from kdeploy.blueprint import Blueprint, Node
 
@@ -62,4 +62,13 @@ class Provider(Protocol):
 
     def stop(self, node: Node, how: Literal["controlled", "now"] = "controlled") -> None:
         """Stop a node: SIGTERM and wait for its controlled shutdown, or at once. No-op when stopped."""
+        ...
+
+
+@runtime_checkable
+class AppliesTogether(Protocol):
+    """A provider that puts many nodes' files in place in one go, because each go costs it seconds."""
+
+    def apply_together(self, work: Sequence[tuple[Node, Secrets]]) -> None:
+        """As `Provider.apply`, for every node at once."""
         ...

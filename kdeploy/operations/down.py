@@ -32,6 +32,10 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
     Returns:
         Names of the nodes that were stopped.
     """
+    if not places.is_local(loaded):
+        from kdeploy.operations import hosts
+
+        return hosts.down(loaded, progress, delete_data=delete_data)
     from kdeploy.infra.local.provider import LocalProvider
 
     name = loaded.environment.name
@@ -45,9 +49,9 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
         stopping = [node for node in nodes if node.key in running]
         brokers = [node for node in stopping if node.role == "broker"]
         others = [node for node in stopping if node.role != "broker"]
-        _stop(provider.stop, brokers, progress)
+        stop_all(provider.stop, brokers, progress)
         kill_point("brokers-stopped")
-        _stop(provider.stop, others, progress)
+        stop_all(provider.stop, others, progress)
         kill_point("coordination-stopped")
         if delete_data:
             progress.step("delete", str(folder))
@@ -75,7 +79,8 @@ def _delete(folder: Path) -> None:
         ) from None
 
 
-def _stop(stop: Callable[[Node], None], nodes: list[Node], progress: Progress) -> None:
+def stop_all(stop: Callable[[Node], None], nodes: list[Node], progress: Progress) -> None:
+    """Stop several nodes at once."""
     if nodes:
         progress.step("stop", ", ".join(node.name for node in nodes))
         site.in_parallel(stop, nodes)

@@ -74,7 +74,7 @@ def _take(handle: int, folder: Path, command: str) -> None:
     holder = {
         "command": command,
         "pid": os.getpid(),
-        "user": _user(),
+        "user": user_name(),
         "host": socket.gethostname(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -85,7 +85,7 @@ def _take(handle: int, folder: Path, command: str) -> None:
         raise _unwritable(folder, error) from None
 
 
-def _user() -> str:
+def user_name() -> str:
     """Who runs this; their number where the system has no name for them, as in many containers."""
     try:
         return getpass.getuser()

@@ -64,6 +64,16 @@ def nodes_folder(environment: str) -> Path:
     return state_folder(environment) / "nodes"
 
 
+def hosts_folder(environment: str) -> Path:
+    """What this machine keeps for reaching hosts: SSH configurations, locks, Ansible's log (mode 0700)."""
+    return state_folder(environment) / "hosts"
+
+
+def known_hosts_file(loaded: Loaded) -> Path:
+    """The hosts' public keys, beside the environment: a pipeline on a fresh machine knows them too."""
+    return loaded.folder.absolute() / "known_hosts"
+
+
 def administrator_folder(environment: str) -> Path:
     """The administrator's certificate and the authority to trust (0600 files)."""
     return state_folder(environment) / "admin"

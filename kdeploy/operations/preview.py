@@ -70,7 +70,7 @@ def preview(loaded: Loaded, password_file: Path | None = None) -> Preview:
 
 def _preview(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | None) -> ClusterPreview:
     if vault is None:
-        provider = site.provider_of(design.blueprint.environment, Silent())
+        provider = site.provider_of(design.loaded, Silent())
         states = provider.observe(cluster.nodes)
         todo = actions(cluster.nodes, states, {node.key: "" for node in cluster.nodes})
         return ClusterPreview(cluster.datacenter, todo, None)

@@ -170,7 +170,7 @@ def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
     deadline, said = time.monotonic() + site.patience, ""
     while True:
         try:
-            reasons = "\n".join(_verdict(admin, node).reasons)
+            reasons = "\n".join(_verdict(site, admin, node).reasons)
         except KdeployError as error:  # what cannot be seen now is a reason to wait, not to give up
             reasons = str(error).splitlines()[0]
         if not reasons:
@@ -187,13 +187,13 @@ def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
         time.sleep(PAUSE)
 
 
-def _verdict(admin: Admin, node: Node) -> Verdict:
+def _verdict(site: Site, admin: Admin, node: Node) -> Verdict:
     from kdeploy.cluster import gate, health
 
     state = health.observe(admin)
     if node.role == "controller" and state.quorum is not None:
         return gate.judge_voter(state.quorum, node.id)
-    return gate.judge(state, node.id)
+    return gate.judge(state, node.id, site.manner.accepted)
 
 
 def leading_coordinator(site: Site) -> int | None:

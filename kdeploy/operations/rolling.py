@@ -25,24 +25,35 @@ if TYPE_CHECKING:
     from kdeploy.cluster.admin import Admin
 
 
-def roll(site: Site, nodes: Sequence[Node]) -> None:
+def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
     """Restart running nodes with their new files, in the rolling order.
 
     Args:
         site: The cluster; every node of it is up.
         nodes: Those to restart; any order.
 
+    Returns:
+        Those that were left as they are: all but the first, where only a canary is wanted.
+
     Raises:
         GateClosed: It was not safe to go on in time; everything still serves.
     """
     coordinators = [node for node in nodes if node.role != "broker"]
     brokers = [node for node in nodes if node.role == "broker"]
-    for node in _leader_last(coordinators, lambda: readiness.leading_coordinator(site)):
+    ordered = _leader_last(coordinators, lambda: readiness.leading_coordinator(site))
+    if site.manner.canary and ordered:
+        _roll_coordinator(site, ordered[0])
+        return (*ordered[1:], *brokers)
+    for node in ordered:
         _roll_coordinator(site, node)
-    if brokers:
-        with readiness.connected(site) as admin:
-            for node in _leader_last(brokers, lambda: readiness.controller_id(admin)):
-                _roll_broker(site, admin, node)
+    if not brokers:
+        return ()
+    with readiness.connected(site) as admin:
+        ordered = _leader_last(brokers, lambda: readiness.controller_id(admin))
+        meant = ordered[:1] if site.manner.canary else ordered
+        for node in meant:
+            _roll_broker(site, admin, node)
+    return tuple(ordered[len(meant) :])
 
 
 def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[Node]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,20 @@ PARALLEL = 8
 
 
 @dataclass(frozen=True)
+class Manner:
+    """How a person wants running nodes restarted.
+
+    Attributes:
+        canary: Whether to stop after the first of them; the next `up` goes on.
+        accepted: Topics that may be unavailable to acks=all producers meanwhile, because they can
+            never spare a broker.
+    """
+
+    canary: bool = False
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Site:
     """What every operation on one cluster needs.
 
@@ -39,6 +53,7 @@ class Site:
         access: How its administrator reaches it.
         progress: Where to report.
         patience: Seconds to wait for a node to be ready, or for a gate to open.
+        manner: How running nodes are to be restarted.
     """
 
     design: prepare.Design
@@ -48,6 +63,7 @@ class Site:
     access: Access
     progress: Progress
     patience: float = 300.0
+    manner: Manner = Manner()
 
     def secrets(self, node: Node) -> Secrets:
         """Content of a node's secret files."""
@@ -67,6 +83,15 @@ class Site:
         """Put a node's files in place."""
         self.provider.apply(node, self.secrets(node))
 
+    def apply_all(self, nodes: list[Node], apply: Callable[[Node], None]) -> None:
+        """Put several nodes' files in place: by `apply`, side by side, unless the provider does it in one go."""
+        from kdeploy.infra import AppliesTogether
+
+        if isinstance(self.provider, AppliesTogether):
+            self.provider.apply_together([(node, self.secrets(node)) for node in nodes])
+        else:
+            in_parallel(apply, nodes)
+
 
 def refuse_undeployable(loaded: Loaded) -> None:
     """Refuse an environment with a provider that cannot be driven yet, before anything is decided or written.
@@ -75,24 +100,34 @@ def refuse_undeployable(loaded: Loaded) -> None:
         KdeployError: Names the datacenter and what can be done with it.
     """
     for datacenter in loaded.environment.datacenters:
-        if datacenter.provider != "local":
+        if datacenter.provider not in ("local", "hosts"):
             raise KdeployError(
                 f"datacenter {datacenter.name} has provider {datacenter.provider}, "
                 "which this version of kdeploy plans and renders but does not deploy\n"
-                "  deploy with provider local, or write the files with `kdeploy render`"
+                "  deploy with provider local or hosts, or write the files with `kdeploy render`"
             )
 
 
-def provider_of(environment: str, progress: Progress) -> Provider:
+def provider_of(loaded: Loaded, progress: Progress) -> Provider:
     """The provider of an environment's clusters, which `refuse_undeployable` has let through."""
+    if not places.is_local(loaded):
+        from kdeploy.operations import hosts
+
+        return hosts.provider_of(loaded, progress)
     from kdeploy.infra.local.provider import LocalProvider
 
-    return LocalProvider(places.nodes_folder(environment), progress=progress.bar)
+    return LocalProvider(places.nodes_folder(loaded.environment.name), progress=progress.bar)
 
 
-def sites(design: prepare.Design, vault: Vault, progress: Progress) -> tuple[Site, ...]:
+def sites(
+    design: prepare.Design,
+    vault: Vault,
+    progress: Progress,
+    manner: Manner = Manner(),
+) -> tuple[Site, ...]:
     """Every cluster of an environment, ready to be worked on."""
-    return tuple(site_of(design, cluster, vault, progress) for cluster in design.blueprint.clusters)
+    everything = (site_of(design, cluster, vault, progress) for cluster in design.blueprint.clusters)
+    return tuple(replace(one, manner=manner) for one in everything)
 
 
 def site_of(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, progress: Progress) -> Site:
@@ -100,7 +135,7 @@ def site_of(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, pro
     name = design.loaded.environment.name
     folder = places.administrator_folder(name)
     _write_administrator_files(folder, vault)
-    provider = provider_of(name, progress)
+    provider = provider_of(design.loaded, progress)
     return Site(design, cluster, provider, vault, access(cluster, folder), progress)
 
 

@@ -32,6 +32,8 @@ def told(environment: str, progress: Progress) -> Iterator[None]:
 def _standing(environment: str) -> str:
     from kdeploy.infra.local.provider import LocalProvider
 
+    if places.hosts_folder(environment).exists():
+        return f"what runs on hosts goes on running; `kdeploy status {environment}` shows it"
     provider = LocalProvider(places.nodes_folder(environment))
     nodes = provider.known()
     states = provider.observe(nodes)

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.operations import expiry, places, prepare, readiness, rolling, site
+from kdeploy.operations import expiry, hosts, places, prepare, readiness, rolling, site
 from kdeploy.operations.difference import Action
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
@@ -41,6 +41,7 @@ class Outcome:
         report: The checks made at the end: all of them after a change, the quick ones otherwise.
         clients: Folder with the clients' properties and certificates; None where nobody asked
             for them yet (provider local has them written by `up`).
+        left: Names of the nodes that still run with old files, after a canary.
     """
 
     datacenter: str
@@ -49,6 +50,7 @@ class Outcome:
     changes: tuple[Change, ...]
     report: HealthReport
     clients: Path | None = None
+    left: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -56,8 +58,19 @@ class Outcome:
         return bool(self.changes) or any(action.kind != "none" for action in self.actions)
 
 
-def up(loaded: Loaded, progress: Progress, password_file: Path | None = None) -> tuple[Outcome, ...]:
+def up(
+    loaded: Loaded,
+    progress: Progress,
+    password_file: Path | None = None,
+    manner: site.Manner = site.Manner(),  # noqa: B008 - frozen
+) -> tuple[Outcome, ...]:
     """Make every cluster of an environment what the environment says.
+
+    Args:
+        loaded: The environment.
+        progress: Where to report.
+        password_file: File with the vault's password.
+        manner: How running nodes are to be restarted.
 
     Raises:
         KdeployError: Any of the tree in `kdeploy.errors`; run again to go on.
@@ -72,16 +85,17 @@ def up(loaded: Loaded, progress: Progress, password_file: Path | None = None) ->
         vault = prepare.complete_vault(design, password_file)
         kill_point("vault-written")
         expiry.refuse_ended(design, vault)
-        return tuple(_up(one) for one in site.sites(design, vault, progress))
+        with hosts.held(design, "up"):
+            return tuple(_up(one) for one in site.sites(design, vault, progress, manner))
 
 
 def _up(site: Site) -> Outcome:
-    todo = site.compare()
+    todo, left = site.compare(), tuple[str, ...]()
     if any(action.kind != "none" for action in todo):
         site.progress.step("plan", _summary(todo))
         site.provider.provision(site.design.blueprint)
         kill_point("provisioned")
-        _bring_up(site, todo)
+        left = _bring_up(site, todo)
     changes = _reconcile(site)
     untouched = not changes and all(action.kind == "none" for action in todo)
     report = readiness.check(site) if untouched else None
@@ -92,7 +106,8 @@ def _up(site: Site) -> Outcome:
             readiness.settle(site, admin)
         report = readiness.check(site) if untouched else readiness.verify(site)
     folder = _hand_out(site)
-    return Outcome(site.cluster.datacenter, site.cluster.bootstrap("client"), todo, changes, report, folder)
+    bootstrap = site.cluster.bootstrap("client")
+    return Outcome(site.cluster.datacenter, bootstrap, todo, changes, report, folder, left)
 
 
 def _hand_out(site: Site) -> Path | None:
@@ -113,14 +128,15 @@ def _summary(todo: tuple[Action, ...]) -> str:
     )
 
 
-def _bring_up(site: Site, todo: tuple[Action, ...]) -> None:
-    """Start what is down, then roll what runs with old files."""
+def _bring_up(site: Site, todo: tuple[Action, ...]) -> tuple[str, ...]:
+    """Start what is down, then roll what runs with old files; names of those that a canary leaves."""
     down = [action.node for action in todo if action.kind in ("create", "start")]
     _apply(site, down + [action.node for action in todo if action.kind == "update"])
     _start_coordination(site, [node for node in down if node.role != "broker"])
     _start_brokers(site, [node for node in down if node.role == "broker"])
     readiness.wait_for_coordination(site, all_of_them=True)
-    rolling.roll(site, [action.node for action in todo if action.kind == "restart"])
+    left = rolling.roll(site, [action.node for action in todo if action.kind == "restart"])
+    return tuple(node.name for node in left)
 
 
 def _apply(site_: Site, nodes: list[Node]) -> None:
@@ -130,7 +146,7 @@ def _apply(site_: Site, nodes: list[Node]) -> None:
 
     if nodes:
         site_.progress.step("render", f"files of {len(nodes)} nodes")
-        site.in_parallel(apply, nodes)
+        site_.apply_all(nodes, apply)
         kill_point("nodes-applied")
 
 

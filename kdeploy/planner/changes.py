@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from kdeploy.errors import UnsupportedChange
 from kdeploy.planner.result import DatacenterPlan, Plan
@@ -20,7 +20,12 @@ from kdeploy.spec.model import Datacenter, Environment
 from kdeploy.spec.ports import local_ports
 from kdeploy.units import format_bytes, format_duration, format_rate
 
-_NOT_PLANNED: Final = {"topics", "users", "accept_risks"}
+_NOT_PLANNED: Final[dict[str, Any]] = {
+    "topics": True,
+    "users": True,
+    "accept_risks": True,
+    "datacenters": {"__all__": {"ssh"}},
+}
 """Parts of an environment that neither a plan nor a file depends on."""
 
 _DEFAULT: Final = "the default"

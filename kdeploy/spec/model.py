@@ -276,6 +276,26 @@ class Host(Frozen):
     """Its cores, memory and disks; preflight refuses a host that has less."""
 
 
+class Ssh(Frozen):
+    """How kdeploy logs in to machines. What is left out is as the person's own ~/.ssh/config says."""
+
+    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = None
+    """Who to log in as; anyone but root needs sudo there."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port of the SSH server."""
+
+    key: Annotated[str, StringConstraints(pattern=r'^[^"\s]{1,4096}$')] | None = None
+    """File with the private key; without it, the agent's and ~/.ssh's."""
+
+    jump: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._@:,\[\]-]{1,1024}$")] | None = None
+    """Hosts to go through: `[USER@]HOST[:PORT]`, separated by commas."""
+
+    host_keys: Literal["first-use", "known", "unchecked"] = "first-use"
+    """Which hosts are believed: first-use keeps a host's key in `known_hosts` beside the environment when it
+    is first seen and refuses another one later; known refuses what is not there yet; unchecked believes all."""
+
+
 class Brokers(Frozen):
     """How the brokers of a datacenter are chosen."""
 
@@ -340,6 +360,9 @@ class Datacenter(Frozen):
 
     hosts: tuple[Host, ...] = ()
     """The machines (provider hosts)."""
+
+    ssh: Ssh = Ssh.default()
+    """How kdeploy logs in to them (provider hosts)."""
 
 
 class Kafka(Frozen):

@@ -86,6 +86,15 @@ def network() -> Settings:
     }
 
 
+def pages() -> dict[str, str]:
+    """Values of the kernel's files that sysctl does not know: huge pages only where a program asks for them.
+
+    A broker's memory is its page cache and a heap that does not ask for them; made in its way, they
+    cost pauses while the kernel puts pages together (Linux Documentation/admin-guide/mm/transhuge.rst).
+    """
+    return {"/sys/kernel/mm/transparent_hugepage/enabled": "madvise"}
+
+
 def limits() -> dict[str, str]:
     """Limits of the user that nodes run as, for whatever is started outside systemd (limits.conf(5))."""
     return {"nofile": str(OPEN_FILES)}

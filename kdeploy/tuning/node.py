@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kdeploy.spec.lock import Role
-from kdeploy.tuning import broker, controller, jvm, kernel, logs, render, service, zookeeper
+from kdeploy.tuning import broker, controller, disks, jvm, kernel, logs, render, service, zookeeper
+from kdeploy.tuning.disks import Volume
 from kdeploy.tuning.situation import Situation
 
 MAIN_CLASSES: Final[dict[Role, str]] = {
@@ -45,6 +46,7 @@ class Tuned:
         format_arguments: Arguments of StorageTool before the first start (KRaft only).
         files: Rendered files.
         secrets: Path and kind of each secret file.
+        volumes: Data disks of its host.
     """
 
     main_class: str
@@ -53,6 +55,7 @@ class Tuned:
     format_arguments: tuple[str, ...]
     files: tuple[TunedFile, ...]
     secrets: tuple[tuple[str, SecretKind], ...]
+    volumes: tuple[Volume, ...]
 
 
 def tune(situation: Situation) -> Tuned:
@@ -83,6 +86,7 @@ def tune(situation: Situation) -> Tuned:
         format_arguments=controller.format_arguments(situation, configuration),
         files=tuple(sorted(files, key=lambda file: file.path)),
         secrets=_secrets(situation),
+        volumes=disks.volumes(situation),
     )
 
 
@@ -101,6 +105,13 @@ def _host_files(situation: Situation, options_file: str, configuration: str) -> 
         TunedFile(f"/etc/systemd/system/{name}", render.unit(unit)),
         TunedFile("/etc/sysctl.d/90-kdeploy.conf", render.sysctl(kernel.settings(situation)), restart=False),
         TunedFile("/etc/security/limits.d/90-kdeploy.conf", limits, restart=False),
+        TunedFile("/etc/tmpfiles.d/90-kdeploy.conf", render.tmpfiles(kernel.pages()), restart=False),
+        *(
+            TunedFile(
+                f"/etc/systemd/system/{disks.unit_name(one)}", render.unit(disks.unit(one)), restart=False
+            )
+            for one in disks.volumes(situation)
+        ),
     )
 
 

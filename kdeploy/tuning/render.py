@@ -34,6 +34,11 @@ def limits(user: str, settings: Mapping[str, str]) -> str:
     return _render("limits.j2", user=user, settings=settings)
 
 
+def tmpfiles(settings: Mapping[str, str]) -> str:
+    """A file of tmpfiles.d that writes values into files of the kernel at boot (tmpfiles.d(5))."""
+    return _render("tmpfiles.j2", settings=settings)
+
+
 def unit(sections: Mapping[str, Mapping[str, str]]) -> str:
     """A systemd unit (systemd.syntax(7)); sections keep their order."""
     return _render("unit.j2", sections=sections)

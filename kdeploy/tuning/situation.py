@@ -104,6 +104,7 @@ class Situation:
         cores: Processor cores it may count on.
         memory: Bytes of memory it may count on.
         layout: Where things are.
+        devices: Its data disks' stable paths, where they are declared (provider hosts).
     """
 
     cluster: Cluster
@@ -111,6 +112,7 @@ class Situation:
     cores: int
     memory: float
     layout: Layout
+    devices: tuple[str, ...] = ()
 
     @property
     def environment(self) -> Environment:

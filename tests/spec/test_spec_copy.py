@@ -40,7 +40,7 @@ def origin_of(text: str) -> Loaded:
     return load(folder)
 
 
-@pytest.mark.parametrize("name", ["local", "local-kraft", "prod-eu"])
+@pytest.mark.parametrize("name", ["datacenter-kraft", "datacenter-zk", "local", "local-kraft", "prod-eu"])
 def test_a_copy_says_what_the_original_says_but_its_name_and_ports(name: str) -> None:
     original = load(find(name))
     copied = load(copy("mine", original).parent)
@@ -69,7 +69,7 @@ def test_ten_local_environments_share_no_port() -> None:
         if loaded.environment.datacenters[0].provider == "local":
             assert not taken & ports_of(loaded), name
             taken |= ports_of(loaded)
-    assert len(available()) == 11
+    assert len(available()) == 13
 
 
 def test_when_no_ports_are_left_it_says_so() -> None:

@@ -10,7 +10,7 @@ from kdeploy.errors import InvalidEnvironment, UsageError
 from kdeploy.spec import load
 from kdeploy.spec.model import Environment
 
-SHIPPED = ("local", "local-kraft", "prod-eu")
+SHIPPED = ("datacenter-kraft", "datacenter-zk", "local", "local-kraft", "prod-eu")
 
 
 def make(folder: Path, text: str = "kafka: {}\n") -> Path:
@@ -54,7 +54,7 @@ def test_a_path_is_a_path(here: Path, given: str) -> None:
     ("given", "message"),
     [
         ("lcoal", r"no environment called lcoal\n  did you mean `local`\?"),
-        ("production", r"known: local, local-kraft, prod-eu"),
+        ("production", r"known: datacenter-kraft, datacenter-zk, local, local-kraft, prod-eu"),
         ("some/where", r"there is no some/where/environment.yaml"),
         ("../local", r"there is no ../local/environment.yaml\n  did you mean `local`"),
         ("", r"needs a name"),
@@ -113,12 +113,20 @@ def test_a_shipped_environment_loads_under_its_name_and_survives_a_round_trip(na
 
 
 def test_the_shipped_environments_are_what_the_documentation_says() -> None:
-    local, kraft, production = (load.load(load.shipped_folder() / name).environment for name in SHIPPED)
-    assert (local.kafka.version[:4], local.kafka.coordination) == ("3.9.", "zookeeper")
-    assert (kraft.kafka.version[:2], kraft.kafka.coordination) == ("4.", "kraft")
-    assert [one.datacenters[0].provider for one in (local, kraft, production)] == ["local", "local", "aws"]
-    assert production.datacenters[0].region == "eu-west-1"
-    assert all(len(one.datacenters[0].racks) == 3 for one in (local, kraft, production))
+    shipped = {name: load.load(load.shipped_folder() / name).environment for name in SHIPPED}
+    said = {
+        name: (one.kafka.version.partition(".")[0], one.kafka.coordination, one.datacenters[0].provider)
+        for name, one in shipped.items()
+    }
+    assert said == {
+        "datacenter-kraft": ("4", "kraft", "hosts"),
+        "datacenter-zk": ("3", "zookeeper", "hosts"),
+        "local": ("3", "zookeeper", "local"),
+        "local-kraft": ("4", "kraft", "local"),
+        "prod-eu": ("3", "zookeeper", "aws"),
+    }
+    assert shipped["prod-eu"].datacenters[0].region == "eu-west-1"
+    assert all(len(one.datacenters[0].racks) == 3 for one in shipped.values())
 
 
 def test_the_shipped_environments_are_all_that_stands_there() -> None:

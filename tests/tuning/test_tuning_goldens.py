@@ -18,7 +18,7 @@ from tests.tuning.builders import fixed_ids
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
-SHIPPED = ("local", "local-kraft", "prod-eu")
+SHIPPED = ("datacenter-kraft", "datacenter-zk", "local", "local-kraft", "prod-eu")
 
 
 def rendered(name: str) -> Blueprint:

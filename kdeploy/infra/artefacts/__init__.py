@@ -110,19 +110,23 @@ def fetch(version: str, cache: Path, sources: Sources, progress: Progress = quie
         KdeployError: No source gives it, the cache cannot be written, or Java does not fit.
     """
     program = java.find(version, sources.java)
-    if sources.path is not None:
-        jars = _from_path(version, cache, sources.path, progress)
-    else:
-        jars = store.obtain(
-            cache / "kafka" / version, lambda libs: _from_network(version, libs, sources, progress), progress
-        )
-    unusable = [jar for jar in jars if os.pathsep in str(jar)]
+    found = jars(version, cache, sources, progress)
+    unusable = [jar for jar in found if os.pathsep in str(jar)]
     if unusable:
         raise KdeployError(
             f"{unusable[0].parent} has a {os.pathsep} in its name, which Java cannot read in a class path\n"
             "  name another cache folder in KDEPLOY_CACHE_DIR"
         )
-    return Distribution(version, jars, program)
+    return Distribution(version, found, program)
+
+
+def jars(version: str, cache: Path, sources: Sources, progress: Progress = quiet) -> tuple[Path, ...]:
+    """The jars of one Kafka version alone, for machines that have a Java of their own; as `fetch`."""
+    if sources.path is not None:
+        return _from_path(version, cache, sources.path, progress)
+    return store.obtain(
+        cache / "kafka" / version, lambda libs: _from_network(version, libs, sources, progress), progress
+    )
 
 
 def _from_path(version: str, cache: Path, path: Path, progress: Progress) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates
-from kdeploy.spec.model import Datacenter, Environment
+from kdeploy.spec.model import Datacenter, Environment, Ssh
 from kdeploy.spec.ports import MOST_LOCAL_NODES
 from kdeploy.spec.regions import AWS_REGIONS
 from kdeploy.spec.source import Path_
@@ -110,6 +110,9 @@ def _ensemble(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
 
 def _hosts(place: Path_, datacenter: Datacenter, role: Role) -> Iterator[Finding]:
     path = (*place, "hosts")
+    if datacenter.provider != "hosts" and datacenter.ssh != Ssh():
+        wrong = f"ssh means nothing to provider {datacenter.provider}"
+        yield Finding((*place, "ssh"), wrong, "remove it, or write provider: hosts")
     if datacenter.provider != "hosts":
         if datacenter.hosts:
             wrong = f"hosts mean nothing to provider {datacenter.provider}"

@@ -34,10 +34,12 @@ class Kdeploy:
     Attributes:
         root: Holds `environments/` and `state/`.
         name: The environment.
+        patience: Seconds a command may take.
     """
 
     root: Path
     name: str
+    patience: float = 300
 
     @property
     def state(self) -> Path:
@@ -52,7 +54,7 @@ class Kdeploy:
 
     def start(self, command: str, *arguments: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(KDEPLOY), command, self.name, *arguments],
+            [str(KDEPLOY), *command.split(), self.name, *arguments],
             cwd=self.root,
             env=self.command_environment(**more),
             stdin=subprocess.DEVNULL,
@@ -64,7 +66,7 @@ class Kdeploy:
     def __call__(self, command: str, *arguments: str, code: int | None = 0, **more: str) -> Finished:
         """Run a command to its end; its exit code must be `code`, unless None."""
         process = self.start(command, *arguments, **more)
-        stdout, stderr = process.communicate(timeout=300)
+        stdout, stderr = process.communicate(timeout=self.patience)
         finished = Finished(process.returncode, stdout, stderr)
         assert "Traceback" not in stderr, stderr
         assert "a defect of its own" not in stderr, f"{command}\n{stdout}\n{stderr}\n{_defects(stderr)}"

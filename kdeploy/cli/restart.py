@@ -1,0 +1,81 @@
+"""`restart` and `unlock`: nodes one at a time, on request; and leases that a killed run left behind."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from kdeploy.cli.options import (
+    environment_argument,
+    output_option,
+    print_json,
+    print_text,
+    vault_password_option,
+    yes_option,
+)
+from kdeploy.errors import UsageError
+
+
+@click.command()
+@environment_argument
+@click.option("--node", "nodes", multiple=True, metavar="NODE", help="Restart this node; can be repeated.")
+@click.option(
+    "--rack", "racks", multiple=True, metavar="RACK", help="Restart this rack's nodes; can be repeated."
+)
+@vault_password_option
+@output_option
+def restart(
+    environment: str,
+    nodes: tuple[str, ...],
+    racks: tuple[str, ...],
+    vault_password_file: Path | None,
+    output: str,
+) -> None:
+    """Restart every node, or some, by the rolling order; nothing else is changed.
+
+    Exit code 7: it was not safe to go on in time; everything still serves.
+
+    \b
+    Example: kdeploy restart local --node broker-1
+    """
+    from kdeploy.operations.progress import Lines
+    from kdeploy.operations.restart import restart as roll
+    from kdeploy.spec import load
+
+    loaded = load.load(load.find(environment))
+    done = roll(loaded, Lines(), vault_password_file, nodes=nodes, racks=racks)
+    if output == "json":
+        name = loaded.environment.name
+        print_json({"schema": "kdeploy.restart/v1", "environment": name, "restarted": list(done)})
+    else:
+        print_text(f"restarted: {', '.join(done)}", output)
+
+
+@click.command()
+@environment_argument
+@yes_option
+@output_option
+def unlock(environment: str, yes: bool, output: str) -> None:
+    """End the leases on hosts that a killed run from another machine left behind.
+
+    A run from the same machine takes its own over by itself. Only unlock what does not run any more.
+
+    \b
+    Example: kdeploy unlock datacenter-zk
+    """
+    from kdeploy.operations import hosts
+    from kdeploy.spec import load
+
+    loaded = load.load(load.find(environment))
+    name = loaded.environment.name
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("unlocking needs a terminal to ask on\n  in a pipeline, add --yes")
+        click.confirm(f"Is it certain that no kdeploy works on {name} any more?", abort=True, err=True)
+    ended = hosts.unlock(loaded)
+    if output == "json":
+        print_json({"schema": "kdeploy.unlock/v1", "environment": name, "ended": list(ended)})
+    else:
+        print_text(f"ended: {'; '.join(ended)}" if ended else "no lease was held", output)

@@ -1,0 +1,55 @@
+"""How a node is, from what its host shows.
+
+Invariant: pure. A node is applied only when every file has the hash that its record says and
+every kernel setting has the value it should have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kdeploy.blueprint import Node
+from kdeploy.infra import NodeState
+from kdeploy.infra.hosts import variables
+
+
+def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
+    """A node's state.
+
+    Args:
+        node: As it should be.
+        seen: What `remote.look` answers.
+    """
+    record, service = seen["record"], seen["service"]
+    soft = {file.path: file.sha256 for file in node.files if not file.restart}
+    outdated = [path for path, digest in soft.items() if (record or {}).get("files", {}).get(path) != digest]
+    whole = record is not None and not seen["damaged"] and not outdated and not seen["drift"]
+    return NodeState(
+        present=record is not None,
+        running=bool(seen["running"]),
+        applied=seen["applied"] if whole else None,
+        started=seen["started"],
+        detail=_detail(seen, service) + _limited(node, seen),
+    )
+
+
+def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
+    drift = "".join(f"; {name} is {found}, wanted {wanted}" for name, wanted, found in seen["drift"])
+    if seen["running"]:
+        return f"process {service.get('MainPID')} since {service.get('ActiveEnterTimestamp')}{drift}"
+    if seen["record"] is None:
+        return "never started"
+    if seen["unmounted"]:
+        return f"{', '.join(seen['unmounted'])} is not mounted"
+    if service.get("Result", "success") == "success":
+        return f"stopped{drift}"
+    return f"ended by itself ({service.get('Result')}); its logs last say: {seen['last']}"
+
+
+def _limited(node: Node, seen: Mapping[str, Any]) -> str:
+    """That a node may have fewer files open than its service asks for: no restart helps where the host has no more."""
+    found, wanted = seen["open_files"], variables.open_files(node)
+    if found is None or wanted is None or found >= wanted:
+        return ""
+    return f"; LimitNOFILE is {found}, wanted {wanted}"

@@ -1,0 +1,194 @@
+"""Runs on a host, under its own Python: looks at a node there, starts it, or stops it; prints one line of JSON.
+
+It is sent whole over SSH and imports nothing of kdeploy. Invariant: `look` changes nothing.
+"""
+
+import glob
+import hashlib
+import json
+import os
+import subprocess
+
+RECORD = "/etc/kdeploy/node.json"
+LEASE = "/run/kdeploy/lease.json"
+TAIL = 65536
+
+
+def output(*command):
+    """What a program prints, whatever its exit code."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.stdout.decode(errors="replace")
+
+
+def read(path):
+    """A file's content; None where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def text(path):
+    """A file's text without white space around it; None where it cannot be read."""
+    content = read(path)
+    return None if content is None else content.decode(errors="replace").strip()
+
+
+def service(unit):
+    """What systemd says of a unit."""
+    names = "ActiveState,SubState,MainPID,ActiveEnterTimestamp,Result,ExecMainStatus,NRestarts,UnitFileState"
+    lines = output("systemctl", "show", unit, "--property=" + names).splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def damaged(record):
+    """Files that are not as they were put there: changed, missing, or secrets that others may read."""
+    wrong = []
+    for path, digest in record.get("files", {}).items():
+        content = read(path)
+        changed = content is None or hashlib.sha256(content).hexdigest() != digest
+        if changed or (path in record.get("secrets", ()) and os.stat(path).st_mode & 0o077):
+            wrong.append(path)
+    return wrong
+
+
+def setting(path):
+    """Value of one of the kernel's files; None where this machine does not let anyone set it."""
+    if not os.path.exists(path) or not os.stat(path).st_mode & 0o222:
+        return None
+    value = text(path) or ""
+    return value.partition("[")[2].partition("]")[0] if "[" in value else " ".join(value.split())
+
+
+def drift(settings):
+    """Kernel settings that are not what they should be, as [name, wanted, found]."""
+    found = [(name, wanted, setting(path)) for name, path, wanted in settings]
+    return [list(one) for one in found if one[2] is not None and one[2] != one[1]]
+
+
+def open_files(pid):
+    """Files that a process may have open; None where it does not run."""
+    for line in (text("/proc/%s/limits" % pid) or "").splitlines():
+        if line.startswith("Max open files"):
+            number = line.split()[3]
+            return None if number == "unlimited" else int(number)
+    return None
+
+
+def last_error(folder, unit):
+    """The last lines that may say why a node ended: of its log, and of what systemd caught."""
+    lines = []
+    logs = sorted(glob.glob(folder + "/server.log"))
+    for log in logs:
+        with open(log, "rb") as file:
+            file.seek(max(0, os.path.getsize(log) - TAIL))
+            lines += file.read().decode(errors="replace").splitlines()
+    lines += output("journalctl", "-q", "-o", "cat", "-n", "20", "-u", unit).splitlines()
+    worst = [line for line in lines if "ERROR" in line or "FATAL" in line or "Exception" in line]
+    return (worst or lines or [""])[-1].strip()[:300]
+
+
+def look(asked):
+    """How a node is."""
+    unit = asked["unit"]
+    shown = service(unit)
+    try:
+        record = json.loads(read(RECORD) or b"null")
+    except ValueError:
+        record = None
+    running = shown.get("ActiveState") in ("active", "reloading", "deactivating")
+    formatted = [os.path.exists(path + "/meta.properties") for path in asked["data"]]
+    return {
+        "record": record,
+        "damaged": damaged(record) if record else [],
+        "applied": text(asked["config"] + "/applied"),
+        "started": text("/run/" + asked["folder"] + "/applied") if running else None,
+        "running": running,
+        "service": shown,
+        "version": os.path.basename(os.path.realpath("/opt/kafka/current")),
+        "unmounted": [path for path in asked["mounts"] if not os.path.ismount(path)],
+        "formatted": formatted,
+        "was_formatted": os.path.exists("/etc/kdeploy/formatted"),
+        "drift": drift(asked["settings"]),
+        "open_files": open_files(shown.get("MainPID")) if running else None,
+        "last": "" if running else last_error(asked["logs"], unit),
+    }
+
+
+def start(asked):
+    """Start a node; returns when it is started, not when it is ready."""
+    subprocess.run(["systemctl", "reset-failed", asked["unit"]], stderr=subprocess.DEVNULL)
+    said = output("systemctl", "start", asked["unit"])
+    shown = service(asked["unit"])
+    return {"ok": shown.get("ActiveState") in ("active", "activating"), "said": said, "service": shown}
+
+
+def stop(asked):
+    """Stop a node and wait until it is gone."""
+    if asked["how"] == "now":
+        output("systemctl", "kill", "--signal=SIGKILL", asked["unit"])
+    said = output("systemctl", "stop", asked["unit"])
+    shown = service(asked["unit"])
+    return {"ok": shown.get("ActiveState") in ("inactive", "failed"), "said": said, "service": shown}
+
+
+def delete(asked):
+    """Delete a node's data, files and secrets; its file systems stay, empty and ours."""
+    output("systemctl", "disable", asked["unit"])
+    record = json.loads(read(RECORD) or b"{}")
+    kept = [path for path in record.get("files", {}) if path.endswith(".mount")]
+    for folder in asked["data"] + [asked["config"], asked["logs"]]:
+        for entry in glob.glob(folder + "/*") + glob.glob(folder + "/.[!.]*"):
+            output("rm", "-rf", "--one-file-system", entry)
+    for path in record.get("files", {}):
+        if path not in kept and os.path.exists(path):
+            os.unlink(path)
+    for path in glob.glob("/etc/kdeploy/*"):
+        os.unlink(path)
+    output("systemctl", "daemon-reload")
+    return {"ok": True, "said": ""}
+
+
+def holder():
+    """Who works on this host; None when nobody does. A boot ends every lease."""
+    try:
+        return json.loads(read(LEASE) or b"null")
+    except ValueError:
+        return {}
+
+
+def hold(asked):
+    """Take this host's lease, unless another operator has it; one's own of before is taken over."""
+    os.makedirs(os.path.dirname(LEASE), mode=0o700, exist_ok=True)
+    new = "%s.%d" % (LEASE, os.getpid())
+    with open(new, "w") as file:
+        json.dump(asked["holder"], file)
+    try:
+        os.link(new, LEASE)  # fails where there is one, so two that come at once do not both have it
+    except FileExistsError:
+        other = holder() or {}
+        if other.get("operator") != asked["holder"]["operator"]:
+            return {"ok": False, "said": "", "holder": other}
+        os.replace(new, LEASE)
+    finally:
+        if os.path.exists(new):
+            os.unlink(new)
+    return {"ok": True, "said": "", "holder": asked["holder"]}
+
+
+def release(asked):
+    """Give this host's lease back; whoever has it, where no operator is named."""
+    other = holder()
+    if other is not None and asked.get("operator") in (None, other.get("operator")):
+        os.unlink(LEASE)
+        return {"ok": True, "said": "", "holder": other}
+    return {"ok": True, "said": "", "holder": None}
+
+
+VERBS = {"look": look, "start": start, "stop": stop, "delete": delete, "hold": hold, "release": release}
+
+
+def main(verb, asked):
+    """Do what is asked and print the answer."""
+    print(json.dumps(VERBS[verb](asked)))

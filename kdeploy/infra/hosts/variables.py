@@ -1,0 +1,117 @@
+"""What roles are given about a node: names, paths and lists that follow from the Blueprint.
+
+Invariant: pure; whatever a role needs to know is here, so that it computes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from kdeploy.blueprint import ClusterBlueprint, Node
+from kdeploy.infra.hosts import archive
+
+FORMATTED: Final = "/etc/kdeploy/formatted"
+"""On a host: there once its KRaft storage was formatted."""
+
+
+def settings(node: Node) -> Iterator[tuple[str, str, str]]:
+    """Kernel settings that a node's files ask for: name, path and value."""
+    for file in node.files:
+        for line in file.text.splitlines():
+            if file.path.startswith("/etc/sysctl.d/") and "=" in line and not line.startswith("#"):
+                name, _, value = line.partition("=")
+                path = "/proc/sys/" + name.strip().replace(".", "/")
+                yield name.strip(), path, " ".join(value.split())
+            if file.path.startswith("/etc/tmpfiles.d/") and line.startswith("w"):
+                parts = line.split()
+                yield parts[1], parts[1], parts[6]
+
+
+def open_files(node: Node) -> int | None:
+    """Files that a node's service lets it have open."""
+    for file in node.files:
+        found = (
+            re.search(r"^LimitNOFILE=(\d+)$", file.text, re.MULTILINE)
+            if file.path.endswith(".service")
+            else None
+        )
+        if found:
+            return int(found[1])
+    return None
+
+
+def host_variables(node: Node, cluster: ClusterBlueprint, carried: Path) -> dict[str, Any]:
+    """What role host takes; `carried` is the archive with the host's own files."""
+    config = archive.config_folder(node)
+    folders = [
+        {"path": "/etc/kdeploy", "owner": "root", "mode": "0755"},
+        {"path": "/opt/kafka", "owner": "root", "mode": "0755"},
+        {"path": config, "owner": "root", "mode": "0750"},
+        {"path": f"{config}/secrets", "owner": archive.USER, "mode": "0700"},
+        {"path": log_folder(node), "owner": archive.USER, "mode": "0750"},
+    ]
+    names = [
+        f"{one.host} {one.name}.{cluster.datacenter} {one.name}"
+        for one in cluster.nodes
+        if _is_address(one.host)
+    ]
+    return {
+        "host_folders": folders,
+        "host_names": names,
+        "host_archive": str(carried),
+        "host_hashes": archive.hashes(archive.host_entries(node)),
+    }
+
+
+def disk_variables(node: Node, *, known: bool) -> dict[str, Any]:
+    """What role disks takes; `known` says whether the node was on this host before."""
+    volumes = [
+        {
+            "device": disk.device,
+            "file_system": disk.file_system,
+            "mount": disk.mount,
+            "unit": _mount_unit(disk.mount),
+        }
+        for disk in node.disks
+    ]
+    return {"disks_volumes": volumes, "disks_folders": list(node.data_directories), "disks_known": known}
+
+
+def _mount_unit(mount: str) -> str:
+    return mount.strip("/").replace("-", "\\x2d").replace("/", "-") + ".mount"
+
+
+def format_command(node: Node) -> list[str]:
+    """Format as the node's user, and note that it was done."""
+    if not node.format_arguments:
+        return []
+    tool = "/usr/bin/java -Xmx256m -cp '/opt/kafka/current/libs/*' kafka.tools.StorageTool"
+    script = f'runuser -u {archive.USER} -- {tool} "$@" && touch {FORMATTED}'
+    return ["/bin/sh", "-c", script, "format", *node.format_arguments]
+
+
+def log_folder(node: Node) -> str:
+    """Folder of the node's own logs."""
+    return f"/var/log/{unit(node).removesuffix('.service')}"
+
+
+def unit(node: Node) -> str:
+    """The node's service."""
+    return "zookeeper.service" if node.role == "zookeeper" else "kafka.service"
+
+
+def name(node: Node) -> str:
+    """A node's name in the inventory."""
+    return f"{node.datacenter}.{node.name}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

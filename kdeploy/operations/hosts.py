@@ -1,0 +1,155 @@
+"""Provider hosts put together: its way to the hosts, the playbook, and Kafka's jars from the cache.
+
+Invariant: what hosts have shown of their keys is kept beside the environment; all else that
+this machine keeps of them is in the state folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdeploy.operations import places
+from kdeploy.operations.killpoint import kill_point
+from kdeploy.operations.lease import lease, user_name
+from kdeploy.operations.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from kdeploy.infra.hosts.provider import HostsProvider
+    from kdeploy.operations.prepare import Design
+    from kdeploy.spec.load import Loaded
+
+
+def provider_of(loaded: Loaded, progress: Progress) -> HostsProvider:
+    """The provider of an environment whose nodes are on hosts."""
+    from kdeploy.infra import artefacts
+    from kdeploy.infra.hosts.provider import HostsProvider
+    from kdeploy.infra.hosts.sources import Sources
+    from kdeploy.infra.hosts.ssh import Shell
+    from kdeploy.playbooks.runner import SUDO_PASSWORD_FILE, Runner
+
+    name = loaded.environment.name
+    folder = places.hosts_folder(name)
+    chosen = os.environ.get(SUDO_PASSWORD_FILE)
+    password = Path(chosen).expanduser().absolute() if chosen else None
+    datacenters = loaded.environment.datacenters
+    shells = {
+        one.name: Shell(one.ssh, places.known_hosts_file(loaded), folder / one.name, password)
+        for one in datacenters
+    }
+    cache = artefacts.default_cache()
+    sizes = {(one.name, host.address): host.hardware.disk_size for one in datacenters for host in one.hosts}
+    return HostsProvider(
+        Sources(
+            shells=shells,
+            play=Runner(folder, progress.step).play,
+            jars=lambda version: artefacts.jars(
+                version, cache, artefacts.Sources.from_environment(), progress.bar
+            ),
+            cache=cache / "kafka",
+            private=folder,
+            tell=progress.step,
+            disk_sizes=sizes,
+        )
+    )
+
+
+@contextmanager
+def held(design: Design, command: str) -> Iterator[None]:
+    """Hold the leases of an environment's hosts, which keep operators on different machines apart.
+
+    A lease of a run that was killed is taken over by the next run from the same state folder;
+    from elsewhere it takes `kdeploy unlock`. Nothing is held for provider local.
+
+    Raises:
+        LeaseHeld: Another operator is at work there.
+    """
+    if places.is_local(design.loaded):
+        yield
+        return
+    provider, nodes = provider_of(design.loaded, Silent()), design.blueprint.nodes
+    folder = places.hosts_folder(design.loaded.environment.name)
+    _remove_what_was_carried(folder)
+    operator = _operator(folder)
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    holder = {"operator": operator, "command": command, "since": since}
+    provider.hold(nodes, {**holder, "user": user_name(), "host": socket.gethostname()})
+    try:
+        yield
+    finally:
+        provider.release(nodes, operator)
+
+
+def _remove_what_was_carried(folder: Path) -> None:
+    """Delete archives that a killed run left; one that still carries them ends with an error, and is done again."""
+    for left in [*folder.glob("carry-*"), *folder.glob("run-*")]:
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _operator(folder: Path) -> str:
+    """What stands for every run from this state folder: random, made once."""
+    file = folder / "operator"
+    if not file.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.write_text(uuid.uuid4().hex)
+    return file.read_text()
+
+
+def unlock(loaded: Loaded) -> tuple[str, ...]:
+    """End the leases of an environment's hosts, whoever has them.
+
+    Returns:
+        Who had them, in words; empty when nobody did, or for provider local, whose lease ends with its process.
+    """
+    from kdeploy.operations import prepare
+
+    if places.is_local(loaded) or not places.lock_file(loaded).exists():
+        return ()
+    nodes = prepare.design(loaded, freeze=False).blueprint.nodes
+    return provider_of(loaded, Silent()).release(nodes)
+
+
+def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str, ...]:
+    """Stop every node of an environment on hosts; afterwards, where asked, delete its data and files there.
+
+    Machines, packages and file systems stay; so do the lock and the vault, which belong to git.
+
+    Returns:
+        Names of the nodes that were stopped.
+    """
+    from kdeploy.operations import prepare
+
+    name = loaded.environment.name
+    if not places.lock_file(loaded).exists():
+        return ()
+    with lease(places.state_folder(name), "down"):
+        design = prepare.design(loaded, freeze=False)
+        with held(design, "down"):
+            stopped = _stop(design, progress, delete_data=delete_data)
+        if delete_data:
+            shutil.rmtree(places.state_folder(name))
+    return stopped
+
+
+def _stop(design: Design, progress: Progress, *, delete_data: bool) -> tuple[str, ...]:
+    from kdeploy.operations import site
+    from kdeploy.operations.down import stop_all
+
+    nodes, provider = design.blueprint.nodes, provider_of(design.loaded, progress)
+    states = provider.observe(nodes)
+    stopping = [node for node in nodes if states[node.key].running]
+    stop_all(provider.stop, [node for node in stopping if node.role == "broker"], progress)
+    kill_point("brokers-stopped")
+    stop_all(provider.stop, [node for node in stopping if node.role != "broker"], progress)
+    kill_point("coordination-stopped")
+    if delete_data:
+        progress.step("delete", f"data and files on {len(nodes)} hosts")
+        site.in_parallel(provider.delete, list(nodes))
+    return tuple(node.name for node in stopping)

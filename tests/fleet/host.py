@@ -1,0 +1,215 @@
+"""One host of a fleet: an overlay on the base, disks on loop devices, a systemd of its own.
+
+Invariant: a host is found by its folder alone: its systemd is the first process of a pid
+namespace whose root is that folder, its disks are the loop devices on files in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import textwrap
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+DISK_BYTES: Final = 2 * 2**30
+"""Size of a data disk: a sparse file, so only what is written takes room."""
+
+PATIENCE: Final = 60.0
+
+KEEP_STARTING: Final = """
+while :; do
+  systemd-nspawn -q -D "$1/root" -M "$2" --network-bridge="$3" --boot --register=no --keep-unit \\
+    --capability=all --console=pipe </dev/null >>"$1/console.log" 2>&1
+  [ $? = 133 ] || break
+done
+"""
+"""133 is systemd-nspawn's way to say that the host wants to boot again (EXIT_FORCE_RESTART)."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host.
+
+    Attributes:
+        folder: Everything it is.
+        name: Its host name.
+        address: Its address.
+        rack: The rack it pretends to stand in.
+        role: What is to run on it.
+        disks: Its data disks.
+        bridge: The bridge it is connected to.
+        authorized: Public key that may log in, as root.
+    """
+
+    folder: str
+    name: str
+    address: str
+    rack: str
+    role: str
+    disks: int
+    bridge: str
+    authorized: str
+
+    @property
+    def home(self) -> Path:
+        return Path(self.folder)
+
+    @property
+    def root(self) -> Path:
+        """Its file system, as this machine sees it."""
+        return self.home / "root"
+
+    @property
+    def devices(self) -> list[str]:
+        """Its disks by the stable paths that it has for them."""
+        return [f"/dev/disk/by-id/fleet-{self.name}-{number}" for number in range(self.disks)]
+
+    def make(self, base: Path) -> None:
+        """Make its file system and its disks."""
+        for part in ("upper", "work", "root"):
+            (self.home / part).mkdir(parents=True, exist_ok=True)
+        (self.home / "host.json").write_text(json.dumps(asdict(self), indent=1))
+        options = f"lowerdir={base},upperdir={self.home}/upper,workdir={self.home}/work"
+        _run("mount", "-t", "overlay", "overlay", "-o", options, str(self.root))
+        for number in range(self.disks):
+            with (self.home / f"disk-{number}").open("wb") as file:
+                file.truncate(DISK_BYTES)
+        self.personalise()
+
+    def personalise(self) -> None:
+        """Its name, its keys, who may log in, and what it does at boot."""
+        root = self.root
+        (root / "etc/hostname").write_text(self.name + "\n")
+        (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.address} {self.name}\n")
+        key = root / "etc/ssh/ssh_host_ed25519_key"
+        if not key.exists():
+            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(key))
+        ssh = root / "root/.ssh"
+        ssh.mkdir(mode=0o700, exist_ok=True)
+        (ssh / "authorized_keys").write_text(self.authorized)
+        disks = self.loops()
+        links = "\n".join(
+            f"mknod /dev/fleet{number} b 7 {loop.removeprefix('/dev/loop')}; "
+            f"ln -sfn ../../fleet{number} {self.devices[number]}"
+            for number, loop in enumerate(disks)
+        )
+        boot = f"""
+        mount -o remount,bind,rw /proc/sys
+        for part in /sys/kernel /sys/devices; do mount -o remount,rw $part; done
+        ip link set host0 up
+        ip address replace {self.address}/24 dev host0
+        mkdir -p /dev/disk/by-id /dev/disk/by-uuid
+        """
+        follow = """
+        while sleep 1; do
+          missing=
+          for disk in /dev/fleet*; do
+            id=$(blkid -p -o value -s UUID "$disk") && [ -n "$id" ] &&
+              ln -sfn "../../${disk#/dev/}" "/dev/disk/by-uuid/$id" || missing=1
+          done
+          [ -n "$missing" ] || exit 0
+        done
+        """
+        folder = root / "usr/local/sbin"
+        (folder / "fleet-boot").write_text(
+            textwrap.dedent(boot) + links + "\n/bin/sh -c '" + _links_once() + "'\n"
+        )
+        (folder / "fleet-disks").write_text(textwrap.dedent(follow))
+
+    def loops(self) -> list[str]:
+        """Its loop devices, attached first where they are not."""
+        found = []
+        for number in range(self.disks):
+            file = str(self.home / f"disk-{number}")
+            attached = _output("losetup", "-j", file).partition(":")[0]
+            found.append(attached or _output("losetup", "-f", "--show", file))
+        return found
+
+    def start(self) -> None:
+        """Boot it; returns at once."""
+        # In a session of its own that belongs to no one, so that it outlives whoever started it.
+        keep = ["/bin/sh", "-c", KEEP_STARTING, "fleet", self.folder, self.name, self.bridge]
+        nowhere = subprocess.DEVNULL
+        subprocess.run(["setsid", "--fork", *keep], stdin=nowhere, stdout=nowhere, stderr=nowhere, check=True)
+
+    def systemd(self) -> int | None:
+        """The pid of its first process on this machine; None when it does not run."""
+        try:
+            root = self.root.stat()
+        except FileNotFoundError:
+            return None
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with suppress(OSError):
+                inside = next(line for line in status.read_text().splitlines() if line.startswith("NSpid:"))
+                if inside.split()[-1] == "1" and len(inside.split()) > 2:
+                    there = os.stat(status.parent / "root")
+                    if (there.st_dev, there.st_ino) == (root.st_dev, root.st_ino):
+                        return int(status.parent.name)
+        return None
+
+    def kill(self) -> None:
+        """End it as a loss of power would."""
+        pid = self.systemd()
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE
+        while self.systemd() is not None or self._supervisors():
+            for supervisor in self._supervisors() if self.systemd() is None else []:
+                with suppress(ProcessLookupError):
+                    os.kill(supervisor, signal.SIGTERM)
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{self.name} does not end")
+            time.sleep(0.05)
+
+    def _supervisors(self) -> list[int]:
+        """Processes on this machine that keep it running: by the folder in their arguments."""
+        found = []
+        for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                parts = arguments.read_bytes().decode(errors="replace").split("\0")
+                if self.folder in parts or f"{self.folder}/root" in parts:
+                    state = (arguments.parent / "stat").read_text().rpartition(")")[2].split()[0]
+                    if state != "Z" and int(arguments.parent.name) != os.getpid():
+                        found.append(int(arguments.parent.name))
+        return found
+
+    def remove(self) -> None:
+        """End it and delete everything of it."""
+        self.kill()
+        while os.path.ismount(self.root):
+            _run("umount", str(self.root))
+        for number in range(self.disks):
+            attached = _output("losetup", "-j", str(self.home / f"disk-{number}")).partition(":")[0]
+            if attached:
+                _run("losetup", "-d", attached)
+        shutil.rmtree(self.home)
+
+
+def read(folder: Path) -> Host:
+    """The host that a folder holds."""
+    return Host(**json.loads((folder / "host.json").read_text()))
+
+
+def _links_once() -> str:
+    """Links by file system for disks that were formatted before this boot: mount units want them early."""
+    return (
+        "for disk in /dev/fleet*; do id=$(blkid -p -o value -s UUID $disk) && "
+        "ln -sfn ../../${disk#/dev/} /dev/disk/by-uuid/$id; done; true"
+    )
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed: {done.stderr.strip()}")

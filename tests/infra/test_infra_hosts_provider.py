@@ -1,0 +1,297 @@
+"""What the provider sees of a host, and what it asks the playbook to carry: without any host."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdeploy.blueprint import Blueprint, ClusterBlueprint, Disk, Node, RenderedFile, SecretFile
+from kdeploy.errors import KdeployError
+from kdeploy.infra.hosts.provider import HostsProvider
+from kdeploy.infra.hosts.sources import Sources
+from kdeploy.infra.hosts.ssh import Unreachable
+from kdeploy.playbooks.runner import Failure, Played
+from kdeploy.spec.model import Ssh
+from tests.infra.nodes import node
+from tests.infra.test_infra_hosts_preflight import EMPTY, GOOD
+
+SECRETS = {"/etc/kafka/secrets/identity.pem": b"-----BEGIN PRIVATE KEY-----\nhunter2\n"}
+MOUNT = "/var/lib/kafka/data/0"
+SYSCTL = "/etc/sysctl.d/90-kdeploy.conf"
+
+
+def broker(number: int = 1, **changes: Any) -> Node:
+    given: dict[str, Any] = {
+        "host": f"10.0.0.{number}",
+        "ports": {"client": 9092},
+        "arguments": ("/etc/kafka/server.properties",),
+        "data_directories": (MOUNT,),
+        "files": (
+            RenderedFile("/etc/kafka/server.properties", f"broker.id={number}\n"),
+            RenderedFile("/etc/systemd/system/kafka.service", "[Service]\nLimitNOFILE=524288\n"),
+            RenderedFile(SYSCTL, "# notice\nvm.swappiness = 1\n", restart=False),
+            RenderedFile("/etc/systemd/system/var-lib-kafka-data-0.mount", "[Mount]\n", restart=False),
+        ),
+        "secrets": (SecretFile("/etc/kafka/secrets/identity.pem", "identity"),),
+        "disks": (Disk("/dev/disk/by-id/one", f"0000000{number}-0000-5000-8000-000000000000", MOUNT),),
+    }
+    return node(f"broker-{number}", **{**given, **changes})
+
+
+def seen(of: Node, **changes: Any) -> dict[str, Any]:
+    """What a host shows of a node that was applied and runs."""
+    files = {file.path: file.sha256 for file in of.files}
+    return {
+        "record": {"files": files, "secrets": list(SECRETS)},
+        "damaged": [],
+        "applied": "wanted",
+        "started": "wanted",
+        "running": True,
+        "service": {"MainPID": "42", "ActiveEnterTimestamp": "Wed", "Result": "success"},
+        "version": "3.9.2",
+        "unmounted": [],
+        "formatted": [True],
+        "was_formatted": True,
+        "drift": [],
+        "open_files": 524288,
+        "last": "",
+        **changes,
+    }
+
+
+@dataclass
+class Hosts:
+    """Hosts that answer as they are told, and a playbook that notes what it is given."""
+
+    folder: Path
+    shows: dict[str, dict[str, Any] | Exception] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unreachable: set[str] = field(default_factory=set)
+    played: list[tuple[str, dict[str, dict[str, Any]]]] = field(default_factory=list)
+    carried: dict[str, list[str]] = field(default_factory=dict)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    settings = Ssh(user="deploy")
+    configuration = Path("/somewhere/ssh_config")
+
+    def run(self, host: str, program: str, *, patience: float) -> str:
+        call = program.splitlines()[-1]
+        self.asked.append(json.loads(eval(call.partition("json.loads(")[2].removesuffix("))"))))
+        answer = self.shows[host]
+        if isinstance(answer, Exception):
+            raise answer
+        return json.dumps(answer)
+
+    def play(self, part: str, variables: Mapping[str, Mapping[str, Any]]) -> Played:
+        self.played.append((part, {name: dict(one) for name, one in variables.items()}))
+        result = Played()
+        for name, given in variables.items():
+            for key, value in given.items():
+                if key.endswith("_archive") and key != "kafka_archive":
+                    with tarfile.open(value) as opened:
+                        self.carried.setdefault(name, []).extend(opened.getnames())
+            if name in self.unreachable:
+                result.failures.append(Failure(name, "", "UNREACHABLE"))
+            elif part == "preflight":
+                result.output[name] = {"Look at the host": json.dumps(self.facts[name])}
+        return result
+
+    def provider(self) -> HostsProvider:
+        jar = self.folder / "kafka-clients-3.9.2.jar"
+        jar.write_bytes(b"jar")
+        return HostsProvider(
+            Sources(
+                shells={"here": self},  # type: ignore[dict-item]
+                play=self.play,
+                jars=lambda version: [jar],
+                cache=self.folder / "cache",
+                private=self.folder / "private",
+                tell=lambda phase, text: self.said.append(text),
+                disk_sizes={},
+            )
+        )
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Hosts:
+    return Hosts(tmp_path)
+
+
+def blueprint(*nodes: Node) -> Blueprint:
+    return Blueprint("env", (ClusterBlueprint("here", "hosts", "zookeeper", "3.9.2", None, nodes),))
+
+
+def facts(number: int, **changes: Any) -> dict[str, Any]:
+    import time
+
+    disks = {"/dev/disk/by-id/one": EMPTY}
+    return {**GOOD, "boot": f"b{number}", "time": time.time(), "disks": disks, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "running", "applied", "started", "detail"),
+    [
+        ({}, True, "wanted", "wanted", "process 42 since Wed"),
+        ({"damaged": [SYSCTL]}, True, None, "wanted", "process 42"),
+        ({"record": {"files": {}}}, True, None, "wanted", "process 42"),
+        ({"drift": [["vm.swappiness", "1", "60"]]}, True, None, "wanted", "vm.swappiness is 60, wanted 1"),
+        ({"open_files": 20000}, True, "wanted", "wanted", "LimitNOFILE is 20000, wanted 524288"),
+        ({"started": None}, True, "wanted", None, "process 42"),
+        ({"running": False, "started": None}, False, "wanted", None, "stopped"),
+        (
+            {
+                "running": False,
+                "started": None,
+                "service": {"Result": "exit-code"},
+                "last": "ERROR no such thing",
+            },
+            False,
+            "wanted",
+            None,
+            "ended by itself (exit-code); its logs last say: ERROR no such thing",
+        ),
+        ({"running": False, "started": None, "unmounted": [MOUNT]}, False, "wanted", None, "not mounted"),
+    ],
+)
+def test_what_a_host_shows_is_what_the_node_is(
+    hosts: Hosts,
+    changes: dict[str, Any],
+    running: bool,
+    applied: str | None,
+    started: str | None,
+    detail: str,
+) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = seen(one, **changes)
+    state = hosts.provider().observe([one])[one.key]
+    assert (state.present, state.running, state.applied, state.started) == (True, running, applied, started)
+    assert detail in state.detail
+
+
+def test_a_host_that_was_never_touched_has_no_node(hosts: Hosts) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = seen(one, record=None, running=False, applied=None, started=None)
+    state = hosts.provider().observe([one])[one.key]
+    assert (state.present, state.running, state.detail) == (False, False, "never started")
+
+
+def test_a_host_that_cannot_be_reached_is_a_node_that_does_not_run(hosts: Hosts) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = Unreachable("10.0.0.1 cannot be reached: it does not answer")
+    state = hosts.provider().observe([one])[one.key]
+    assert (state.present, state.running) == (True, False)
+    assert state.detail == "10.0.0.1 cannot be reached: it does not answer"
+
+
+def test_looking_asks_for_every_kernel_setting_of_the_files(hosts: Hosts) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = seen(one)
+    hosts.provider().observe([one])
+    assert hosts.asked[0]["settings"] == [["vm.swappiness", "/proc/sys/vm/swappiness", "1"]]
+
+
+def test_every_problem_of_every_host_is_said_before_anything_is_changed(hosts: Hosts) -> None:
+    one, two, three = broker(1), broker(2), broker(3)
+    hosts.facts = {"here.broker-1": facts(1, os="alpine"), "here.broker-2": facts(2, ports=[9092])}
+    hosts.unreachable = {"here.broker-3"}
+    hosts.shows["10.0.0.3"] = Unreachable("10.0.0.3 cannot be reached: there is no way to its address")
+    with pytest.raises(KdeployError, match="nothing was changed") as caught:
+        hosts.provider().provision(blueprint(one, two, three))
+    said = str(caught.value)
+    assert "10.0.0.1 (broker-1): it runs" in said
+    assert "10.0.0.2 (broker-2): port 9092 is taken" in said
+    assert "10.0.0.3 (broker-3): cannot be reached: there is no way to its address" in said
+    assert [part for part, _ in hosts.played] == ["preflight"]
+
+
+def test_provisioning_carries_what_the_blueprint_says(hosts: Hosts, tmp_path: Path) -> None:
+    one, two = broker(1), broker(2)
+    hosts.facts = {"here.broker-1": facts(1), "here.broker-2": facts(2)}
+    hosts.provider().provision(blueprint(one, two))
+    part, variables = hosts.played[-1]
+    given = variables["here.broker-1"]
+    assert part == "provision"
+    assert given["disks_volumes"] == [
+        {
+            "device": "/dev/disk/by-id/one",
+            "file_system": one.disks[0].file_system,
+            "mount": MOUNT,
+            "unit": "var-lib-kafka-data-0.mount",
+        }
+    ]
+    assert given["host_names"] == ["10.0.0.1 broker-1.here broker-1", "10.0.0.2 broker-2.here broker-2"]
+    assert given["ansible_become"] is True
+    assert sorted(hosts.carried["here.broker-1"]) == [
+        "etc/sysctl.d/90-kdeploy.conf",
+        "etc/systemd/system/var-lib-kafka-data-0.mount",
+    ]
+    assert list((tmp_path / "private").iterdir()) == [], "nothing that was carried is left"
+
+
+def test_applying_goes_in_one_run_and_removes_what_is_no_longer_wanted(hosts: Hosts, tmp_path: Path) -> None:
+    one, two = broker(1), broker(2)
+    hosts.shows["10.0.0.1"] = seen(one, record={"files": {"/etc/kafka/old.properties": "x"}})
+    hosts.shows["10.0.0.2"] = seen(two, record=None)
+    hosts.provider().apply_together([(one, SECRETS), (two, SECRETS)])
+    ((part, variables),) = hosts.played
+    assert (part, sorted(variables)) == ("apply", ["here.broker-1", "here.broker-2"])
+    assert variables["here.broker-1"]["service_stale"] == ["/etc/kafka/old.properties"]
+    assert variables["here.broker-2"]["service_stale"] == []
+    assert "hunter2" not in str(variables)
+    assert hosts.carried["here.broker-1"] == [
+        "etc/kafka/secrets/identity.pem",
+        "etc/kafka/server.properties",
+        "etc/systemd/system/kafka.service",
+        "etc/kdeploy/node.json",
+        "etc/kafka/applied",
+    ]
+    assert list((tmp_path / "private").iterdir()) == []
+
+
+def test_what_is_in_place_already_is_not_carried_again(hosts: Hosts) -> None:
+    one, provider = broker(), hosts.provider()
+    hosts.shows["10.0.0.1"] = seen(one, applied=provider.wanted(one, SECRETS))
+    provider.apply(one, SECRETS)
+    assert hosts.played == []
+    kraft = broker(format_arguments=("format",))
+    hosts.shows["10.0.0.1"] = seen(kraft, applied=provider.wanted(kraft, SECRETS), was_formatted=False)
+    provider.apply(kraft, SECRETS)
+    assert [part for part, _ in hosts.played] == ["apply"], "storage is not formatted yet"
+
+
+def test_storage_that_was_formatted_and_is_empty_is_never_formatted_again(hosts: Hosts) -> None:
+    one = broker(format_arguments=("format",))
+    hosts.shows["10.0.0.1"] = seen(one, formatted=[False])
+    with pytest.raises(KdeployError, match="its storage was formatted, but"):
+        hosts.provider().apply(one, SECRETS)
+    assert hosts.played == []
+
+
+def test_a_service_that_does_not_start_is_told_with_what_systemd_says(hosts: Hosts) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = {"ok": False, "said": "Job failed.\nSee status.", "service": {}}
+    with pytest.raises(KdeployError, match=r"here/broker-1 could not be started: Job failed\."):
+        hosts.provider().start(one)
+
+
+def test_data_of_a_running_node_is_not_deleted(hosts: Hosts) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = seen(one)
+    with pytest.raises(KdeployError, match="still runs"):
+        hosts.provider().delete(one)
+
+
+def test_what_stands_for_a_node_changes_with_its_files_and_its_secrets(hosts: Hosts) -> None:
+    one, provider = broker(), hosts.provider()
+    wanted = provider.wanted(one, SECRETS)
+    assert provider.wanted(one, SECRETS) == wanted
+    assert provider.wanted(one, dict.fromkeys(SECRETS, b"other")) != wanted
+    assert provider.wanted(broker(2), SECRETS) != wanted
+    with pytest.raises(KdeployError, match="the vault gives no content"):
+        provider.wanted(one, {})

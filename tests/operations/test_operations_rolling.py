@@ -1,0 +1,74 @@
+"""In which order running nodes are restarted, and how far a canary goes; without any node."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kdeploy.cluster import gate
+from kdeploy.cluster.state import ClusterState
+from kdeploy.operations import readiness, rolling
+from kdeploy.operations.site import Manner
+from tests.infra.nodes import node
+
+BROKERS = [node(f"broker-{number}") for number in (1, 2, 3)]
+ENSEMBLE = [node(f"zookeeper-{number}") for number in (1, 2, 3)]
+
+
+@pytest.fixture
+def restarted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names in the order of their restarts; zookeeper-1 leads its ensemble, broker-2 is the controller."""
+    names: list[str] = []
+    monkeypatch.setattr(readiness, "connected", lambda site: nullcontext(None))
+    monkeypatch.setattr(readiness, "controller_id", lambda admin: 2)
+    monkeypatch.setattr(readiness, "leading_coordinator", lambda site: 1)
+    monkeypatch.setattr(rolling, "_roll_coordinator", lambda site, one: names.append(one.name))
+    monkeypatch.setattr(rolling, "_roll_broker", lambda site, admin, one: names.append(one.name))
+    return names
+
+
+def site(**manner: Any) -> Any:
+    return SimpleNamespace(manner=Manner(**manner))
+
+
+def test_who_leads_comes_last_and_the_ensemble_before_the_brokers(restarted: list[str]) -> None:
+    assert rolling.roll(site(), [*BROKERS, *ENSEMBLE]) == ()
+    assert restarted == ["zookeeper-2", "zookeeper-3", "zookeeper-1", "broker-1", "broker-3", "broker-2"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first", "left"),
+    [
+        (BROKERS, ["broker-1"], ["broker-3", "broker-2"]),
+        (BROKERS[1:2], ["broker-2"], []),
+        (
+            [*ENSEMBLE, *BROKERS],
+            ["zookeeper-2"],
+            ["zookeeper-3", "zookeeper-1", "broker-1", "broker-2", "broker-3"],
+        ),
+        ([], [], []),
+    ],
+)
+def test_a_canary_is_the_first_of_the_order_and_the_rest_is_named(
+    restarted: list[str], nodes: list[Any], first: list[str], left: list[str]
+) -> None:
+    assert [one.name for one in rolling.roll(site(canary=True), nodes)] == left
+    assert restarted == first
+
+
+def test_topics_that_a_person_accepts_are_asked_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kdeploy.cluster import health
+
+    asked: list[Any] = []
+    monkeypatch.setattr(health, "observe", lambda admin: SimpleNamespace(quorum=None))
+
+    def judge(state: ClusterState, broker: int, accepted: Any) -> gate.Verdict:
+        asked.append((broker, accepted))
+        return gate.Verdict()
+
+    monkeypatch.setattr(gate, "judge", judge)
+    readiness._verdict(site(accepted=("single",)), None, BROKERS[0])  # type: ignore[arg-type]
+    assert asked == [(1, ("single",))]
