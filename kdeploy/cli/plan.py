@@ -7,12 +7,14 @@ YAML nor any part of kdeploy that acts, unless an environment is named.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from kdeploy.cli import workload
-from kdeploy.cli.options import complete_environment, output_option, print_json, warn_of
+from kdeploy.cli.options import complete_environment, output_option_with, print_json, warn_of
 from kdeploy.errors import InvalidSetting, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ CHANGES_PENDING: Final = 4
 @click.option("--lock", "write", is_flag=True, help="Write what is decided to ENV's lock.yaml.")
 @click.option("--check", is_flag=True, help="Exit with 4 if the lock would change.")
 @click.option("--reshape", is_flag=True, help="Let locked brokers get another instance type.")
-@output_option
+@output_option_with("html")
 @click.pass_context
 def plan(
     context: click.Context,
@@ -70,8 +72,9 @@ def _of_flags(given: dict[str, Any], output: str) -> int:
     from kdeploy import planner
 
     wanted = workload.environment_of(given)
+    _refuse_a_page_on_a_terminal(output)
     result = planner.plan(wanted)
-    _show(result, wanted, output)
+    _show(result, wanted, output, planner.plan)
     return 0 if result.feasible else NOT_FEASIBLE
 
 
@@ -84,16 +87,18 @@ def _of_environment(
     from kdeploy.spec.load import find, load
     from kdeploy.spec.lockfile import read_lock
 
+    _refuse_a_page_on_a_terminal(output)
     loaded = load(find(name))
     warn_of(risks_of(loaded))
     wanted = workload.overridden(loaded.environment, given)
+    planned = partial(planner.plan, previous=read_lock(places.lock_file(loaded)), reshape=reshape)
     try:
-        result = planner.plan(wanted, read_lock(places.lock_file(loaded)), reshape=reshape)
+        result = planned(wanted)
     except InvalidSetting as error:
         if given:
             raise
         raise loaded.source.locate(error) from None
-    _show(result, wanted, output)
+    _show(result, wanted, output, planned)
     if not result.feasible:
         return NOT_FEASIBLE
     if not (write or check):
@@ -143,9 +148,25 @@ def _changed_files(old: Lock, new: Lock) -> int:
     return sum(old.files.get(name) != new.files.get(name) for name in names)
 
 
-def _show(result: Plan, environment: Environment, output: str) -> None:
+def _refuse_a_page_on_a_terminal(output: str) -> None:
+    """As curl does with what only a file is good for; checked first, since a page takes seconds."""
+    if output == "html" and sys.stdout.isatty():
+        raise UsageError(
+            "--output html prints a whole page, which is not for a terminal\n"
+            "  write it to a file: kdeploy plan ... --output html > plan.html"
+        )
+
+
+def _show(
+    result: Plan, environment: Environment, output: str, planned: Callable[[Environment], Plan]
+) -> None:
     if output == "json":
         print_json(result.to_json())
+        return
+    if output == "html":
+        from kdeploy.planner import page
+
+        click.echo(page.html(result, environment, planned).encode(), nl=False)
         return
     from kdeploy.planner import report
 
