@@ -108,6 +108,8 @@ def test_the_same_input_gives_the_same_bytes_again_and_in_another_process() -> N
 def hostile(environment: Environment) -> Plan:
     """A plan in which every text that could come from a person or a file is hostile."""
     plan = planner.plan(environment)
+    if not plan.feasible:
+        return plan
     (placed,) = plan.datacenters
     brokers = replace(
         placed.brokers,
@@ -119,6 +121,8 @@ def hostile(environment: Environment) -> Plan:
     )
     parts = {**placed.cost.parts, HOSTILE: 12.0}
     cost = replace(placed.cost, parts=parts, date=HOSTILE)
+    if not plan.alternatives:
+        return replace(plan, datacenters=(replace(placed, brokers=brokers, cost=cost),))
     other = replace(plan.alternatives[0], instance_type=HOSTILE, reason=HOSTILE)
     return replace(
         plan,
@@ -132,7 +136,14 @@ def hostile(environment: Environment) -> Plan:
 
 def test_what_a_person_named_is_text_and_nothing_else() -> None:
     environment = aws(workload={"throughput": "20MB/s"}).model_copy(update={"name": HOSTILE})
-    made = page.html(hostile(environment), environment, lambda wanted: hostile(wanted), months=2)
+
+    def planned(wanted: Environment) -> Plan:
+        place = wanted.datacenters[0]
+        known = place.brokers.model_copy(update={"instance_type": None})
+        freed = place.model_copy(update={"brokers": known})
+        return hostile(wanted.model_copy(update={"datacenters": (freed,)}))
+
+    made = page.html(hostile(environment), environment, planned, months=2)
     found = seen(made)
     assert HOSTILE in found.text
     assert not [tag for tag, _ in found.tags if tag in ("script", "img")]
@@ -142,6 +153,8 @@ def test_what_a_person_named_is_text_and_nothing_else() -> None:
 def test_limits_and_parts_of_the_price_that_are_not_known_yet_simply_appear() -> None:
     def deeper(environment: Environment) -> Plan:
         plan = planner.plan(environment)
+        if not plan.feasible:
+            return plan
         (placed,) = plan.datacenters
         brokers = replace(
             placed.brokers,

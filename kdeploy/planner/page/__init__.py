@@ -15,7 +15,8 @@ from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kdeploy import __version__
-from kdeploy.planner.page.content import Number, content
+from kdeploy.planner.page.content import content
+from kdeploy.planner.page.figure import Number
 from kdeploy.planner.page.outlook import Planned
 from kdeploy.planner.result import Plan
 from kdeploy.spec.model import Environment

@@ -15,63 +15,13 @@ from kdeploy.planner import report
 from kdeploy.planner.limits import in_words
 from kdeploy.planner.page import charts, outlook
 from kdeploy.planner.page.charts import Bar, Point
-from kdeploy.planner.page.drawing import draw
+from kdeploy.planner.page.figure import Cell, Figure, Number, Row, Table, figure
 from kdeploy.planner.page.outlook import Growth, Month, Planned, Priced
 from kdeploy.planner.result import Alternative, Assumption, DatacenterPlan, Plan, Volumes
 from kdeploy.spec.model import Environment
 from kdeploy.units import BYTE_UNITS, format_bytes, format_rate, format_usd
 
-WIDE: Final = 526
-NARROW: Final = 334
-"""Pixels that a chart has beside another one on a desktop, and alone on a phone 390 pixels wide."""
-
 LOST: Final = {"none": "", "broker": ", with a broker lost", "zone": ", with a zone lost"}
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number of the plan's JSON: as it is shown, what it is, and its keys from the top, joined by dots."""
-
-    text: str
-    value: float
-    path: str
-
-
-Cell = str | Number
-Row = tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: its head, its rows, and which columns are numbers, aligned to the right."""
-
-    head: tuple[str, ...]
-    rows: tuple[Row, ...]
-    right: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart with the sentence that says what is to be seen, and its numbers.
-
-    Attributes:
-        title: The question it answers.
-        finding: The answer.
-        note: How to read it.
-        wide, narrow: The drawing for a desktop and for a phone, SVG.
-        table: The numbers.
-        opened: Whether the numbers are shown from the start.
-        broad: Whether it takes the whole width, chart and numbers side by side.
-    """
-
-    title: str
-    finding: str
-    note: str
-    wide: str
-    narrow: str
-    table: Table
-    opened: bool = False
-    broad: bool = False
 
 
 @dataclass(frozen=True)
@@ -273,7 +223,7 @@ def _utilisation(placed: DatacenterPlan, position: int, survive: str) -> Figure:
     note = f"Load over capacity of the busiest broker at the peak{LOST[survive]}; the stroke is the ceiling."
     if placed.provider == "local":
         note = "All brokers share this machine, so only what does not depend on it is checked."
-    return _figure(
+    return figure(
         f"utilisation-{position}",
         "How full is the busiest broker?",
         _limited(placed) if brokers.bottleneck else "Every limit that applies is under its ceiling.",
@@ -298,7 +248,7 @@ def _cost(placed: DatacenterPlan, position: int) -> Figure:
     origin = (
         "published" if cost.exact else "derived from us-east-1's by the region's usual ratio: an estimate"
     )
-    return _figure(
+    return figure(
         f"cost-{position}",
         "Where does the money go?",
         f"Of {format_usd(total)} a month, {format_usd(usd)} ({_share(usd, total)}) is for {_words(largest)}.",
@@ -344,7 +294,7 @@ def _over_throughput(environment: Environment, priced: Sequence[Priced]) -> Iter
         (format_rate(one.rate), format_usd(usd), _nodes(one.plan) + (" (today)" if one.rate == rate else ""))
         for one, usd in known
     )
-    yield _figure(
+    yield figure(
         "throughput",
         "What would more, or less, throughput cost?",
         " ".join(sentences),
@@ -380,7 +330,7 @@ def _growth(later: Growth, position: int, growth: float, months: int) -> Figure:
         if not one.used
     ]
     note = f"{_words(ends)} full in month {later.end.month}" if later.end else ""
-    return _figure(
+    return figure(
         f"growth-{position}",
         "How long do these brokers last?",
         _lasts(later, growth, months),
@@ -479,7 +429,7 @@ def _choices(plan: Plan, position: int, environment: Environment, planned: Plann
         rows.append((letter, name, Number(format_usd(usd), usd, path), _at_most(takes), reason))
         says = f"{letter}: {name}, {format_usd(usd)} a month, takes {_at_most(takes)} of today's rate"
         points.append(Point(takes, usd, says, strong=index == 0, letter=letter))
-    yield _figure(
+    yield figure(
         f"choices-{position}",
         "What else could be bought?",
         f"A is the plan, {rows[0][1]}: it takes {rows[0][3]} of today's produce rate. What is left of the "
@@ -510,23 +460,6 @@ def _basis(plan: Plan, environment: Environment, growth: float, months: int) -> 
             f"For the outlook the produce rate is taken to grow by {growth:.0%} a year, compounding, over "
             f"{months} months, at today's prices."
         )
-
-
-def _figure(
-    key: str,
-    title: str,
-    finding: str,
-    note: str,
-    specification: charts.Specification,
-    table: Table,
-    opened: bool = False,
-    broad: bool = False,
-) -> Figure:
-    wide, narrow = (
-        draw(specification, f"{key}-{name}", title, f"{finding} {note}", width)
-        for name, width in (("wide", WIDE), ("narrow", NARROW))
-    )
-    return Figure(title, finding, note, wide, narrow, table, opened, broad)
 
 
 def _nodes(plan: Plan) -> str:
