@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: up down test check fast docs bench soak clean
+.PHONY: up down test check fast fleet docs bench soak clean
 
 up: $(VENV)/.local
 	$(BIN)/kdeploy up local
@@ -30,6 +30,10 @@ docs: $(VENV)/.dev
 soak: $(VENV)/.dev
 	KDEPLOY_SOAK=1 $(BIN)/pytest -v -m kafka tests/e2e/local/test_faults.py; \
 	code=$$?; $(BIN)/python docs/generate.py && exit $$code
+
+# Real hosts, booted on this machine as root: bare to verified, changed under load, broken and mended.
+fleet: $(VENV)/.dev
+	$(BIN)/pytest -v -m fleet
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

@@ -1,6 +1,6 @@
 """Every benchmark, one line each: `python -m benchmarks`, or `make bench`."""
 
-from benchmarks import plan, up
+from benchmarks import peer, plan, up, warm
 
-for benchmark in (plan, up):
+for benchmark in (plan, peer, warm, up):
     benchmark.main()

@@ -34,7 +34,8 @@ MAY_IMPORT = {
 
 FOREIGN = {
     "numpy": {"planner"},
-    "jinja2": {"tuning"},
+    "jinja2": {"tuning", "planner"},
+    "vl_convert": {"planner"},
     "cryptography": {"security"},
     "ruamel": {"spec", "security"},
     "kafka": {"cluster"},
@@ -106,7 +107,7 @@ def test_planning_loads_no_effect() -> None:
         "import sys\n"
         "from kdeploy.cli import kdeploy\n"
         "kdeploy(['plan', '--throughput', '200MB/s'], standalone_mode=False)\n"
-        "heavy = {'kafka', 'confluent_kafka', 'pulumi', 'ansible_runner', 'cryptography', 'psutil', 'jgo'}\n"
+        "heavy = {'kafka', 'jinja2', 'vl_convert', 'confluent_kafka', 'pulumi', 'ansible_runner', 'cryptography', 'psutil', 'jgo'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -50,6 +50,7 @@ EXTRAS: Final = {
     "kafka": "local",
     "confluent_kafka": "local",
     "cryptography": "local",
+    "vl_convert": "report",
     "ansible_runner": "hosts",
     "pulumi": "aws",
     "pulumi_aws": "aws",

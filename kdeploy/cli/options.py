@@ -7,9 +7,9 @@ sorted keys and a `schema` field.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -17,6 +17,8 @@ from kdeploy.errors import dotted
 
 if TYPE_CHECKING:
     from kdeploy.operations.examine import RiskSeen
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def complete_environment(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
@@ -29,13 +31,22 @@ def complete_environment(_context: click.Context, _parameter: click.Parameter, b
 environment_argument = click.argument("environment", metavar="ENV", shell_complete=complete_environment)
 """ENV: a name under ./environments, or a path to a folder."""
 
-output_option = click.option(
-    "--output",
-    type=click.Choice(["text", "json", "markdown"]),
-    default="text",
-    show_default=True,
-    help="How to print the result.",
-)
+OUTPUTS: Final = ("text", "json", "markdown")
+"""How every result can be printed."""
+
+
+def output_option_with(*more: str) -> Callable[[Command], Command]:
+    """`--output` of a command whose result can be printed in more ways than all others."""
+    return click.option(
+        "--output",
+        type=click.Choice([*OUTPUTS, *more]),
+        default="text",
+        show_default=True,
+        help="How to print the result.",
+    )
+
+
+output_option = output_option_with()
 """`--output`, wherever a result is printed."""
 
 yes_option = click.option("--yes", is_flag=True, help="Go ahead without asking (for pipelines).")

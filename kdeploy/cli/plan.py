@@ -7,12 +7,14 @@ YAML nor any part of kdeploy that acts, unless an environment is named.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from kdeploy.cli import workload
-from kdeploy.cli.options import complete_environment, output_option, print_json, warn_of
+from kdeploy.cli.options import complete_environment, output_option_with, print_json, warn_of
 from kdeploy.errors import InvalidSetting, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ CHANGES_PENDING: Final = 4
 @click.option("--reshape", is_flag=True, help="Let locked brokers get another instance type.")
 @click.option("--compare", is_flag=True, help="Few large, many small, local disks, ... side by side.")
 @click.option("--explain", metavar="LIMIT", help="The arithmetic of one limit, to check by hand.")
-@output_option
+@output_option_with("html")
 @click.pass_context
 def plan(
     context: click.Context,
@@ -56,18 +58,19 @@ def plan(
     Example: kdeploy plan --throughput 200MB/s --retention 3d --region eu-west-1
     """
     given = {name: value for name, value in options.items() if value is not None}
+    view = _View(output, compare, _limit(explain))
+    _refuse_for_a_page(view)
     if environment is None:
         if write or check or reshape:
             raise UsageError(
                 "--lock, --check and --reshape need an environment\n  name it: kdeploy plan ENV --lock"
             )
-        context.exit(_of_flags(given, _View(output, compare, _limit(explain))))
+        context.exit(_of_flags(given, view))
     if given and (write or check):
         raise UsageError(
             f"{workload.flags(given)}: --lock and --check are about what environment.yaml says\n"
             "  change environment.yaml, or plan without --lock and --check"
         )
-    view = _View(output, compare, _limit(explain))
     context.exit(_of_environment(environment, given, write, check, reshape, view))
 
 
@@ -110,7 +113,7 @@ def _of_flags(given: dict[str, Any], view: _View) -> int:
     wanted = workload.environment_of(given)
     _refuse_ranges(wanted, view)
     result = planner.plan(wanted, compare=view.compare)
-    _show(result, wanted, view)
+    _show(result, wanted, view, partial(planner.plan, remedies=False))
     return 0 if result.feasible else NOT_FEASIBLE
 
 
@@ -127,15 +130,14 @@ def _of_environment(
     warn_of(risks_of(loaded))
     wanted = workload.overridden(loaded.environment, given)
     _refuse_ranges(wanted, view)
+    planned = partial(planner.plan, previous=read_lock(places.lock_file(loaded)), reshape=reshape)
     try:
-        result = planner.plan(
-            wanted, read_lock(places.lock_file(loaded)), reshape=reshape, compare=view.compare
-        )
+        result = planned(wanted, compare=view.compare)
     except InvalidSetting as error:
         if given:
             raise
         raise loaded.source.locate(error) from None
-    _show(result, wanted, view)
+    _show(result, wanted, view, partial(planned, remedies=False))
     if not result.feasible:
         return NOT_FEASIBLE
     if not (write or check):
@@ -185,11 +187,32 @@ def _changed_files(old: Lock, new: Lock) -> int:
     return sum(old.files.get(name) != new.files.get(name) for name in names)
 
 
-def _show(result: Plan, environment: Environment, view: _View) -> None:
+def _refuse_for_a_page(view: _View) -> None:
+    """As curl does with what only a file is good for; checked first, since a page takes seconds."""
+    if view.output != "html":
+        return
+    if view.explain:
+        raise UsageError(
+            "--explain prints text, and a page has the arithmetic of every limit\n  leave it out"
+        )
+    if sys.stdout.isatty():
+        raise UsageError(
+            "--output html prints a whole page, which is not for a terminal\n"
+            "  write it to a file: kdeploy plan ... --output html > plan.html"
+        )
+
+
+def _show(
+    result: Plan, environment: Environment, view: _View, planned: Callable[[Environment], Plan]
+) -> None:
     if view.explain and result.feasible:
         _show_arithmetic(result, environment, view.explain, view.output)
     elif view.output == "json":
         print_json(result.to_json())
+    elif view.output == "html":
+        from kdeploy.planner import page
+
+        click.echo(page.html(result, environment, planned).encode(), nl=False)
     else:
         from kdeploy.planner import report
 

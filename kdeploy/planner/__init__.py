@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kdeploy.planner.cloud import Sized, Wanted
-    from kdeploy.planner.result import Alternative, DatacenterPlan, Infeasible, Plan
+    from kdeploy.planner.result import Alternative, DatacenterPlan, Plan
     from kdeploy.spec.lock import Lock, LockedDatacenter
     from kdeploy.spec.model import Datacenter, Environment
 
@@ -19,7 +19,12 @@ __all__ = ["plan"]
 
 
 def plan(
-    environment: Environment, previous: Lock | None = None, *, reshape: bool = False, compare: bool = False
+    environment: Environment,
+    previous: Lock | None = None,
+    *,
+    reshape: bool = False,
+    compare: bool = False,
+    remedies: bool = True,
 ) -> Plan:
     """Size every datacenter of an environment.
 
@@ -30,6 +35,7 @@ def plan(
         previous: What was decided before: shapes stay, volumes never shrink, brokers never get fewer.
         reshape: Whether brokers that the lock holds may get another EC2 type.
         compare: Whether the best of other kinds is worked out too (few large, local disks, ...).
+        remedies: Whether it is found out what would fit where nothing does, which takes some fifty plans.
 
     Returns:
         The plan; where nothing fits, `feasible` is false and `infeasible` says why.
@@ -44,7 +50,7 @@ def plan(
     """
     from kdeploy.planner import relax
     from kdeploy.planner.figures import assumptions
-    from kdeploy.planner.result import Plan
+    from kdeploy.planner.result import Infeasible, Plan
 
     before = {(one.name, one.provider, one.region): one for one in previous.datacenters} if previous else {}
     planned: list[DatacenterPlan] = []
@@ -60,6 +66,8 @@ def plan(
         comparison += sized.comparison
         if sized.plan is not None:
             planned.append(sized.plan)
+        elif sized.shortfall is not None and not remedies:
+            infeasible.append(Infeasible(datacenter.name, sized.shortfall.limit, sized.shortfall.by, ""))
         elif sized.shortfall is not None:
 
             def attempt(
