@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kdeploy.planner import arithmetic, report
+from kdeploy.planner import report
 from kdeploy.planner.demand import ranges
 from kdeploy.planner.limits import in_words
 from kdeploy.planner.page import charts, outlook
 from kdeploy.planner.page.charts import Bar, Point
 from kdeploy.planner.page.figure import Cell, Figure, Number, Row, Table, figure
 from kdeploy.planner.page.outlook import Growth, Month, Planned, Priced
+from kdeploy.planner.page.sums import Sum, sums_of
 from kdeploy.planner.result import (
-    LIMITS,
     Alternative,
     Assumption,
     Cost,
@@ -41,16 +41,6 @@ class Tile:
     label: str
     value: Cell
     note: str
-
-
-@dataclass(frozen=True)
-class Sum:
-    """The arithmetic of one limit: its name, what comes out, the lines, and whether they are shown at once."""
-
-    name: str
-    outcome: str
-    lines: str
-    opened: bool
 
 
 @dataclass(frozen=True)
@@ -197,18 +187,8 @@ def _place(
     if placed.cost.monthly_usd is not None and plan.feasible:
         choices = tuple(_choices(plan, position, environment, planned))
     heading = f"{placed.name}, {placed.region or placed.provider}" if several else ""
-    sums = tuple(_arithmetic(placed, environment)) if placed.confidence is None else ()
+    sums = tuple(sums_of(placed, environment)) if placed.confidence is None else ()
     return Place(heading, tuple(_parts(placed, position)), cost, tuple(figures), choices, sums)
-
-
-def _arithmetic(placed: DatacenterPlan, environment: Environment) -> Iterator[Sum]:
-    """How each limit's load and capacity come about, as `--explain` has it."""
-    (place,) = (one for one in environment.datacenters if one.name == placed.name)
-    for limit in LIMITS:
-        one = arithmetic.explain(environment, place, placed, limit)
-        if one is not None:
-            outcome = f"{one.load:,.6g} of {one.capacity:,.6g} {one.unit}, {one.utilisation:.1%}"
-            yield Sum(_words(limit), outcome, report.arithmetic(one), limit == placed.brokers.bottleneck)
 
 
 def _parts(placed: DatacenterPlan, position: int) -> Iterator[Row]:
