@@ -48,7 +48,8 @@ from kdeploy.planner.result import (
     DatacenterPlan,
 )
 from kdeploy.planner.shortlist import WISHES, refuse_other_disks, shortlist
-from kdeploy.spec.model import Brokers, Datacenter, Planner
+from kdeploy.spec.model import Brokers, Datacenter
+from kdeploy.spec.planning import Planner
 from kdeploy.units import Range, format_usd
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from kdeploy.planner.result import (
     DatacenterPlan,
     Volumes,
 )
-from kdeploy.spec.model import Datacenter, Host, Planner
+from kdeploy.spec.model import Datacenter, Host
+from kdeploy.spec.planning import Planner
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import LockedDatacenter

@@ -16,9 +16,10 @@ def descriptions() -> dict[str, dict[str, str]]:
     """Descriptions by class and field, with their line ends as the source has them, unindented."""
     from inspect import cleandoc
 
-    tree = ast.parse(resources.files("kdeploy.spec").joinpath("model.py").read_text("utf-8"))
+    room = resources.files("kdeploy.spec")
+    files = [ast.parse(room.joinpath(name).read_text("utf-8")) for name in ("model.py", "planning.py")]
     found: dict[str, dict[str, str]] = {}
-    for part in tree.body:
+    for part in (part for file in files for part in file.body):
         if not isinstance(part, ast.ClassDef):
             continue
         fields = found.setdefault(part.name, {})

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from kdeploy.spec.model import Coordination, Frozen, Provider
+from kdeploy.spec.frozen import Frozen
+from kdeploy.spec.model import Coordination, Provider
 
 LOCK_SCHEMA: Final = "kdeploy.lock/v1"
 

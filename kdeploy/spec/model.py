@@ -9,10 +9,12 @@ version's own definitions can judge (the names of overrides) is judged in
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
+from kdeploy.spec.frozen import Frozen
+from kdeploy.spec.planning import Planner
 from kdeploy.units import (
     BYTES_OR_RANGE,
     RATE_OR_RANGE,
@@ -63,21 +65,6 @@ def setting_text(value: Setting) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
-
-
-class Frozen(BaseModel):
-    """What every part of an environment is: immutable, and closed to unknown keys.
-
-    The text under each field describes it in the schema; `kdeploy.spec.descriptions` reads it
-    there when it is asked for, since pydantic would read it at every import.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    @classmethod
-    def default(cls) -> Self:
-        """The part with nothing said about it. Nothing is checked, so nothing is built to check it with."""
-        return cast("Self", cls.model_construct())
 
 
 class WorkloadTopic(Frozen):
@@ -164,65 +151,6 @@ class Workload(Frozen):
     def produced(self) -> float:
         """Average produce rate of the whole cluster today, bytes per second."""
         return sum(topic.throughput for topic in self.topics) if self.topics else self.throughput
-
-
-LimitName = Literal[
-    "network_in",
-    "network_out",
-    "disk_write",
-    "disk_throughput",
-    "disk_iops",
-    "disk_space",
-    "memory",
-    "cpu",
-    "partitions",
-    "disk_read",
-    "partition_rate",
-    "single_flow",
-    "heap",
-    "connections",
-    "open_files",
-    "memory_maps",
-    "rebuild",
-]
-"""The planner's limits (kdeploy.planner.result has the same list, and a test holds both together)."""
-
-
-class Planner(Frozen):
-    """How the planner decides: what may be used up, what counts as enough, and on what terms."""
-
-    ceilings: dict[LimitName, Annotated[Share, Field(gt=0, le=1)]] = {}
-    """The most of a limit that a plan uses, for limits that are named; docs/planner.md has the defaults."""
-
-    utilisation: Annotated[Share, Field(gt=0, le=1)] | None = None
-    """The same for every limit that is not named under ceilings."""
-
-    imbalance: Annotated[float, Field(ge=1, le=10)] = 1.2
-    """Load of the busiest broker over the average broker."""
-
-    tls: bool | None = None
-    """Whether clients encrypt; left out, as security.client_listener says."""
-
-    rebuild_time: Annotated[Seconds, Field(gt=0, le=3.2e9)] = 4 * 3600.0
-    """Within which a lost broker's local disks have to be filled again; EBS volumes are reattached."""
-
-    follower_fetching: bool = False
-    """Whether consumers read from the nearest copy (KIP-392), so that reads do not cross zones."""
-
-    price_discount: Annotated[Share, Field(ge=0, lt=1)] = 0.0
-    """What is paid less for instances and volumes than the list says."""
-
-    max_brokers: Annotated[int, Field(ge=1, le=2000)] | None = None
-    """Most brokers of a datacenter; left out, 1,000."""
-
-    confidence: Annotated[Share, Field(gt=0, le=1)] = 0.95
-    """Probability with which a plan has to hold, where quantities are ranges."""
-
-    samples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
-    """Samples drawn, where quantities are ranges."""
-
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 1
-    """Seed of the samples; the same seed gives the same plan."""
 
 
 class Durability(Frozen):

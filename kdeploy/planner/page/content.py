@@ -16,11 +16,11 @@ from kdeploy.planner.demand import ranges
 from kdeploy.planner.limits import in_words
 from kdeploy.planner.page import charts, outlook
 from kdeploy.planner.page.charts import Bar, Point
+from kdeploy.planner.page.choices import choices
 from kdeploy.planner.page.figure import Cell, Figure, Number, Row, Table, figure
 from kdeploy.planner.page.outlook import Growth, Month, Planned, Priced
 from kdeploy.planner.page.sums import Sum, sums_of
 from kdeploy.planner.result import (
-    Alternative,
     Assumption,
     Cost,
     DatacenterPlan,
@@ -183,12 +183,12 @@ def _place(
     if later:
         figures.append(_growth(later[position], position, growth, months))
     cost = (_cost(placed, position),) if placed.cost.monthly_usd is not None else ()
-    choices: tuple[Figure, ...] = ()
+    others: tuple[Figure, ...] = ()
     if placed.cost.monthly_usd is not None and plan.feasible:
-        choices = tuple(_choices(plan, position, environment, planned))
+        others = tuple(choices(plan, position, environment, planned))
     heading = f"{placed.name}, {placed.region or placed.provider}" if several else ""
     sums = tuple(sums_of(placed, environment)) if placed.confidence is None else ()
-    return Place(heading, tuple(_parts(placed, position)), cost, tuple(figures), choices, sums)
+    return Place(heading, tuple(_parts(placed, position)), cost, tuple(figures), others, sums)
 
 
 def _parts(placed: DatacenterPlan, position: int) -> Iterator[Row]:
@@ -431,65 +431,6 @@ def _by_half_year(later: Growth) -> Table:
     return Table(head, rows, tuple(range(len(head))))
 
 
-def _choices(plan: Plan, position: int, environment: Environment, planned: Planned) -> Iterator[Figure]:
-    """The choice among others: what each costs today, and the most it takes."""
-    placed = plan.datacenters[position]
-    others = [
-        (one, f"{kind}.{index}.monthly_usd")
-        for kind, list_ in (
-            ("alternatives", plan.alternatives),
-            ("rejected", plan.rejected),
-            ("comparison", plan.comparison),
-        )
-        for index, one in enumerate(list_)
-        if one.datacenter == placed.name
-    ]
-    if not others:
-        return
-    rows: list[Row] = []
-    points: list[Point] = []
-    named: list[tuple[Alternative | DatacenterPlan, str, float, str, str]] = [
-        (
-            placed,
-            _name(placed),
-            placed.cost.monthly_usd or 0.0,
-            f"datacenters.{position}.cost.monthly_usd",
-            "the plan",
-        )
-    ]
-    named += [(one, _name(one), one.monthly_usd, path, one.reason) for one, path in others]
-    for index, (one, name, usd, path, reason) in enumerate(named):
-        letter = chr(ord("A") + index)
-        if isinstance(one, DatacenterPlan):
-            takes = outlook.can_take(environment, one, planned)
-        else:
-            takes = outlook.could_take(environment, one, placed.brokers.ceilings, planned)
-        rows.append((letter, name, Number(format_usd(usd), usd, path), _at_most(takes), reason))
-        says = f"{letter}: {name}, {format_usd(usd)} a month, takes {_at_most(takes)} of today's rate"
-        points.append(Point(takes, usd, says, strong=index == 0, letter=letter))
-    yield figure(
-        f"choices-{position}",
-        "What else could be bought?",
-        f"A is the plan, {rows[0][1]}: it takes {rows[0][3]} of today's produce rate. What is left of the "
-        "dashed line does not carry today's.",
-        "Each at its price in this plan, against the most that its brokers take with volumes enlarged"
-        + (", growing as stated." if environment.workload.growth else "."),
-        charts.scatter(points, "produce rate it takes, today's being 100%", "US dollars a month"),
-        Table(("", "choice", "a month", "takes", "why"), tuple(rows), (2, 3)),
-        opened=True,
-        broad=True,
-    )
-
-
-def _name(choice: Alternative | DatacenterPlan) -> str:
-    if isinstance(choice, DatacenterPlan):
-        volumes = choice.brokers.volumes
-        words = f"{choice.brokers.count} × {choice.brokers.instance_type}"
-    else:
-        volumes, words = choice.volumes, f"{choice.count} × {choice.instance_type}"
-    return f"{words}, {volumes[0].type}" if volumes else words
-
-
 def _basis(plan: Plan, environment: Environment, growth: float, months: int) -> Iterator[str]:
     if len(environment.datacenters) > 1:
         yield "Each datacenter carries the whole workload."
@@ -528,9 +469,3 @@ def _share(part: float, whole: float) -> str:
 def _over(ratio: float) -> str:
     """More than the whole, as a percentage that does not round to it."""
     return f"{max(ratio, 1.01):,.0%}"
-
-
-def _at_most(takes: float) -> str:
-    if takes >= outlook.MOST:
-        return f"more than {outlook.MOST:.0%}"
-    return f"{takes:.0%}"
