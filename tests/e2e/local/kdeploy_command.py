@@ -52,7 +52,7 @@ class Kdeploy:
 
     def start(self, command: str, *arguments: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(KDEPLOY), command, self.name, *arguments],
+            [str(KDEPLOY), *command.split(), self.name, *arguments],
             cwd=self.root,
             env=self.command_environment(**more),
             stdin=subprocess.DEVNULL,
