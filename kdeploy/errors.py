@@ -13,10 +13,15 @@ that is not in this tree is a defect of kdeploy.
     ├── Unhealthy                 5  deployed, but a named check fails
     ├── StaleLock                 6  the lock does not say what the environment says
     ├── LeaseHeld                 6  another operator is at work
-    └── GateClosed                7  a gate did not open in time; everything still serves
+    ├── GateClosed                7  a gate did not open in time; everything still serves
+    ├── NoPlan                    3  `operations.prepare`: there is nothing to carry out, since nothing fits
+    ├── ClusterError              1  `cluster.failure`: the cluster, or the way to it, refused something
+    ├── UnreadableVault           1  `security.vault`: gone, of another format, of another password, or damaged
+    └── Refused                   1  `infra.artefacts`: one source of Kafka does not give it; never leaves that room
 
-No message in this tree ever holds a secret. "No plan fits" is a result of the
-planner (exit code 3), not an error; neither is `Stopped`: somebody ended kdeploy by a signal.
+No message in this tree ever holds a secret. That no plan fits is a result where only a plan is
+asked for, and an error where one is to be carried out. `Stopped` is in no tree of errors: somebody
+ended kdeploy by a signal.
 """
 
 from __future__ import annotations

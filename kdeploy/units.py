@@ -2,8 +2,9 @@
 
 Inside kdeploy a quantity is a plain number in its base unit: bytes, bytes per
 second, seconds, US dollars. Text with a unit exists only at the edge, here.
-Invariant: `parse(format(x))` gives back `x` to the digits that were printed,
-and nothing but a finite, non-negative number ever leaves a parser.
+Invariant: what is printed reads back as the same quantity, to the digits that were
+printed and without the commas between thousands, and nothing but a finite,
+non-negative number ever leaves a parser.
 
 `200MB` is decimal (200,000,000 bytes), `200MiB` is binary; a number without
 its unit is refused, because the two readings differ by 5 % at a mebibyte.
@@ -99,9 +100,9 @@ def format_duration(value: float) -> str:
     """Print seconds in the largest unit that keeps them readable, `7 d` or `250 ms`."""
     if 0 < value < 1:
         return f"{_digits(value * 1000)} ms"
-    for unit in ("w", "d", "h", "min"):
+    for unit in ("d", "h", "min"):  # weeks are read, not printed: a retention is thought of in days
         seconds = DURATION_UNITS[unit]
-        if value >= seconds and (value % seconds == 0 or value >= 10 * seconds) and unit != "w":
+        if value >= seconds and (value % seconds == 0 or value >= 10 * seconds):
             return f"{_digits(value / seconds)} {unit}"
     return f"{_digits(value)} s"
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
+import os
 import resource
 import signal
 import sys
@@ -56,9 +58,11 @@ MACHINE: Final = frozenset(
     (
         *(errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE),
         *(errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS),
+        *(errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR),
     )
 )
-"""Errors of the operating system that say what the machine cannot do, not what kdeploy did wrong."""
+"""Errors of the operating system that say what the machine, or a place that was named, cannot do; not what
+kdeploy did wrong."""
 
 
 class Commands(click.Group):
@@ -104,6 +108,7 @@ def kdeploy() -> None:
 
 def main() -> None:
     """Run the command line; every way out has a documented exit code and no traceback."""
+    _open_streams()
     ending.listen()
     # A core dump would hold keys and passwords; what is started from here inherits this.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -128,12 +133,31 @@ def main() -> None:
         _fail(_defect(error))
 
 
+def _open_streams() -> None:
+    """Have something open as standard input, output and error, and let none of them refuse a character.
+
+    The number of one that was closed (`<&-`) would be given to the next file that is opened, be it a
+    node's lock; and a terminal that is not UTF-8 would end a result at its first arrow.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(
+                os.open(os.devnull, os.O_RDWR), True
+            )  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # open as long as we are
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _of_the_machine(error: OSError) -> KdeployError:
     """What a person is told where the machine says no in a place that has no words of its own for it."""
     place = f"{error.filename}: " if error.filename else ""
     return KdeployError(
         f"this machine says no: {place}{error.strerror}\n"
-        "  make room, or make it writable or readable, then run the same command again"
+        "  make room, make it writable or readable, or name another place; then run the same command again"
     )
 
 

@@ -11,14 +11,15 @@ from typing import Any
 from kdeploy.cluster.state import Broker, Metadata, NewTopic, Partition, Quorum, Voter
 
 
-def metadata(cluster: Mapping[str, Any], topics: list[Mapping[str, Any]]) -> Metadata:
-    """The answers to "describe the cluster" and "describe the topics"."""
-    brokers = (one for one in cluster["brokers"] if not one.get("is_fenced"))
+def metadata(found: Mapping[str, Any]) -> Metadata:
+    """One answer to "metadata of everything": brokers and partitions as one broker knows them at one moment."""
+    brokers = (Broker(one["node_id"], one["rack"], one["host"], one["port"]) for one in found["brokers"])
+    partitions = (_partition(topic["name"], one) for topic in found["topics"] for one in topic["partitions"])
     return Metadata(
-        cluster["cluster_id"],
-        cluster["controller_id"] if cluster["controller_id"] >= 0 else None,
-        tuple(sorted(Broker(one["broker_id"], one["rack"], one["host"], one["port"]) for one in brokers)),
-        tuple(sorted(_partition(topic["name"], one) for topic in topics for one in topic["partitions"])),
+        found["cluster_id"],
+        found["controller_id"] if found["controller_id"] >= 0 else None,
+        tuple(sorted(brokers)),
+        tuple(sorted(partitions)),
     )
 
 
@@ -34,7 +35,13 @@ def _partition(topic: str, found: Mapping[str, Any]) -> Partition:
 
 
 def quorum(found: Mapping[str, Any]) -> Quorum:
-    """The answer to "describe the quorum", for the metadata log's one partition."""
+    """The answer to "describe the quorum", for the metadata log's one partition.
+
+    A controller that is not the leader any more answers with an error, no voters, and 0 in place of the
+    leader's id (DescribeQuorumResponse, Kafka 3.9 to 4.3): then no leader is known.
+    """
+    if found.get("error"):
+        return Quorum(None, ())
     voters = found["current_voters"]
     end = max((voter["log_end_offset"] for voter in voters), default=0)
     now = max((voter.get("last_fetch_timestamp", -1) for voter in voters), default=-1)

@@ -42,7 +42,8 @@ def judge(state: ClusterState, broker_id: int, accepted: Collection[str] = ()) -
         broker_id: The broker to stop.
         accepted: Topics whose partitions a person agrees to see unavailable to acks=all
             producers meanwhile: without it, topics whose replication factor does not exceed
-            their min.insync.replicas keep the gate closed for ever.
+            their min.insync.replicas keep the gate closed for ever. Of a partition with
+            several copies one stays in sync even so.
 
     Returns:
         Open, or every reason why not.
@@ -52,11 +53,9 @@ def judge(state: ClusterState, broker_id: int, accepted: Collection[str] = ()) -
         reasons.append(f"broker {broker_id} is not registered, or does not answer")
     if state.reassigning:
         reasons.append(f"partitions are being moved: {_some(state.reassigning)}")
-    hosted = [
-        partition
-        for partition in state.partitions
-        if broker_id in partition.isr and partition.topic not in accepted
-    ]
+    hosted = [partition for partition in state.partitions if broker_id in partition.isr]
+    reasons += _last(state, broker_id, [one for one in hosted if one.topic in accepted])
+    hosted = [partition for partition in hosted if partition.topic not in accepted]
     reasons += _never(state, hosted)
     reasons += _fallen(state, broker_id, hosted)
     return Verdict(tuple(reasons))
@@ -124,6 +123,12 @@ def judge_voter(quorum: Quorum, voter_id: int) -> Verdict:
 
 def _unknown(state: ClusterState) -> list[str]:
     return ["the cluster has no controller"] if state.controller is None else []
+
+
+def _last(state: ClusterState, broker_id: int, hosted: Iterable[Partition]) -> list[str]:
+    """Partitions with several copies, of which no other is in sync: what is agreed to is a pause, not a loss."""
+    last = [one.name for one in hosted if len(one.replicas) > 1 and not _in_sync(state, one) - {broker_id}]
+    return [f"no other replica is in sync of {_some(last)}"] if last else []
 
 
 def _never(state: ClusterState, hosted: Iterable[Partition]) -> list[str]:

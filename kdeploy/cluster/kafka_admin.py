@@ -69,9 +69,11 @@ class KafkaAdmin:
                 request_timeout_ms=int(REQUEST_TIMEOUT * 1000),
                 reconnect_backoff_max_ms=1000,
             )
-        except kafka().errors.KafkaError as error:
+        except BaseException as error:
             for client in made:
                 client.close()
+            if not isinstance(error, kafka().errors.KafkaError | RuntimeError | OSError):
+                raise
             raise translate(error, f"connect to {', '.join(answering)}") from None
 
     def __enter__(self) -> Self:
@@ -87,9 +89,16 @@ class KafkaAdmin:
         self._kafka.close()
 
     def metadata(self) -> Metadata:
-        """Brokers and partitions, in two round trips."""
-        cluster = self._ask("describe the cluster", self._kafka.describe_cluster)
-        return answers.metadata(cluster, self._ask("describe the topics", self._kafka.describe_topics))
+        """Brokers and partitions, in one answer.
+
+        Of two answers the second may come from a broker that has just started and knows no topic yet:
+        beside the first one's brokers that would read as a cluster in which nothing is to be lost.
+        """
+        client = self._kafka
+        found = self._ask(
+            "read the metadata", lambda: client._manager.run(client._get_cluster_metadata, None)
+        )
+        return answers.metadata(found)
 
     def silent(self, brokers: Sequence[Broker]) -> tuple[int, ...]:
         """Ids of those that do not answer now, asked all at once on connections of their own."""
@@ -109,7 +118,7 @@ class KafkaAdmin:
             "read topic settings", lambda: self._kafka.describe_configs(wanted, config_filter="all")
         )
         return {
-            topic: {key: str(entry["value"]) for key, entry in settings.items()}
+            topic: {key: entry["value"] for key, entry in settings.items() if entry["value"] is not None}
             for topic, settings in found.get("topic", {}).items()
             if settings
         }
@@ -314,8 +323,15 @@ def _answering(access: Access, tls: ssl.SSLContext, timeout: float) -> list[str]
                 f"  {host}:{port}: {why}" for (host, port), why in zip(brokers, found, strict=True)
             )
             if all(str(why).startswith("TLS") or "not trusted" in str(why) for why in found):
-                raise AuthenticationFailed(f"no broker accepts the administrator's certificate\n{said}")
-            raise Unreachable(f"no broker could be reached within {timeout:g} s\n{said}")
+                raise AuthenticationFailed(
+                    f"no broker accepts the administrator's certificate\n{said}\n"
+                    "  nodes that run with certificates of an earlier vault get the new ones by `kdeploy down`, "
+                    "then `kdeploy up`"
+                )
+            raise Unreachable(
+                f"no broker could be reached within {timeout:g} s\n{said}\n"
+                "  see which nodes run with `kdeploy status`, and start them with `kdeploy up`"
+            )
         time.sleep(0.2)
 
 

@@ -15,13 +15,14 @@ import secrets
 import socket
 import ssl
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Final
 
 from kdeploy.cluster import Access
 from kdeploy.cluster.failure import ClusterError, Unreachable, translate
-from kdeploy.cluster.wire import METADATA, METADATA_VERSION, addresses, call, connected, context
+from kdeploy.cluster.wire import METADATA, METADATA_VERSION, Refused, addresses, call, connected, context
 
 MECHANISM: Final = "SCRAM-SHA-512"
 """The one SASL mechanism of the client listener."""
@@ -34,7 +35,6 @@ SASL_AUTHENTICATION_FAILED: Final = 58
 
 AT_ONCE: Final = 8
 """Logins at the same time: enough to hide the brokers' latency, few enough not to crowd their threads."""
-
 
 MOST_LOGINS: Final = 600
 """Logins up to which every broker is asked about every user: about a second at 10 ms each, `AT_ONCE` at a time."""
@@ -52,7 +52,7 @@ def accepted(
         ClusterError: Neither is known: unreachable, TLS failed, or SCRAM is not offered.
     """
     try:
-        with connected(host, port, tls, timeout) as channel:
+        with connected(host, port, tls, timeout) as channel, _intelligible():
             return _scram(channel, user, password)
     except OSError as error:
         raise translate(error, f"log in as {user} at {host}:{port}") from None
@@ -73,7 +73,7 @@ def topic_error(
     name = topic.encode()
     body = struct.pack(">ih", 1, len(name)) + name + b"\0"
     try:
-        with connected(host, port, tls, timeout) as channel:
+        with connected(host, port, tls, timeout) as channel, _intelligible():
             if not _scram(channel, user, password):
                 return None
             return _first_topic_error(call(channel, METADATA, METADATA_VERSION, body))
@@ -113,6 +113,17 @@ def logins(access: Access, passwords: Mapping[str, str]) -> dict[str, bool]:
     with ThreadPoolExecutor(AT_ONCE, "kdeploy-login") as pool:
         asked = [pool.submit(ask, position, user) for position, user in enumerate(passwords)]
         return {user: one.result() for user, one in zip(passwords, asked, strict=True)}
+
+
+@contextmanager
+def _intelligible() -> Iterator[None]:
+    """Turns what cannot be read as an answer of Kafka's into a refusal: it came from something else."""
+    try:
+        yield
+    except OSError:  # also one of TLS that is a ValueError too
+        raise
+    except (struct.error, KeyError, ValueError):
+        raise Refused("the answer is not Kafka's") from None
 
 
 def _scram(channel: socket.socket, user: str, password: str) -> bool:

@@ -36,10 +36,11 @@ from kdeploy.cluster.change import (
 from kdeploy.cluster.failure import ClusterError, NotStored
 from kdeploy.cluster.state import Binding, NewTopic, Partition
 from kdeploy.errors import InvalidSetting
-from kdeploy.spec.model import Environment, Setting, Topic
+from kdeploy.spec.model import Environment, Topic, setting_text
 
 READ_BACK_FOR: Final = 60.0
-"""Seconds a change has to become visible; metadata reaches every broker in well under one on a calm cluster, and in many on a starved machine."""
+"""Seconds a change has to become visible: metadata reaches every broker in well under one on a calm cluster,
+and in many on a starved machine."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def difference(environment: Environment, observed: Observed) -> tuple[Change, ..
         state = observed.topics.get(topic.name)
         copies = topic.replication_factor or environment.durability.replication_factor
         if state is None:
-            config = {key: text(value) for key, value in topic.config.items()}
+            config = {key: setting_text(value) for key, value in topic.config.items()}
             found.append(CreateTopic(NewTopic(topic.name, topic.partitions, copies, config)))
         else:
             found += _alter(position, topic, copies, state)
@@ -144,13 +145,11 @@ def apply(admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str])
             return
         if time.monotonic() > deadline:
             named = "\n".join(f"  {change}" for change in pending)
-            raise NotStored(f"the cluster accepted these changes, but they cannot be read back:\n{named}")
+            raise NotStored(
+                f"the cluster accepted these changes, but within {READ_BACK_FOR:.0f} s they cannot be read back:\n"
+                f"{named}\n  look at the brokers with `kdeploy status`; running up again goes on from here"
+            )
         time.sleep(0.05)
-
-
-def text(value: Setting) -> str:
-    """A setting as Kafka reads it: YAML's true is `true`."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def same(declared: str, effective: str) -> bool:
@@ -183,7 +182,7 @@ def _alter(position: int, topic: Topic, copies: int, state: TopicState) -> list[
         )
     if topic.partitions is not None and topic.partitions > state.partitions:
         found.append(AddPartitions(topic.name, state.partitions, topic.partitions))
-    wanted = {key: text(value) for key, value in topic.config.items()}
+    wanted = {key: setting_text(value) for key, value in topic.config.items()}
     after = {
         key: value
         for key, value in wanted.items()
@@ -298,4 +297,4 @@ class _Reading:
         return self._admin.logins({user: self._passwords[user]})[user]
 
 
-__all__ = ["Change", "Observed", "TopicState", "apply", "changes", "difference", "observe", "same", "text"]
+__all__ = ["Change", "Observed", "TopicState", "apply", "changes", "difference", "observe", "same"]

@@ -82,15 +82,15 @@ def produce(client: Mapping[str, str], topic: str, partition: int, values: list[
         if error is not None:
             failed.append(error)
 
-    producer = Producer(settings, logger=_SILENT)
     try:
+        producer = Producer(settings, logger=_SILENT)
         for value in values:
             _enqueue(
                 producer, partial(producer.produce, topic, value, partition=partition, on_delivery=delivered)
             )
         left = producer.flush(PATIENCE)
     except KafkaException as error:
-        # A fatal error, such as no right to the producer id that an idempotent producer needs.
+        # A client that cannot be made, or a fatal error: no right to the producer id of an idempotent producer.
         raise _refusal("producing was refused", error.args[0]) from None
     if failed:
         raise _refusal(f"{len(failed)} of {len(values)} records were not taken", failed[0])
@@ -117,23 +117,26 @@ def consume(client: Mapping[str, str], topic: str, partition: int, records: int)
     Raises:
         Refusal: The cluster turned the reader away.
     """
-    from confluent_kafka import Consumer, TopicPartition
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     problems: list[Foreign] = []
     settings = {"group.id": topic, "enable.auto.commit": "false", **_common(client, problems)}
     settings["auto.offset.reset"] = "error"
-    consumer = Consumer(settings, logger=_SILENT)
     values: list[bytes] = []
     deadline = time.monotonic() + PATIENCE
     try:
-        consumer.assign([TopicPartition(topic, partition, 0)])
-        while len(values) < records and time.monotonic() < deadline:
-            for message in consumer.consume(records - len(values), timeout=0.2):
-                if message.error() is not None:
-                    raise _refusal("reading was refused", message.error())
-                values.append(message.value())
-    finally:
-        consumer.close()
+        consumer = Consumer(settings, logger=_SILENT)
+        try:
+            consumer.assign([TopicPartition(topic, partition, 0)])
+            while len(values) < records and time.monotonic() < deadline:
+                for message in consumer.consume(records - len(values), timeout=0.2):
+                    if message.error() is not None:
+                        raise _refusal("reading was refused", message.error())
+                    values.append(message.value())
+        finally:
+            consumer.close()
+    except KafkaException as error:
+        raise _refusal("reading was refused", error.args[0]) from None
     return values
 
 

@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from kdeploy.cluster.admin import Admin
+from kdeploy.spec.identity import RESERVED
 
-PREFIX: Final = "__kdeploy-verify-"
-"""Reserved: topics and users under it belong to verify."""
+PREFIX: Final = RESERVED
+"""Topics and users under it belong to verify; an environment that declares one is refused (`spec.check`)."""
 
 LONGEST: Final = 600.0
 """Seconds after which what another machine's verify made counts as abandoned: far above a slow verify."""
@@ -102,10 +103,13 @@ def removed_after(admin: Admin, names: Names) -> Iterator[None]:
 
 
 def remains(admin: Admin, names: Names) -> tuple[str, ...]:
-    """What is still there of a run once removals had time to reach every broker; empty is as it should be."""
+    """What is still there of a run once removals had time to reach every broker; empty is as it should be.
+
+    It is removed again each time it is seen: the broker that was asked first may not have known of it yet.
+    """
     deadline = time.monotonic() + GONE_IN
     while True:
-        found = _found(admin, lambda name: name.startswith(names.run))
+        found = _remove(admin, lambda name: name.startswith(names.run))
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.05)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdeploy.errors import KdeployError
 from kdeploy.operations import places, site
 from kdeploy.operations.killpoint import kill_point
-from kdeploy.operations.lease import lease
+from kdeploy.operations.lease import FILE, lease
 from kdeploy.operations.progress import Progress
 from kdeploy.operations.standing import told
 
@@ -52,8 +54,25 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
             for node in nodes:
                 provider.delete(node)
                 kill_point("first-node-deleted")
-            shutil.rmtree(folder)
+            _delete(folder)
     return tuple(node.name for node in stopping)
+
+
+def _delete(folder: Path) -> None:
+    """Delete the state folder, its lease last: while that is there, nobody begins anything new in the folder."""
+    try:
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != FILE:
+                entry.unlink()
+        (folder / FILE).unlink(missing_ok=True)
+        folder.rmdir()
+    except OSError as error:
+        raise KdeployError(
+            f"{folder} could not be deleted whole: {error.filename or folder}: {error.strerror}\n"
+            "  what is left is deleted when you run this again"
+        ) from None
 
 
 def _stop(stop: Callable[[Node], None], nodes: list[Node], progress: Progress) -> None:

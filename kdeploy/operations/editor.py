@@ -10,8 +10,12 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -46,10 +50,11 @@ def revise(text: str) -> str:
 
 
 def _run(file: Path) -> None:
-    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    command = _command()
     surroundings = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
     try:
-        code = subprocess.run([*command, str(file)], env=surroundings, check=False).returncode
+        with _ctrl_c_is_the_editors():
+            code = subprocess.run([*command, str(file)], env=surroundings, check=False).returncode
     except OSError as error:
         raise KdeployError(
             f"the editor {command[0]} cannot be started: {error.strerror}\n  name another one in EDITOR"
@@ -58,6 +63,32 @@ def _run(file: Path) -> None:
         raise KdeployError(
             f"the editor {command[0]} ended with code {code}: nothing was changed\n  edit it again"
         )
+
+
+def _command() -> list[str]:
+    """The editor as a program and its arguments, as a shell reads $VISUAL and $EDITOR."""
+    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    try:
+        return shlex.split(named) or ["vi"]
+    except ValueError as error:
+        fault = str(error).lower()
+    raise KdeployError(f"the editor {named!r} cannot be started: {fault}\n  name another one in EDITOR")
+
+
+@contextmanager
+def _ctrl_c_is_the_editors() -> Iterator[None]:
+    """Leave Ctrl-C to the editor, where it is a command like any other; both of us get it from the terminal.
+
+    A handler, not SIG_IGN: that the editor would inherit.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _read(file: Path) -> str:

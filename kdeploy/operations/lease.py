@@ -16,8 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from kdeploy.errors import KdeployError, LeaseHeld
+
+FILE: Final = "lease"
+"""Name of the file in an environment's state folder."""
 
 
 @contextmanager
@@ -43,7 +47,7 @@ def lease(folder: Path, command: str) -> Iterator[None]:
 def _open(folder: Path) -> int:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(folder / "lease", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(folder / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unwritable(folder, error) from None
 
@@ -63,7 +67,9 @@ def _take(handle: int, folder: Path, command: str) -> None:
             f"another kdeploy is at work on {folder.name}: {_holder(handle)}\n"
             "  wait until it has finished, or end that process, and run this again"
         ) from None
-    if not _is_at(handle, folder / "lease"):
+    except OSError as error:  # a file system without locks, as some that are shared over a network
+        raise _unwritable(folder, error) from None
+    if not _is_at(handle, folder / FILE):
         raise LeaseHeld(f"{folder.name} was being deleted just now\n  run this again")
     holder = {
         "command": command,

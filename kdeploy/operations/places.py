@@ -22,7 +22,7 @@ def state_root() -> Path:
     """The folder that holds every environment's state: $KDEPLOY_STATE_DIR, or the platform's own."""
     chosen = os.environ.get(STATE_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return Path(os.path.expanduser(chosen)).absolute()
     from platformdirs import user_state_path
 
     return user_state_path("kdeploy")

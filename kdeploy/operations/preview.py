@@ -1,7 +1,8 @@
 """`preview`: what `up` would do, node by node and change by change, without doing any of it.
 
-Invariant: the list is made by the same functions that `up` acts on, and nothing is
-written: no lock, no vault, no file.
+Invariant: the list is made by the same functions that `up` acts on, and nothing of it is
+written: no lock, no vault, no file of a node. Only to ask a cluster that runs are the
+administrator's files put in place, as every command does that asks one.
 """
 
 from __future__ import annotations
@@ -78,8 +79,6 @@ def _preview(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | N
 
 
 def _changes(here: site.Site) -> tuple[Change, ...] | None:
-    if not places.administrator_folder(here.design.blueprint.environment).exists():
-        return None
     if not any(state.running for state in here.provider.observe(here.cluster.brokers).values()):
         return None
     try:

@@ -136,15 +136,20 @@ def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
     Raises:
         GateClosed: It may not, still; says what needs it.
     """
+    environment = site.design.blueprint.environment
     deadline, said = time.monotonic() + site.patience, ""
     while True:
-        reasons = "\n".join(_verdict(admin, node).reasons)
+        try:
+            reasons = "\n".join(_verdict(admin, node).reasons)
+        except KdeployError as error:  # what cannot be seen now is a reason to wait, not to give up
+            reasons = str(error).splitlines()[0]
         if not reasons:
             return
         if time.monotonic() > deadline:
             raise GateClosed(
                 f"{node.name} was not stopped, since it was not safe within {site.patience:.0f} s:\n{reasons}\n"
-                "  everything still serves; mend what is named and run this again"
+                "  everything still serves; mend what is named and run this again\n"
+                f"  or, with a pause for all clients: `kdeploy down {environment}`, then `kdeploy up {environment}`"
             )
         if reasons != said:
             site.progress.step("gate", f"{node.name} waits: {reasons}")
@@ -266,4 +271,7 @@ def _refuse_dead(site: Site, nodes: Sequence[Node], alive: int) -> None:
 
 
 def _died(node: Node, state: NodeState) -> Unhealthy:
-    return Unhealthy(f"{node.name} ended while it started: {state.detail}")
+    return Unhealthy(
+        f"{node.name} ended while it started: {state.detail}\n"
+        "  mend what that says, then run this again; it goes on from here"
+    )

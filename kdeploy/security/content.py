@@ -151,7 +151,7 @@ def _load(text: str) -> object:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
-    except (YAMLError, ValueError):
+    except (YAMLError, ValueError, RecursionError):
         pass  # said below, without a line
     # Raised out here, so that the parser's error, which quotes the text, is not this one's context.
     raise Damaged(

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
@@ -42,7 +43,11 @@ class Identity:
     key: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        public = self.parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        try:
+            key = self.parsed.public_key()
+        except (ValueError, UnsupportedAlgorithm):
+            raise InvalidIdentity("certificate", "is not for a kind of key that is known here") from None
+        public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         own = self.private_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         if public != own:
             raise InvalidIdentity("key", "is not the key of the certificate beside it")
@@ -66,7 +71,7 @@ class Identity:
         if self.key.count("-----BEGIN ") == 1:
             try:
                 key = load_pem_private_key(self.key.encode(), password=None)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, UnsupportedAlgorithm):
                 key = None
             if isinstance(key, ec.EllipticCurvePrivateKey):
                 return key

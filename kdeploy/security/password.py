@@ -73,8 +73,20 @@ def local_password(file: Path) -> str:
 def _given(file: Path | None) -> str | None:
     named = file or os.environ.get(FILE_VARIABLE)
     if named:
-        return _read(Path(named).expanduser())
-    return os.environ.get(VARIABLE) or None
+        return _read(Path(os.path.expanduser(named)))
+    password = os.environ.get(VARIABLE)
+    if password and not _is_text(password):
+        raise KdeployError(f"{VARIABLE} is not UTF-8 text\n  name a file with the password: {FILE_VARIABLE}")
+    return password or None
+
+
+def _is_text(password: str) -> bool:
+    """Whether it can be encoded: bytes of a variable that are not UTF-8 come as halves of characters (PEP 383)."""
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(file: Path) -> str:
@@ -98,8 +110,12 @@ def _prompt(*, new: bool) -> str:
             "the vault's password is needed, and there is no terminal to ask on\n"
             f"  name a file with it: --vault-password-file FILE or {FILE_VARIABLE}; or set {VARIABLE}"
         )
-    password = getpass("Vault password: ")
-    if new and getpass("The same again: ") != password:
+    try:
+        password = getpass("Vault password: ")
+        again = getpass("The same again: ") if new else password
+    except EOFError:  # Ctrl-D
+        raise KdeployError("no password was typed\n  run this again and type it") from None
+    if again != password:
         raise KdeployError("the two passwords differ\n  run this again")
     if not password:
         raise KdeployError("the vault's password is empty\n  run this again and type it")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,9 @@ _BASES: Final[tuple[int, ...]] = (
 )
 """Where free ports are looked for: below 32768 first, above which Linux opens outgoing connections
 (net.ipv4.ip_local_port_range, kernel documentation, ip-sysctl)."""
+
+UNFINISHED: Final = f".{load.FILE_NAME}.new"
+"""What the file is called until it is whole; a folder that holds no more was left by an `init` that was killed."""
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _SCHEMA_COMMENT = re.compile(r"^(#\s*yaml-language-server:\s*\$schema=)(\S+)", re.MULTILINE)
@@ -56,18 +60,28 @@ def copy(name: str, origin: load.Loaded) -> Path:
             "  write lower case letters, digits and hyphens, at most 40, beginning with a letter"
         )
     folder = load.FOLDER / name
-    if folder.exists() or folder.is_symlink():
+    if _is_taken(folder):
         raise UsageError(f"{folder} exists already, and nothing is overwritten\n  choose another name")
     text = adapted(name, origin, _taken())
+    file = folder / load.FILE_NAME
     try:
-        folder.mkdir(parents=True)
-        file = folder / load.FILE_NAME
-        file.write_text(_with_schema(text, folder), encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / UNFINISHED).write_text(_with_schema(text, folder), encoding="utf-8")
+        (folder / UNFINISHED).replace(file)
     except OSError as error:
+        with suppress(OSError):
+            (folder / UNFINISHED).unlink(missing_ok=True)
+            folder.rmdir()
         raise KdeployError(
             f"{folder} cannot be written: {error.strerror}\n  check the folder's permissions"
         ) from None
     return file
+
+
+def _is_taken(folder: Path) -> bool:
+    if folder.is_symlink() or not folder.is_dir():
+        return folder.is_symlink() or folder.exists()
+    return any(entry.name != UNFINISHED for entry in folder.iterdir())
 
 
 def adapted(name: str, origin: load.Loaded, taken: Iterable[range]) -> str:

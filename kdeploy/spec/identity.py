@@ -10,7 +10,12 @@ certificate's own (DER) order is the reverse: O, OU, CN.
 
 from __future__ import annotations
 
+from typing import Final
+
 from kdeploy.spec.model import Provider
+
+RESERVED: Final = "__kdeploy-verify-"
+"""What names of verify's own topics and users begin with. Whatever is called so may be removed by any verify."""
 
 
 def node_subject(environment: str, datacenter: str, node: str) -> str:

@@ -37,7 +37,16 @@ UserName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 """A SCRAM user's name; never one that could be read as a certificate's name."""
 
 Setting = str | int | float | bool
-"""A value of a setting, as YAML reads it; Kafka gets it as text."""
+"""A value of a setting, as YAML reads it; Kafka gets it as text (`setting_text`)."""
+
+
+def setting_text(value: Setting) -> str:
+    """A value as Kafka reads it: true and false in lower case, a whole number without a fraction (`1e9` in YAML)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 class Frozen(BaseModel):

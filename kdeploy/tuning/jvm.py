@@ -122,16 +122,23 @@ def gc_log(folder: str) -> str:
 def override(decided: Iterable[str], wanted: Iterable[str], role: Role) -> tuple[str, ...]:
     """Options with a person's in the place of those that say the same; others of theirs follow.
 
-    A largest heap without a first one sets both, or Java would refuse the pair.
+    A largest heap without a first one sets both, or Java would refuse the pair. A first one alone is
+    refused: against the largest that kdeploy decided, no node of the role might start.
 
     Raises:
-        InvalidSetting: One is no option, or one that is kdeploy's own.
+        InvalidSetting: One is no option, one that is kdeploy's own, or half of a pair.
     """
     merged = {name(option): option for option in decided}
     theirs = {}
     for index, option in enumerate(wanted):
         _refuse(option, ("overrides", "jvm", role, index))
         theirs[name(option)] = option
+    if "-Xms" in theirs and "-Xmx" not in theirs:
+        alone = theirs["-Xms"]
+        largest = alone.replace("-Xms", "-Xmx")
+        raise InvalidSetting(
+            ("overrides", "jvm", role), f"{alone} has no largest heap beside it", f"add {largest}, or more"
+        )
     if "-Xmx" in theirs and "-Xms" not in theirs:
         theirs["-Xms"] = theirs["-Xmx"].replace("-Xmx", "-Xms")
     if any(_COLLECTORS.fullmatch(option) for option in theirs.values()):

@@ -9,7 +9,8 @@ import re
 from typing import Final
 
 from kdeploy.errors import InvalidSetting
-from kdeploy.tuning.overrides import Settings, text
+from kdeploy.spec.model import setting_text
+from kdeploy.tuning.overrides import Settings
 from kdeploy.tuning.situation import Situation
 
 SOCKET_BUFFER: Final = 16 * 2**20
@@ -47,7 +48,7 @@ def settings(situation: Situation) -> Settings:
                 f"{name} is not a name of sysctl",
                 "write it like vm.swappiness",
             )
-        decided[name] = text(value)
+        decided[name] = setting_text(value)
     return decided
 
 

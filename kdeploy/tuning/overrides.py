@@ -13,7 +13,7 @@ from typing import Final
 
 from kdeploy.errors import InvalidSetting
 from kdeploy.spec.lock import Role
-from kdeploy.spec.model import Setting
+from kdeploy.spec.model import Setting, setting_text
 from kdeploy.tuning.definitions import Definition, Definitions, nearest
 
 Settings = dict[str, str]
@@ -93,7 +93,7 @@ def override(
         for pattern, (why, instead) in owned.items():
             if re.fullmatch(pattern, name):
                 raise InvalidSetting(path, f"{name} is kdeploy's to set: {why}", instead)
-        merged[name] = _checked(path, definition, text(value))
+        merged[name] = _checked(path, definition, setting_text(value))
     return merged
 
 
@@ -113,17 +113,8 @@ def check_topic(path: tuple[str | int, ...], config: Mapping[str, Setting], know
         definition = known.topic_setting(name)
         if definition is None:
             raise _unknown((*path, name), name, known.topic, known.version)
-        checked[name] = _checked((*path, name), definition, text(value))
+        checked[name] = _checked((*path, name), definition, setting_text(value))
     return checked
-
-
-def text(value: Setting) -> str:
-    """A value as Kafka reads it: true and false in lower case, a number without a needless fraction."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _checked(path: tuple[str | int, ...], definition: Definition, value: str) -> str:

@@ -169,3 +169,49 @@ def test_an_error_breaks_its_lines_between_words_on_a_terminal() -> None:
     assert (ended.returncode, "there is no environment called" in seen[0]) == (2, True)
     assert [line for line in seen if len(line) > 80 or "\x1b" in line] == []
     assert all(line.startswith("  ") for line in seen[1:])
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_was_closed_is_no_defect(closed: str, tmp_path: Path) -> None:
+    script = f'"$0" down local --delete-data {closed}'
+    ended = subprocess.run(
+        ["/bin/sh", "-c", script, PROGRAM],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ("in a pipeline, add --yes" in ended.stderr) == ("2>&-" not in closed)
+    assert list(tmp_path.iterdir()) == [], "no defect was written down"
+
+
+def test_a_character_that_the_terminal_does_not_have_is_no_defect(tmp_path: Path) -> None:
+    folder = tmp_path / "3→4"
+    ended = subprocess.run(
+        [PROGRAM, "render", "local", "--to", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (ended.returncode, "3\\u21924: 27 files" in ended.stdout) == (0, True), ended.stderr
+
+
+def test_a_place_that_cannot_be_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    assert call(monkeypatch, "render", "local", "--to", str(tmp_path / "file" / "below")) == 1
+    shown = capfd.readouterr().err
+    assert "Not a directory" in shown
+    assert "name another place" in shown
+
+
+def test_a_home_of_nobody_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KDEPLOY_STATE_DIR", "~no-such-user/state")
+    assert call(monkeypatch, "status", "local") == 1
+    assert "was never brought up from here" in capfd.readouterr().err

@@ -266,6 +266,34 @@ def test_an_editor_that_is_not_there_is_named(
     assert "no-such-editor cannot be started" in err
 
 
+@pytest.mark.parametrize(("named", "said"), [('vim "', "no closing quotation"), ("  ", "vi")])
+def test_an_editor_that_cannot_be_read_as_a_command_is_no_defect(
+    run: Run, made: Loaded, monkeypatch: pytest.MonkeyPatch, named: str, said: str
+) -> None:
+    monkeypatch.setenv("EDITOR", named)
+    monkeypatch.setenv("PATH", "/nowhere")
+    code, _, err = run("vault", "edit", "prod")
+    assert code == 1
+    assert said in err
+    assert "cannot be started" in err
+
+
+def test_ctrl_c_in_the_editor_is_the_editors(
+    run: Run, place: Path, made: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A terminal sends it to both of us; an editor such as vim takes it as a command and goes on.
+    program = (
+        "import re, signal, time\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, 'it is not told to ignore it'\n"
+        "os.kill(os.getppid(), signal.SIGINT)\n"
+        "time.sleep(0.2)\n"
+        "file.write_text(re.sub('alice: .*', 'alice: a-new-password', file.read_text()))"
+    )
+    monkeypatch.setenv("EDITOR", editor(place, program))
+    code, out, _ = run("vault", "edit", "prod")
+    assert (code, out.split(";")[0]) == (0, "changed")
+
+
 def test_two_people_do_not_edit_at_once(
     run: Run, place: Path, made: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

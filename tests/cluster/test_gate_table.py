@@ -114,6 +114,20 @@ ROWS = (
         "replication factor 1 and min.insync.replicas 2",
     ),
     Row("one copy only, accepted", state(("t-0 1 1 1",), least={"t": 1}), 1, None, frozenset({"t"})),
+    Row(
+        "two copies, accepted, the other in sync",
+        state(("t-0 1 12 12",)),
+        1,
+        None,
+        frozenset({"t"}),
+    ),
+    Row(
+        "two copies, accepted, the last in sync",
+        state(("t-0 1 12 1",)),
+        1,
+        "no other replica is in sync of t-0",
+        frozenset({"t"}),
+    ),
     Row("another topic accepted", state(("t-0 1 1 1",), least={"t": 1}), 1, "never spare", frozenset({"u"})),
     Row("accepted while it is moved", state(("t-0 1 1 1",), moving=("t-0",)), 1, "moved", frozenset({"t"})),
     Row(

@@ -57,6 +57,13 @@ def test_after_applying_nothing_is_left_to_do_and_nothing_is_changed_again() -> 
     assert admin.passwords == PASSWORDS
 
 
+def test_a_number_in_another_spelling_reaches_kafka_as_the_whole_number_it_was_checked_as() -> None:
+    # YAML reads 36e5 as a number with a fraction; Kafka refuses 3600000.0 for a long.
+    admin = FakeAdmin()
+    reconciled(admin, topics=[{"name": "orders", "config": {"retention.ms": 36e5}}])
+    assert admin.config["orders"] == {"retention.ms": "3600000"}
+
+
 BEFORE = {"topics": [ORDERS], "users": [ALICE, {"name": "bob"}]}
 STEPS: tuple[tuple[str, dict[str, Any], list[str]], ...] = (
     (

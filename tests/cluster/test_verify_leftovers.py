@@ -6,12 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from kdeploy.cluster import temporary
 from kdeploy.cluster.fake import FakeAdmin
-from kdeploy.cluster.state import Binding, NewTopic
+from kdeploy.cluster.state import Binding, Metadata, NewTopic
 from kdeploy.cluster.temporary import (
     CLIENT,
     PREFIX,
@@ -113,6 +114,27 @@ def test_what_an_ended_process_left_is_swept_and_nothing_else() -> None:
     sweep(admin)
     assert set(admin.topics) == {"orders"}
     assert not admin.acls
+
+
+class Late(FakeAdmin):
+    """A cluster whose first answers come from a broker that has not heard of new topics yet."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__()
+        self.unaware = answers
+
+    def metadata(self) -> Metadata:
+        self.unaware -= 1
+        return replace(super().metadata(), partitions=()) if self.unaware >= 0 else super().metadata()
+
+
+def test_what_a_broker_did_not_know_of_when_it_was_to_be_removed_is_removed_when_it_is_seen() -> None:
+    admin, names = Late(answers=1), new_names()
+    with removed_after(admin, names):
+        admin.create_topics([NewTopic(names.records), NewTopic(names.defaults)])
+    assert admin.topics, "the first look showed nothing"
+    assert temporary.remains(admin, names) == ()
+    assert emptied(admin)
 
 
 def test_what_cannot_be_removed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

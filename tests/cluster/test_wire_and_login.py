@@ -116,6 +116,16 @@ def test_another_error_than_a_wrong_password_is_not_taken_for_one() -> None:
         login._scram(channel, "alice", "wrong")
 
 
+@pytest.mark.parametrize("body", [b"", b"\0\0", b"\0\0\0\0\0\0\0\1\xff"])
+def test_an_answer_that_is_none_of_kafkas_is_an_error_of_ours(body: bytes) -> None:
+    def serve(channel: socket.socket) -> None:
+        for _, correlation, _ in frames(channel):
+            answer(channel, correlation, body)
+
+    with listening(serve) as port, pytest.raises(ClusterError, match="the answer is not Kafka's"):
+        login.accepted("127.0.0.1", port, None, "alice", "right")  # type: ignore[arg-type]
+
+
 def metadata(channel: socket.socket) -> None:
     for _, correlation, _ in frames(channel):
         answer(channel, correlation, b"\0" * 20)

@@ -113,6 +113,36 @@ def test_a_password_in_a_mirrors_url_is_never_shown(sources: Sources, cache: Pat
     assert "http://127.0.0.1:9/kafka" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown", "said"),
+    [
+        ("someone:hunter2@host/x", "host/x", "it is not a URL that begins with http"),
+        ("https://someone:hun/ter2@host/x", "https://host/x", ""),
+        ("host/x", "host/x", "it is not a URL that begins with http"),
+        ("http://[::1", "http://[::1", "it is not a URL"),
+        (f"http://{'a' * 70}.x", f"http://{'a' * 70}.x", "it is not a URL"),
+    ],
+)
+def test_a_mirror_that_is_no_url_is_told_without_its_password(
+    sources: Sources, cache: Path, url: str, shown: str, said: str
+) -> None:
+    with pytest.raises(KdeployError, match="could not be fetched") as failed:
+        fetch(VERSION, cache, replace(sources, mirror=url, maven_mirror=url))
+    assert "ter2" not in str(failed.value)
+    assert f"  {shown}: {said}" in str(failed.value)
+
+
+def test_authorities_that_are_named_and_not_there_are_no_matter_of_the_cache(
+    sources: Sources, cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/ca.pem")
+    nobody = NOBODY.replace("http:", "https:")
+    with pytest.raises(KdeployError, match="could not be fetched") as failed:
+        fetch(VERSION, cache, replace(sources, mirror=nobody, maven_mirror=nobody))
+    assert str(failed.value).count("/no/such/ca.pem") == 2
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_damaged_distribution_is_noticed_and_made_again(
     mirror: Mirror, sources: Sources, cache: Path
 ) -> None:

@@ -80,3 +80,9 @@ def test_no_line_of_a_secret_file_is_shown(tmp_path: Path) -> None:
     write(tmp_path, console="ERROR password=correcthorsebattery in key\n")
     (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\ncorrecthorsebattery\n")
     assert last_words(tmp_path, ["key.pem", "missing.pem"]) == "ERROR password=[hidden] in key"
+
+
+def test_a_log_that_is_rotated_away_while_it_is_looked_for_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, console="hello\n", server="[2026-11-25 02:00:00,000] ERROR bad\n")
+    (tmp_path / "logs" / "gone.log").symlink_to("nothing")
+    assert last_words(tmp_path, []) == "[2026-11-25 02:00:00,000] ERROR bad"

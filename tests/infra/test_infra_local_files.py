@@ -139,6 +139,22 @@ def test_an_interrupted_apply_is_seen_and_leaves_nothing_behind_for_good(
     assert [path.name for path in (home / "config").iterdir()] == ["c"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "7", '{"schema": "kdeploy.node/v1"}', '{"schema": "kdeploy.node/v1", "node": "x"}'],
+)
+def test_a_record_that_was_damaged_is_as_one_that_was_never_written(
+    provider: LocalProvider, home: Path, text: str
+) -> None:
+    one = node()
+    provider.provision(blueprint(one))
+    provider.apply(one, SECRETS)
+    (home / "node.json").write_text(text)
+    assert not provider.observe([one])[one.key].present
+    provider.apply(one, SECRETS)
+    assert provider.observe([one])[one.key].applied == provider.wanted(one, SECRETS)
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../other/file", "config/../../x", ""])
 def test_a_path_outside_the_nodes_folder_is_refused(provider: LocalProvider, path: str) -> None:
     bad = replace(node(), files=(RenderedFile(path, "x"),))

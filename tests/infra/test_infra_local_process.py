@@ -116,6 +116,28 @@ def test_starting_what_runs_changes_nothing(provider: LocalProvider, home: Path)
     assert len(before) == 1
 
 
+PROGRAM_WITHOUT_INPUT = """
+import os, sys
+from pathlib import Path
+from kdeploy.infra.local import process
+home = Path(sys.argv[1])
+(home / "logs").mkdir(parents=True)
+os.close(0)
+with process.holding(home / "node.lock") as lock:
+    assert lock == 0, lock
+    process.launch(home, lock, ["/bin/sleep", "60"], {"PATH": "/usr/bin:/bin"}, "started")
+print(process.is_running(home))
+process.stop(home, "now", 10)
+"""
+
+
+def test_a_node_holds_its_lock_also_when_the_lock_got_the_number_of_a_closed_input(home: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM_WITHOUT_INPUT, str(home)], capture_output=True, text=True, check=False
+    )
+    assert run.stdout == "True\n", run.stderr
+
+
 def test_several_that_start_one_node_at_once_start_it_once(provider: LocalProvider, home: Path) -> None:
     one = node()
     provider.provision(blueprint(one))

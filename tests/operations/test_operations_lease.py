@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kdeploy.errors import KdeployError, LeaseHeld
+from kdeploy.operations.down import _delete
 from kdeploy.operations.lease import lease
 
 HOLDER = """
@@ -81,3 +83,38 @@ def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         lease(tmp_path / "file" / "local", "up"),
     ):
         pass
+
+
+def test_a_state_folder_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with pytest.raises(KdeployError, match="No locks available"), lease(tmp_path / "env", "up"):
+        pass
+
+
+def test_the_lease_of_a_folder_is_deleted_last_so_that_nobody_begins_in_what_is_being_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "env"
+    with lease(folder, "down"):
+        for name in ("vault.yaml", "zzz", "aaa"):
+            (folder / name).touch()
+        (folder / "nodes" / "dc1").mkdir(parents=True)
+        left: list[set[str]] = []
+
+        def unlink(path: Path, missing_ok: bool = False) -> None:
+            left.append({entry.name for entry in folder.iterdir()})
+            os.unlink(path)
+
+        monkeypatch.setattr(Path, "unlink", unlink)
+        _delete(folder)
+    assert all("lease" in names for names in left)
+    assert left[-1] == {"lease"}
+    assert not folder.exists()
+
+
+def test_what_cannot_be_deleted_is_named_with_the_way_on(tmp_path: Path) -> None:
+    with pytest.raises(KdeployError, match="run this again"):
+        _delete(tmp_path / "never")

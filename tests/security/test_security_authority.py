@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 
@@ -92,6 +93,27 @@ def test_a_certificate_and_the_key_of_another_are_no_identity(vault: Vault) -> N
     with pytest.raises(InvalidIdentity, match="is not the key") as caught:
         Identity(vault.administrator.certificate, vault.nodes_authority.key)
     assert caught.value.part == "key"
+
+
+CURVE, NO_CURVE = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d03017f")
+"""Object identifiers in DER: P-256, and one that names nothing."""
+
+
+def of_no_curve(pem: str) -> str:
+    first, *middle, last = pem.strip().splitlines()
+    der = base64.b64decode("".join(middle))
+    assert CURVE in der
+    return f"{first}\n{base64.encodebytes(der.replace(CURVE, NO_CURVE)).decode()}{last}\n"
+
+
+@pytest.mark.parametrize("part", ["certificate", "key"])
+def test_a_kind_of_key_that_nothing_here_knows_is_no_identity(vault: Vault, part: str) -> None:
+    admin = vault.administrator
+    texts = {"certificate": admin.certificate, "key": admin.key}
+    texts[part] = of_no_curve(texts[part])
+    with pytest.raises(InvalidIdentity) as refused:
+        Identity(**texts)
+    assert refused.value.part == part
 
 
 def test_no_repr_shows_a_secret(vault: Vault, planted: set[str]) -> None:

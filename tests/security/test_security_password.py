@@ -116,3 +116,20 @@ def test_a_lost_local_password_is_not_replaced_while_its_vault_is_there(tmp_path
     with pytest.raises(KdeployError, match=r"vault\.key is gone"):
         password.local_password(tmp_path / "vault.key")
     assert not (tmp_path / "vault.key").exists()
+
+
+def test_an_end_of_input_at_the_prompt_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", ended)
+    with pytest.raises(KdeployError, match="no password was typed"):
+        password.ask()
+
+
+def test_a_variable_that_is_no_text_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(password.VARIABLE, "secret\udcff")
+    with pytest.raises(KdeployError, match="is not UTF-8 text") as refused:
+        password.ask()
+    assert "secret" not in str(refused.value)

@@ -184,3 +184,8 @@ def test_an_unusable_file_is_one_clear_message(tmp_path: Path, content: bytes | 
         vault_file.read(file, KEY)
     assert str(caught.value).startswith(f"{file}: ")
     assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_text_that_is_nested_without_end_is_damaged_and_no_defect() -> None:
+    with pytest.raises(Damaged, match="not YAML"):
+        from_yaml("[" * 5000)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
-from kdeploy.errors import UsageError
+from kdeploy.errors import KdeployError, UsageError
 from kdeploy.spec import schema
 from kdeploy.spec.copy import adapted, copy
 from kdeploy.spec.load import Loaded, available, find, load
@@ -125,6 +126,35 @@ def test_nothing_is_overwritten() -> None:
     with pytest.raises(UsageError, match="exists already"):
         copy("link", load(find("local")))
     assert Path("environments/mine/environment.yaml").read_bytes() == before
+
+
+def test_an_init_that_was_killed_is_finished_by_the_same_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    for moment in ("write_text", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, moment, die)
+            with pytest.raises(Killed):
+                copy("mine", load(find("prod-eu")))
+        assert available() == ("local", "local-kraft", "prod-eu")
+    assert [file.name for file in copy("mine", load(find("prod-eu"))).parent.iterdir()] == [
+        "environment.yaml"
+    ]
+
+
+def test_a_copy_that_cannot_be_written_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(KdeployError, match="No space left"):
+            copy("mine", load(find("local")))
+    assert not Path("environments/mine").exists()
 
 
 def test_the_editor_finds_a_schema_beside_the_copy() -> None:

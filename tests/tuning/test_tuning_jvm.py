@@ -64,3 +64,11 @@ def test_what_is_not_one_option_or_would_replace_kafka_is_refused(option: str) -
     with pytest.raises(InvalidSetting) as caught:
         jvm.override([], ["-Dx=1", option], "zookeeper")
     assert caught.value.path == ("overrides", "jvm", "zookeeper", 1)
+
+
+def test_a_first_heap_without_a_largest_is_refused_before_java_does() -> None:
+    with pytest.raises(
+        InvalidSetting, match=r"overrides\.jvm\.broker: -Xms2g has no largest heap"
+    ) as refused:
+        jvm.override(["-Xms1m", "-Xmx1m"], ["-Xms2g"], "broker")
+    assert refused.value.right == "add -Xmx2g, or more"

@@ -80,7 +80,7 @@ class Sources:
 
 
 def _path(text: str | None) -> Path | None:
-    return Path(text).expanduser().absolute() if text else None
+    return Path(os.path.expanduser(text)).absolute() if text else None
 
 
 def default_cache() -> Path:
@@ -141,10 +141,9 @@ def _from_path(version: str, cache: Path, path: Path, progress: Progress) -> tup
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown: without the user and password that a mirror may need."""
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    """A URL as it may be shown: without the user and password that a mirror may need, also one with a slash."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _from_network(version: str, libs: Path, sources: Sources, progress: Progress) -> str:

@@ -56,7 +56,7 @@ def text(opened: requests.Session, url: str, patience: float) -> str:
     Raises:
         Refused: It did not come, or not in time.
     """
-    answer: list[str | Refused] = []
+    answer: list[str | Exception] = []
 
     def ask() -> None:
         try:
@@ -65,8 +65,8 @@ def text(opened: requests.Session, url: str, patience: float) -> str:
                 response = opened.get(url, timeout=(patience * STALL, patience * STALL))
                 refuse_status(response)
                 answer.append(response.text)
-        except Refused as refused:
-            answer.append(refused)
+        except Exception as error:  # noqa: BLE001  # raised below, where somebody hears it
+            answer.append(error)
 
     # A thread, because looking up a name has no time-out of its own.
     thread = threading.Thread(target=ask, daemon=True)
@@ -74,7 +74,7 @@ def text(opened: requests.Session, url: str, patience: float) -> str:
     thread.join(patience)
     if not answer:
         raise Refused(f"no answer in {patience:g} s")
-    if isinstance(answer[0], Refused):
+    if isinstance(answer[0], Exception):
         raise answer[0]
     return answer[0]
 
@@ -125,10 +125,18 @@ class translated:  # noqa: N801 - reads as a word in `with`
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Translate."""
         import requests
+        from urllib3.exceptions import HTTPError, LocationParseError
 
-        if not isinstance(error, requests.RequestException):
+        if not isinstance(error, requests.RequestException | HTTPError):
+            if isinstance(error, OSError) and error.errno is None:
+                # Not the system's but requests' own words: REQUESTS_CA_BUNDLE names no file.
+                raise Refused(str(error)) from None
             return
         for known, words in (
+            (requests.exceptions.InvalidProxyURL, "the proxy is not a URL"),
+            (requests.exceptions.InvalidSchema, "it is not a URL that begins with http:// or https://"),
+            (requests.exceptions.MissingSchema, "it is not a URL that begins with http:// or https://"),
+            ((requests.exceptions.InvalidURL, LocationParseError), "it is not a URL"),
             (requests.exceptions.ProxyError, "the proxy does not let it through"),
             (requests.exceptions.SSLError, "its certificate is not trusted"),
             (requests.exceptions.ConnectTimeout, "no connection in time"),

@@ -40,7 +40,15 @@ def last_words(folder: Path, secret_paths: Iterable[str]) -> str:
 def _newest_log(logs: Path) -> list[str]:
     """The end of the program's own log: the newest that is neither the console's nor the collector's."""
     found = [log for log in logs.glob("*.log") if log.name != "console.log" and "gc" not in log.name.lower()]
-    return _tail(max(found, key=lambda log: log.stat().st_mtime)) if found else []
+    return _tail(max(found, key=_written)) if found else []
+
+
+def _written(log: Path) -> float:
+    """When a log was last written to, in seconds since 1970; long ago where it was rotated away meanwhile."""
+    try:
+        return log.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _tail(file: Path) -> list[str]:

@@ -55,7 +55,11 @@ class Record:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Record:
-        """The record that `to_json` gave; raises KeyError, TypeError or ValueError on anything else."""
+        """The record that `to_json` gave.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: On anything else.
+        """
         if document.pop("schema") != RECORD_SCHEMA:
             raise ValueError("another schema")
         node = document.pop("node")
@@ -90,7 +94,7 @@ def read_record(folder: Path) -> Record | None:
         document = json.loads((folder / "node.json").read_bytes())
         _refuse_newer(folder / "node.json", document["schema"])
         return Record.from_json(document)
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, AttributeError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -49,8 +49,9 @@ Operations, OS).
 LOCK_DESCRIPTOR: Final = 9
 """The number under which the process holds its lock; the highest that POSIX sh leaves alone."""
 
-RECORD_PATIENCE: Final = 10.0
-"""Seconds for a process to write its pid; it takes milliseconds unless the machine is overloaded."""
+RECORD_PATIENCE: Final = 30.0
+"""Seconds for a process to write its pid; it takes milliseconds unless the machine is overloaded, as by six
+Java machines that start on two slow processors."""
 
 KILL_PATIENCE: Final = 30.0
 """Seconds for a killed process to be gone: the kernel frees its memory first."""
@@ -150,10 +151,11 @@ def launch(
         ["sh", "-c", LAUNCH, "sh", str(folder), started, *command],
         dict(environment),
         file_actions=[
+            # First, because its own number could be one of those that are opened next.
+            (os.POSIX_SPAWN_DUP2, lock, LOCK_DESCRIPTOR),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(console), opened | os.O_APPEND, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
-            (os.POSIX_SPAWN_DUP2, lock, LOCK_DESCRIPTOR),
         ],
         setsid=True,
         setsigmask=[],
@@ -162,7 +164,7 @@ def launch(
     deadline = time.monotonic() + RECORD_PATIENCE
     while not (folder / "process.json").exists():
         if _has_ended(pid) or time.monotonic() > deadline:
-            raise KdeployError(f"{folder.name} did not start: see {console}")
+            raise KdeployError(f"{folder.name} did not start\n  see why in {console}, then run this again")
         time.sleep(0.005)
 
 

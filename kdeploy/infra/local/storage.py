@@ -54,7 +54,10 @@ def format_new(node: Node, folder: Path, distribution: Distribution, environment
     # The formatting process inherits the lock: when kdeploy is killed, the next one waits for it.
     with holding(folder / "format.lock", PATIENCE) as lock:
         if lock is None:
-            raise KdeployError(f"{node.key}: its storage is still being formatted by another process")
+            raise KdeployError(
+                f"{node.key}: its storage is still being formatted by another process\n"
+                "  wait until that has ended, then run this again"
+            )
         _run(node, folder, distribution, environment, lock)
         put(done, b"")
 
@@ -79,7 +82,10 @@ def _run(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise KdeployError(f"{node.key}: formatting its storage did not end within {PATIENCE:g} s") from None
+        raise KdeployError(
+            f"{node.key}: formatting its storage did not end within {PATIENCE:g} s\n"
+            "  the machine may be overloaded or its disk stuck; run this again, it goes on from here"
+        ) from None
     if run.returncode != 0:
         said = [
             line

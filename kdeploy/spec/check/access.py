@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates
+from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates, reserved
 from kdeploy.spec.model import Acl, Environment
 from kdeploy.spec.source import Path_
 from kdeploy.spec.wording import either
@@ -46,6 +46,7 @@ def check(environment: Environment) -> Iterator[Finding]:
     users = environment.users
     yield from duplicates("user", ((("users", index, "name"), one.name) for index, one in enumerate(users)))
     for index, user in enumerate(users):
+        yield from reserved(("users", index, "name"), user.name)
         if user.name.upper() == "ANONYMOUS":
             wrong = "ANONYMOUS is Kafka's name for clients that did not authenticate"
             yield Finding(("users", index, "name"), wrong, "give the user a name of its own")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kdeploy.errors import Problem, dotted
+from kdeploy.spec.identity import RESERVED
 from kdeploy.spec.source import Path_, Source
 
 
@@ -38,6 +39,13 @@ class Finding:
 
 RENAME = "keep one of the two, or give this one another name"
 KEEP_ONE = "keep one of the two"
+
+
+def reserved(path: Path_, name: str) -> Iterator[Finding]:
+    """A name of a topic or user that `kdeploy verify` would take for one of its own, and remove."""
+    if name.startswith(RESERVED):
+        wrong = f"names that begin with {RESERVED} are those of `kdeploy verify`, which removes them"
+        yield Finding(path, wrong, "give it a name that begins otherwise")
 
 
 def duplicates(what: str, names: Iterable[tuple[Path_, str]], right: str = RENAME) -> Iterator[Finding]:

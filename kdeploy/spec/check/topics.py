@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kdeploy.spec.check.durability import known_brokers
-from kdeploy.spec.check.finding import Finding, duplicates
+from kdeploy.spec.check.finding import Finding, duplicates, reserved
 from kdeploy.spec.model import Environment, Topic
 from kdeploy.spec.source import Path_
 
@@ -46,6 +46,7 @@ def _topic(environment: Environment, place: Path_, topic: Topic) -> Iterator[Fin
         yield Finding(
             name, f"a topic cannot be called {topic.name}", "give it a name that says what is in it"
         )
+    yield from reserved(name, topic.name)
     if topic.name in _INTERNAL:
         yield Finding(name, f"{topic.name} is Kafka's own", "remove it; Kafka makes it by itself")
     copies = topic.replication_factor or environment.durability.replication_factor

@@ -36,6 +36,10 @@ _MECHANISM = re.compile(r"(plain|scram-sha-256|scram-sha-512|gssapi|oauthbearer)
 _PROVIDER = re.compile(r"config\.providers\.[^.]+\.(class|param\..+)")
 _ZOOKEEPER_MEMBER = re.compile(r"(server|group|weight)\.\d+")
 _WHOLE = {"int": 2**31, "long": 2**63, "short": 2**15}
+_WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,40}")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,5})?")
+"""Numbers as Java's parseInt, parseLong and parseDouble read them (Java 21), which take neither the 1_000, the
+Arabic digits nor the `inf` that Python's int() and float() take; Kafka cuts blanks off first (ConfigDef.parseType)."""
 _SIMILAR = 0.6
 """How alike a name must be to be suggested: difflib's own default (Python 3.11 documentation)."""
 
@@ -76,17 +80,20 @@ class Definition:
         return self._choice(items)
 
     def _number(self, value: str) -> str | None:
-        try:
-            number = float(value) if self.type == "double" else int(value)
-        except ValueError:
-            return "it is a number" if self.type == "double" else "it is a whole number without a unit"
+        text = value.strip()
+        if self.type == "double":
+            if not _NUMBER.fullmatch(text):
+                return "it is a number"
+        elif not _WHOLE_NUMBER.fullmatch(text):
+            return "it is a whole number without a unit"
+        number = float(text) if self.type == "double" else int(text)
         bound = _WHOLE.get(self.type)
         low = self.minimum if self.minimum is not None else -bound if bound else None
         high = self.maximum if self.maximum is not None else bound - 1 if bound else None
         if low is not None and number < low:
-            return f"it is at least {low:g}"
+            return f"it is at least {_shown(low)}"
         if high is not None and number > high:
-            return f"it is at most {high:g}"
+            return f"it is at most {_shown(high)}"
         return None
 
     def _choice(self, items: list[str]) -> str | None:
@@ -96,6 +103,11 @@ class Definition:
         if all((item.lower() if self.any_case else item) in known for item in items):
             return None
         return f"it is {'one or more' if self.type == 'list' else 'one'} of: {', '.join(self.choices)}"
+
+
+def _shown(bound: float) -> str:
+    """A bound in full: nobody can type 2.14748e+09 into a file."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 @dataclass(frozen=True)
