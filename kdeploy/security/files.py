@@ -6,13 +6,12 @@ step, so that no reader ever sees half of it.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kdeploy.errors import KdeployError
+from kdeploy.spec.replacing import clear, replace
 
 if TYPE_CHECKING:
     from kdeploy.security.content import Vault
@@ -76,9 +75,10 @@ def write_secret(path: Path, content: bytes) -> None:
     """
     try:
         if _holds(path, content):
+            clear(path)
             return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(path, content)
+        replace(path, content)
     except OSError as error:
         fault = error.strerror
     else:
@@ -90,22 +90,3 @@ def _holds(path: Path, content: bytes) -> bool:
     if path.is_symlink() or not path.is_file() or path.stat().st_mode & 0o777 != 0o600:
         return False
     return path.stat().st_size == len(content) and path.read_bytes() == content
-
-
-def _replace(path: Path, content: bytes) -> None:
-    # mkstemp opens with O_EXCL and mode 0600: at no moment can another user open the file.
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

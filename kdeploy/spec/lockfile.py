@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 from kdeploy.errors import InvalidEnvironment, KdeployError, Problem
 from kdeploy.spec.lock import LOCK_SCHEMA, Lock
+from kdeploy.spec.replacing import replace
 from kdeploy.spec.source import Source, read, scalar
 
 HEADER: Final = """\
@@ -60,17 +59,7 @@ def write_lock(file: Path, lock: Lock) -> None:
     """
     content = render(lock).encode()
     try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
-            temporary = Path(stream.name)
-            try:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.fchmod(stream.fileno(), 0o644)
-                temporary.replace(file)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        replace(file, content, 0o644)
     except OSError as error:
         raise KdeployError(
             f"{file} cannot be written: {error.strerror or error}\n"
