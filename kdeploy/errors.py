@@ -19,7 +19,7 @@ that is not in this tree is a defect of kdeploy.
     ├── UnreadableVault           1  `security.vault`: gone, of another format, of another password, or damaged
     └── Refused                   1  `infra.artefacts`: one source of Kafka does not give it; never leaves that room
 
-No message in this tree ever holds a secret. That no plan fits is a result where only a plan is
+Invariant: no message in this tree ever holds a secret. That no plan fits is a result where only a plan is
 asked for, and an error where one is to be carried out. `Stopped` is in no tree of errors: somebody
 ended kdeploy by a signal.
 """

@@ -1,4 +1,7 @@
-"""`init`, `validate` and `schema`: an environment's files, before anything is planned."""
+"""`init`, `validate` and `schema`: an environment's files, before anything is planned.
+
+Invariant: nothing is contacted; `validate` finds everything at once, and only `init` writes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""`preview`, `up`, `status`, `verify`, `down`: a cluster's life, from files to stopped."""
+"""`preview`, `up`, `status`, `verify`, `down`: a cluster's life, from files to stopped.
+
+Invariant: nothing is deleted that nobody named: at a terminal the environment's name is typed, elsewhere
+`--yes` is given. What was done is printed also where a check then fails (exit code 5).
+"""
 
 from __future__ import annotations
 
@@ -176,6 +180,9 @@ def down(environment: str, delete_data: bool, yes: bool, output: str) -> None:
 def _confirm_deletion(name: str) -> None:
     if not sys.stdin.isatty():
         raise UsageError("deleting data needs a terminal to ask on\n  in a pipeline, add --yes")
-    click.echo(f"This deletes every record, certificate and password of {name}.", err=True)
+    from kdeploy.operations.places import state_folder
+
+    click.echo(f"This deletes every record, certificate and password of {name},", err=True)
+    click.echo(f"all that is in {state_folder(name)}.", err=True)
     if click.prompt("Type its name to go on", err=True) != name:
         raise click.Abort

@@ -1,4 +1,7 @@
-"""`render`: every file of every node, without a connection."""
+"""`render`: every file of every node, without a connection.
+
+Invariant: no secret is read, so none can be written; the result names what was written, and where.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""`clients` hands out what connects, in private files."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""`render` writes every file of every node, and no secret."""
+
 from __future__ import annotations
 
 from pathlib import Path

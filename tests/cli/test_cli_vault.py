@@ -1,3 +1,5 @@
+"""`vault create`, `show` and `edit`: what they change, what they show, and what they never show."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""A folder of rendered files holds exactly them, and no folder of another's is touched."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The format of Ansible Vault, as Ansible reads and writes it."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,3 +1,5 @@
+"""Two authorities, what each signs, and that a certificate and its key are one."""
+
 from __future__ import annotations
 
 import base64

@@ -1,3 +1,5 @@
+"""What a client is handed, in each of its dialects."""
+
 from __future__ import annotations
 
 import json

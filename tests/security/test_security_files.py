@@ -1,3 +1,5 @@
+"""Secret files are private from the moment they exist, and replaced whole."""
+
 from __future__ import annotations
 
 import os

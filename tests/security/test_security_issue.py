@@ -1,3 +1,5 @@
+"""Completing a vault adds what is missing and changes nothing that is there."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Where the vault's password comes from, and that it shows nowhere."""
+
 from __future__ import annotations
 
 import io

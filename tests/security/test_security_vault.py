@@ -1,3 +1,5 @@
+"""A vault reads back as it was written, and damage is named without showing a secret."""
+
 from __future__ import annotations
 
 import stat

@@ -1,3 +1,5 @@
+"""Kafka's own definitions of its settings, and what they let pass."""
+
 from __future__ import annotations
 
 import pytest

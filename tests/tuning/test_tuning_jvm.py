@@ -1,3 +1,5 @@
+"""Options of the Java machine: a heap that fits, and a person's own in their place."""
+
 from __future__ import annotations
 
 import pytest

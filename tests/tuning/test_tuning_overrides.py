@@ -1,3 +1,5 @@
+"""A person's overrides: taken where Kafka would take them, refused with their place and a remedy elsewhere."""
+
 from __future__ import annotations
 
 from typing import Any

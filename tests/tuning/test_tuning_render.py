@@ -1,3 +1,5 @@
+"""What is rendered reads back as what was decided."""
+
 from __future__ import annotations
 
 import pytest

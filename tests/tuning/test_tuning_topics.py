@@ -1,3 +1,5 @@
+"""What a topic inherits when nobody says otherwise."""
+
 from __future__ import annotations
 
 import math
