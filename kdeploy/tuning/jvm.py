@@ -30,10 +30,13 @@ LOCAL_HEAP_SHARE: Final = 0.5
 """The same of a process of provider local: its memory is its own alone, and the page cache the whole
 machine's (Strimzi's 50 % of a container's, cluster-operator KafkaCluster.java, 2024)."""
 
-LOCAL_COMPILER: Final = "-XX:TieredStopAtLevel=1"
-"""Only Java's quick compiler (C1) on this machine, where six nodes and more start on a few processors: with two
-of them `up local` took 28 s in place of 40 s, and its nodes 38 s of processor time in place of 65 s (measured
-2026-11-25, Kafka 3.9.2, Java 21). Nodes on machines of their own keep both compilers, for their throughput."""
+LOCAL_MACHINE: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Of this machine, where six nodes and more share a few processors, each gets one thread that collects and one
+that compiles, as Java chooses by itself for small machines (Java 21, GC tuning guide, Ergonomics).
+Measured 2026-11-25 with two processors, Kafka 3.9.2, Java 21.0.8: with the quick compiler alone (C1) `up local`
+took 28 s in place of 40 s, and its nodes 38 s of processor time in place of 65 s; with G1 a broker that had just
+been restarted stood still for minutes while its refinement thread and one of its own spun on the same cards.
+Nodes on machines of their own keep G1 and both compilers, for their throughput and their short pauses."""
 
 LEAST_HEAP: Final = 64 * MEBIBYTE
 """Below this Kafka does not start; our bound."""
@@ -83,11 +86,10 @@ def options(situation: Situation, logging: str) -> tuple[str, ...]:
     decided = (
         "-server",
         *memory_options(heap(role, situation.memory, share)),
-        *collector_options(),
+        *(LOCAL_MACHINE if situation.is_local else collector_options()),
         gc_log(situation.layout.logs),
         "-XX:+ExitOnOutOfMemoryError",
         "-Djava.awt.headless=true",
-        *((LOCAL_COMPILER,) if situation.is_local else ()),
         logging,
     )
     return override(decided, situation.environment.overrides.jvm.get(role, ()), role)
