@@ -33,9 +33,8 @@ machine's (Strimzi's 50 % of a container's, cluster-operator KafkaCluster.java, 
 LOCAL_MACHINE: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Of this machine, where six nodes and more share a few processors, each gets one thread that collects and one
 that compiles, as Java chooses by itself for small machines (Java 21, GC tuning guide, Ergonomics).
-Measured 2026-11-25 with two processors, Kafka 3.9.2, Java 21.0.8: with the quick compiler alone (C1) `up local`
-took 28 s in place of 40 s, and its nodes 38 s of processor time in place of 65 s; with G1 a broker that had just
-been restarted stood still for minutes while its refinement thread and one of its own spun on the same cards.
+Measured 2026-11-25 with two processors, Kafka 3.9.2, Java 21.0.8: with the quick compiler (C1) alone `up local`
+took 28 s in place of 40 s, and its nodes 38 s of processor time in place of 65 s.
 Nodes on machines of their own keep G1 and both compilers, for their throughput and their short pauses."""
 
 LEAST_HEAP: Final = 64 * MEBIBYTE
