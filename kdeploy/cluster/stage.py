@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +19,7 @@ from kdeploy.cluster import Access
 from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.failure import ClusterError, TimedOut
 from kdeploy.cluster.login import MECHANISM, topic_error
-from kdeploy.cluster.state import Binding, NewTopic
+from kdeploy.cluster.state import Binding, NewTopic, Partition
 from kdeploy.cluster.temporary import CLIENT, STRANGER, Names
 from kdeploy.cluster.wire import context
 from kdeploy.spec.model import Environment
@@ -124,7 +124,8 @@ def _bindings(names: Names, user: str) -> list[Binding]:
 
 def _missing(admin: Admin, stage: Stage) -> str | None:
     """What some broker does not know yet; None when all know all."""
-    if (unled := leaderless(admin, stage.names.records)) is not None:
+    topic = stage.names.records
+    if (unled := leaderless(topic, partitions_of(admin, topic))) is not None:
         return unled
     if stage.plaintext:
         return None
@@ -142,9 +143,13 @@ def _missing(admin: Admin, stage: Stage) -> str | None:
     return None
 
 
-def leaderless(admin: Admin, topic: str) -> str | None:
-    """Why a new topic cannot be used yet; None when every partition has a leader."""
-    found = [one for one in admin.metadata().partitions if one.topic == topic]
+def partitions_of(admin: Admin, topic: str) -> list[Partition]:
+    """A topic's partitions as the broker that answers knows them; none where it does not know the topic yet."""
+    return [one for one in admin.metadata().partitions if one.topic == topic]
+
+
+def leaderless(topic: str, found: Sequence[Partition]) -> str | None:
+    """Why a new topic cannot be used yet; None when it is known and every partition has a leader."""
     if not found or any(one.leader is None for one in found):
         return f"topic {topic} has partitions without a leader"
     return None

@@ -21,8 +21,8 @@ from kdeploy.cluster.checks import check, judged
 from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.health import observe
 from kdeploy.cluster.login import accepted
-from kdeploy.cluster.stage import Stage, leaderless, put_up, wait
-from kdeploy.cluster.state import ClusterState, NewTopic
+from kdeploy.cluster.stage import Stage, leaderless, partitions_of, put_up, wait
+from kdeploy.cluster.state import ClusterState, NewTopic, Partition
 from kdeploy.cluster.temporary import PREFIX
 from kdeploy.cluster.zookeeper import ask
 from kdeploy.spec.model import Environment
@@ -128,17 +128,20 @@ def topic_from_defaults(
     """
     promise = defaults.promised(environment, cluster)
     admin.create_topics([NewTopic(topic)])
-    wait(lambda: leaderless(admin, topic))
     keys = sorted(set(promise) - {defaults.PARTITIONS, defaults.COPIES})
+    found: list[Partition] = []
     effective: dict[str, str] = {}
 
     def unanswered() -> str | None:
-        # any broker may be the one that answers, and one may learn of a new topic later than the others
+        # Any broker may be the one that answers, and one may learn of a new topic later than another:
+        # what is judged is an answer that knew it.
+        found[:] = partitions_of(admin, topic)
+        if (unled := leaderless(topic, found)) is not None:
+            return unled
         effective.update(admin.topic_settings([topic], keys).get(topic, {}))
         return None if effective else f"no broker knows the settings of topic {topic}"
 
     wait(unanswered)
-    found = [one for one in admin.metadata().partitions if one.topic == topic]
     effective[defaults.PARTITIONS] = str(len(found))
     effective[defaults.COPIES] = ", ".join(sorted({str(len(one.replicas)) for one in found}))
     if wrong := defaults.broken(promise, effective):

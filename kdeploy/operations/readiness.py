@@ -32,18 +32,25 @@ CALM_READINGS: Final = 4
 metadata of before, until the first of them falls behind."""
 
 BROKER_STARTS: Final = 4
-"""Times a broker that ends while it starts is started in all. One that was killed leaves its registration
-in ZooKeeper until the session ends (zookeeper.session.timeout.ms, 18 s in Kafka 3.9), and a new process
-that comes sooner ends itself with NodeExists."""
+"""Times a broker that ends while it starts is started in all."""
+
+STILL_REGISTERED: Final = "NodeExists"
+"""Last words of a broker that came before ZooKeeper forgot the process before it. One that was killed stays
+registered until its session ends (zookeeper.session.timeout.ms, 18 s in Kafka 3.9), counted anew where the
+ensemble was started anew, as after a reboot of the whole machine."""
+
+FORGOTTEN_IN: Final = 90.0
+"""Seconds within which such a broker is started again: five sessions, for machines that are slow."""
 
 
 @contextmanager
-def connected(site: Site, patience: float | None = None) -> Iterator[Admin]:
+def connected(site: Site, patience: float | None = None, *, starting: bool = False) -> Iterator[Admin]:
     """The administrator's connection, as soon as one broker answers.
 
     Args:
         site: The cluster.
         patience: Seconds to wait; the site's own when left out.
+        starting: Whether the brokers were just started: one that ended too early is started again.
 
     Raises:
         KdeployError: No broker answered in time.
@@ -51,12 +58,16 @@ def connected(site: Site, patience: float | None = None) -> Iterator[Admin]:
     from kdeploy.cluster.admin import connect
 
     deadline = time.monotonic() + (site.patience if patience is None else patience)
+    starts = _Starts()
     while True:
         try:
             admin = connect(site.access)
             break
         except KdeployError:
-            _refuse_dead(site, site.cluster.brokers, 1)
+            if starting:
+                _start_again(site, site.cluster.brokers, starts)
+            else:
+                _refuse_dead(site, site.cluster.brokers, 1)
             if time.monotonic() > deadline:
                 raise
         time.sleep(PAUSE)
@@ -84,7 +95,7 @@ def wait_for_brokers(site: Site, admin: Admin) -> None:
     """Wait until every broker is registered; one that ended too early is started again."""
     from kdeploy.cluster import health
 
-    starts = {node.key: 1 for node in site.cluster.brokers}
+    starts = _Starts()
 
     def missing() -> str | None:
         alive = health.observe(admin).alive
@@ -95,16 +106,35 @@ def wait_for_brokers(site: Site, admin: Admin) -> None:
     _wait(site, (), 0, missing, "the brokers")
 
 
-def _start_again(site: Site, late: list[Node], starts: dict[str, int]) -> None:
+class _Starts:
+    """How often brokers were started, and since when."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.counts: dict[str, int] = {}
+
+    def again(self, node: Node, state: NodeState) -> int | None:
+        """Which start of a broker that ended comes now, from 2 on; None when it has had its chances."""
+        count = self.counts.get(node.key, 1)
+        if STILL_REGISTERED in state.detail:
+            if time.monotonic() > self.began + FORGOTTEN_IN:
+                return None
+        elif count >= BROKER_STARTS:
+            return None
+        self.counts[node.key] = count + 1
+        return count + 1
+
+
+def _start_again(site: Site, late: Sequence[Node], starts: _Starts) -> None:
     states = site.provider.observe(late)
     for node in late:
         state = states[node.key]
         if not state.running:
-            if starts[node.key] >= BROKER_STARTS:
+            start = starts.again(node, state)
+            if start is None:
                 raise _died(node, state)
-            starts[node.key] += 1
             site.progress.step("start", f"{node.name} again: {state.detail}")
-            time.sleep(PAUSE * 2 ** starts[node.key])
+            time.sleep(PAUSE * 2 ** min(start, BROKER_STARTS))
             site.provider.start(node)
 
 

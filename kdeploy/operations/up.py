@@ -152,7 +152,7 @@ def _start_brokers(site_: Site, nodes: list[Node]) -> None:
         site_.progress.step("start", ", ".join(node.name for node in nodes))
         site.in_parallel(start, nodes)
         kill_point("brokers-started")
-        with readiness.connected(site_) as admin:
+        with readiness.connected(site_, starting=True) as admin:
             readiness.wait_for_brokers(site_, admin)
             readiness.settle(site_, admin)
     kill_point("brokers-ready")
@@ -161,7 +161,7 @@ def _start_brokers(site_: Site, nodes: list[Node]) -> None:
 def _reconcile(site: Site) -> tuple[Change, ...]:
     from kdeploy.cluster import reconcile
 
-    with readiness.connected(site) as admin:
+    with readiness.connected(site, starting=True) as admin:
         # A killed `up` may have started brokers that are not registered yet.
         readiness.wait_for_brokers(site, admin)
         changes = readiness.pending_changes(site, admin)

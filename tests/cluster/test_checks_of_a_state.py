@@ -12,7 +12,7 @@ from kdeploy.blueprint import ClusterBlueprint, Node, RenderedFile
 from kdeploy.cluster import Check, checks, defaults
 from kdeploy.cluster.fake import BROKERS, FakeAdmin
 from kdeploy.cluster.health import observe
-from kdeploy.cluster.state import Broker, ClusterState, NewTopic, Quorum, Voter
+from kdeploy.cluster.state import Broker, ClusterState, Metadata, NewTopic, Quorum, Voter
 from kdeploy.cluster.verify import topic_from_defaults
 from kdeploy.cluster.zookeeper import Member, read
 from kdeploy.spec.lock import Role
@@ -240,9 +240,14 @@ def test_a_promise_that_does_not_hold_is_named_with_both_values() -> None:
 
 
 class LateToLearn(FakeAdmin):
-    """A cluster whose brokers answer for a new topic only when asked for the third time."""
+    """A cluster of which some brokers know nothing of a new topic yet: every other answer is of such a one."""
 
-    asked = 0
+    asked = looked = 0
+
+    def metadata(self) -> Metadata:
+        self.looked += 1
+        found = super().metadata()
+        return found if self.looked % 2 else replace(found, partitions=())
 
     def topic_settings(self, topics: Collection[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:
         self.asked += 1

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kdeploy.blueprint import Node
 from kdeploy.cluster.failure import TimedOut
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import Metadata, NewTopic
-from kdeploy.errors import GateClosed
+from kdeploy.errors import GateClosed, Unhealthy
+from kdeploy.infra import NodeState
 from kdeploy.operations import readiness
 from kdeploy.operations.progress import Silent
 from tests.infra.nodes import node
@@ -51,3 +55,63 @@ def test_a_gate_that_stays_closed_says_what_holds_it_and_both_ways_on() -> None:
     with pytest.raises(GateClosed, match="topic single has replication factor 1"):
         readiness.wait_for_gate(site(0), admin, node())
     assert "`kdeploy down demo`, then `kdeploy up demo`" in str(closed.value)
+
+
+class Restless:
+    """A provider whose one broker ends by itself each time it is started, until the time comes."""
+
+    def __init__(self, detail: str, ends: int) -> None:
+        self.detail, self.ends, self.started = detail, ends, 0
+
+    def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
+        running = self.started >= self.ends
+        return {one.key: NodeState(True, running, None, None, self.detail) for one in nodes}
+
+    def start(self, _: Node) -> None:
+        self.started += 1
+
+
+EXISTS = "ended by itself; its logs last say:\n  KeeperErrorCode = NodeExists"
+
+
+def starting(monkeypatch: pytest.MonkeyPatch, provider: Restless) -> None:
+    """Connect to the brokers of a machine that was just switched on again."""
+
+    @contextmanager
+    def connect(_: object) -> Iterator[FakeAdmin]:
+        yield FakeAdmin()
+
+    def attempt(access: object) -> AbstractContextManager[FakeAdmin]:
+        if not provider.observe([node()])[node().key].running:
+            raise TimedOut("no broker could be reached\n  look")
+        return connect(access)
+
+    monkeypatch.setattr(readiness, "PAUSE", 0.0)
+    monkeypatch.setattr("kdeploy.cluster.admin.connect", attempt)
+    place = site(10)
+    place.provider, place.access, place.cluster = provider, None, SimpleNamespace(brokers=(node(),))
+    with readiness.connected(place, starting=True):
+        pass
+
+
+def test_brokers_that_came_before_zookeeper_forgot_them_are_started_until_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider = Restless(EXISTS, ends=20)
+    starting(monkeypatch, provider)
+    assert provider.started == 20
+
+
+def test_a_broker_that_is_never_forgotten_is_given_up_with_its_last_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readiness, "FORGOTTEN_IN", 0.05)
+    with pytest.raises(Unhealthy, match=r"(?s)ended while it started.*NodeExists"):
+        starting(monkeypatch, Restless(EXISTS, ends=10**9))
+
+
+def test_a_broker_that_ends_for_another_reason_has_four_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Restless("ended by itself; its logs last say:\n  No space left on device", ends=10**9)
+    with pytest.raises(Unhealthy, match="No space left on device"):
+        starting(monkeypatch, provider)
+    assert provider.started == readiness.BROKER_STARTS - 1

@@ -129,6 +129,8 @@ class Producing:
             self._client.poll(0)
 
     def _offer(self, partition: int) -> None:
+        from confluent_kafka import KafkaError, KafkaException
+
         number = self._ledger.next[partition]
         while not self._stopping.is_set():
             try:
@@ -139,6 +141,11 @@ class Producing:
                     on_delivery=lambda error, _: self._note(error, partition, number),
                 )
             except BufferError:
+                self._client.poll(0.1)
+            except KafkaException as error:
+                # A broker that has just started and knows no topic yet was asked: the record was not taken.
+                if error.args[0].code() != KafkaError._UNKNOWN_TOPIC:
+                    raise
                 self._client.poll(0.1)
             else:
                 self._ledger.next[partition] += 1
