@@ -37,6 +37,9 @@ def _state_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _a_terminal_that_can_close() -> None:
-    """Behind nohup SIGHUP is ignored, and kdeploy rightly keeps that; tests of a closed window want it heard."""
+def _a_terminal_that_can_say_something() -> None:
+    """Behind nohup SIGHUP is ignored, in a background job SIGINT, and kdeploy rightly keeps that; tests of Ctrl-C
+    and of a closed window want them heard."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
