@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 
 from tests.e2e.local import evidence
-from tests.e2e.local.faults import FAULTS, PROVEN, chosen
+from tests.e2e.local.faults import FAULTS, chosen
 
 ROWS = evidence.read()
 
+LEAST_RATE = 2000
+"""Records per second that were acknowledged while the cluster was up and nothing was being done to it."""
 
-def test_every_row_that_is_called_proven_was_run_and_passed() -> None:
-    for name in PROVEN:
-        assert name in ROWS, f"{name} was never run: run `make soak`"
-        row = ROWS[name]
-        assert row["result"] == "passed", name
+
+def test_every_row_of_the_table_was_run_and_passed_and_no_other_is_claimed() -> None:
+    assert set(ROWS) == {fault.name for fault in FAULTS}, "run `make soak`"
+    assert {name for name, row in ROWS.items() if row["result"] != "passed"} == set()
+
+
+def test_every_row_did_what_it_says_and_lost_nothing() -> None:
+    for name, row in ROWS.items():
         assert row["tries"] > 0, name
         nothing = None if row["acknowledged"] == 0 else 0
         assert (row["lost"], row["out_of_order"]) == (nothing, nothing), name
-
-
-def test_no_row_that_passed_is_left_out_and_none_that_failed_is_hidden() -> None:
-    assert {name for name, row in ROWS.items() if row["result"] == "passed"} == PROVEN
-
-
-def test_the_evidence_and_the_proven_rows_are_in_the_table() -> None:
-    assert set(ROWS) | PROVEN <= {fault.name for fault in FAULTS}
+        assert row["acknowledged"] == 0 or row["rate"] >= LEAST_RATE, name
 
 
 def test_the_evidence_has_its_schema_and_sorted_keys() -> None:
@@ -39,6 +37,8 @@ def test_every_row_of_the_table_has_a_name_of_its_own() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
 
 
-def test_an_ordinary_run_takes_the_first_and_the_last_of_the_proven_rows() -> None:
-    proven = [fault for fault in FAULTS if fault.name in PROVEN]
-    assert chosen() == (proven[0], proven[-1])
+def test_an_ordinary_run_takes_the_first_and_the_last_row_and_another_by_its_seed() -> None:
+    runs = [chosen(seed) for seed in range(200)]
+    assert {(first, last) for first, _, last in runs} == {(FAULTS[0], FAULTS[-1])}
+    assert {drawn for _, drawn, _ in runs} == set(FAULTS[1:-1])
+    assert chosen(7) == chosen(7)

@@ -12,6 +12,7 @@ from typing import Final
 KILL_POINTS: Final = (
     "lease-taken",
     "lock-written",
+    "vault-completed",
     "vault-written",
     "provisioned",
     "first-node-applied",

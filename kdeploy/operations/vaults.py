@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError, UsageError
 from kdeploy.operations import editor, places
+from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ def create(loaded: Loaded, password_file: Path | None = None) -> Created:
         current = vault.read(file, key) if file.exists() else None
         added = issue.lacking(current, needed)
         if added:
-            vault.write(file, issue.complete(current, needed, datetime.now(UTC)), key)
+            complete = issue.complete(current, needed, datetime.now(UTC))
+            kill_point("vault-completed")
+            vault.write(file, complete, key)
+            kill_point("vault-written")
     return Created(file, added)
 
 

@@ -21,6 +21,15 @@ BASE_PORTS = {"local": 20000, "local-kraft": 20100}
 from where Linux lends ports to outgoing connections (net.ipv4.ip_local_port_range)."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Clusters that stay up for the whole session come last: until then others have the processors."""
+    items.sort(
+        key=lambda item: (
+            item.path.name in ("test_clients_that_were_handed_out.py", "test_cluster_over_the_protocol.py")
+        )
+    )
+
+
 @dataclass(frozen=True)
 class RunningCluster:
     """A cluster that is up, and all that a test needs to talk to it."""

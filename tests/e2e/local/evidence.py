@@ -19,9 +19,15 @@ SCHEMA = "kdeploy.evidence/v1"
 
 
 def commit() -> str:
-    """The commit that is being tested; `-dirty` when the checkout has changes that are not committed."""
-    words = ["git", "describe", "--always", "--exclude=*", "--dirty", "--abbrev=12"]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    """The commit that is being tested; `-dirty` when the checkout has changes besides the evidence itself."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ".", ":!docs/evidence.json", ":!docs/reliability.md")
+    return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")
 
 
 def read(file: Path = FILE) -> dict[str, dict[str, Any]]:

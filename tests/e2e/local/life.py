@@ -22,11 +22,16 @@ from tests.e2e.local.faults import Fault
 from tests.e2e.local.kdeploy_command import Kdeploy
 from tests.e2e.local.records import Checked, Ledger, Producing, check
 
-RANDOM_SPAN = {"up": 12.0, "roll": 25.0, "clients": 0.8, "down": 5.0, "delete": 5.0}
+RANDOM_SPAN = {
+    "up": 12.0,
+    "roll": 25.0,
+    "ctrl-c": 25.0,
+    "clients": 0.8,
+    "vault": 0.8,
+    "down": 5.0,
+    "delete": 5.0,
+}
 """Seconds after the start within which a random moment is drawn: about as long as the command takes."""
-
-LEAST_RATE = 2000
-"""Records per second that must be acknowledged while the cluster is up and nothing is being done to it."""
 
 
 @dataclass
@@ -71,7 +76,7 @@ class Life:
         with self._producing(outcome) as producing:
             if fault.deed != "up":
                 producing.wait_for(self.records // 3)
-                getattr(self, f"_{fault.deed}")(fault, outcome)
+                getattr(self, f"_{fault.deed.replace('-', '_')}")(fault, outcome)
             self.kdeploy("verify")
             producing.wait_for(1000)
             outcome.rate = producing.wait_for(self.records // 3)
@@ -130,14 +135,37 @@ class Life:
         return controller
 
     def _roll(self, fault: Fault, outcome: Outcome) -> None:
+        coordinator = "zookeeper" if self.kdeploy.name == "local" else "controller"
+        role = coordinator if fault.at[0].startswith("coordinator") else "broker"
+        option = self._change_an_option_of(role)
+        self._kill_each(fault, outcome, "up")
+        self.kdeploy("up")
+        self._all_run_with(option, role)
+
+    def _ctrl_c(self, fault: Fault, outcome: Outcome) -> None:
+        option = self._change_an_option_of("broker")
+        for _ in fault.at:
+            process = self.kdeploy.start("up")
+            try:
+                process.communicate(timeout=self.draw.uniform(0.5, RANDOM_SPAN[fault.deed]))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=30)
+                assert process.returncode == 130, said
+                assert "stopped by Ctrl-C; what was done stays done" in said
+                assert "run the same command again to go on" in said
+                outcome.tries += 1
+        self.kdeploy("up")
+        self._all_run_with(option, "broker")
+
+    def _change_an_option_of(self, role: str) -> str:
         self.changes += 1
-        kind = "zookeeper" if self.kdeploy.name == "local" else "controller"
-        role = kind if fault.at[0].startswith("coordinator") else "broker"
         text = self.kdeploy.file.read_text().partition("\noverrides:")[0]
         option = f"-Dkdeploy.test.change={self.changes}"
         self.kdeploy.file.write_text(f"{text}\noverrides:\n  jvm:\n    {role}: [{option}]\n")
-        self._kill_each(fault, outcome, "up")
-        self.kdeploy("up")
+        return option
+
+    def _all_run_with(self, option: str, role: str) -> None:
         changed = [pid for node, pid in self._pids().items() if node.startswith(role)]
         assert len(changed) == 3
         for pid in changed:
@@ -146,10 +174,24 @@ class Life:
     def _clients(self, fault: Fault, outcome: Outcome) -> None:
         self._kill_each(fault, outcome, "clients")
         document = self.kdeploy("clients", "--output", "json").document
-        assert len(document["clients"]) == 3
+        assert len(document["clients"]) == len(describe(self.kdeploy).passwords) + 1, (
+            "each user and the administrator"
+        )
         for client in document["clients"]:
             files = {path.name for path in Path(client["folder"]).iterdir()}
             assert files - {".gitignore"} == set(client["files"]), files
+
+    def _vault(self, fault: Fault, outcome: Outcome) -> None:
+        self.changes += 1
+        user = f"added-{self.changes}"
+        self.kdeploy.edit("\nusers:", f"\nusers:\n  - name: {user}\n#")
+        before = describe(self.kdeploy).passwords
+        self._kill_each(fault, outcome, "vault create")
+        self.kdeploy("vault create")
+        after = describe(self.kdeploy).passwords
+        assert set(after) == {*before, user}
+        assert {name: after[name] for name in before} == before, "a password in use was replaced"
+        self.kdeploy("up")
 
     def _down(self, fault: Fault, outcome: Outcome) -> None:
         self._kill_each(fault, outcome, "down")

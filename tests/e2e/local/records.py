@@ -16,7 +16,7 @@ from tests.e2e.local.conftest import RunningCluster
 
 TOPIC = "orders"
 PARTITIONS = 6
-RATE = 6000
+RATE = 3000
 """Records per second that are offered: above the 2,000 that must be reached while the cluster is up."""
 
 QUEUE = 20_000
@@ -86,7 +86,7 @@ class Producing:
                 **_connection(cluster, "orders-producer"),
                 "acks": "all",
                 "enable.idempotence": True,
-                "linger.ms": 5,
+                "linger.ms": 50,
                 "message.timeout.ms": 600_000,
                 "topic.metadata.refresh.interval.ms": 2000,
                 "queue.buffering.max.messages": QUEUE,

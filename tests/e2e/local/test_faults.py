@@ -1,6 +1,6 @@
 """Killed at any moment, killed anywhere: the same command again finishes, and no record is lost.
 
-An ordinary run takes the first and the last row of those proven;
+An ordinary run takes the first row, the last, and one drawn by KDEPLOY_SEED;
 with KDEPLOY_SOAK=1 (`make soak`) all of them, and docs/evidence.json is written.
 """
 
@@ -16,26 +16,29 @@ import pytest
 
 from tests.e2e.local import evidence
 from tests.e2e.local.faults import FAULTS, Fault, chosen
-from tests.e2e.local.life import LEAST_RATE, Life, Outcome, seconds_since
+from tests.e2e.local.life import Life, Outcome, seconds_since
 
 pytestmark = pytest.mark.kafka
 
 SEED = int(os.environ.get("KDEPLOY_SEED") or random.randrange(1_000_000))
 SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
-RECORDS = int(os.environ.get("KDEPLOY_RECORDS") or (100_000 if SOAK else 60_000))
-"""Records to be acknowledged in each row; the ordinary run's rows make 300,000 together."""
+RECORDS = int(os.environ.get("KDEPLOY_RECORDS") or 100_000)
+"""Records to be acknowledged in each row; an ordinary run's three make 300,000 together."""
 
 BASE_PORTS = {"local": 24000, "local-kraft": 24100}
 
 
 @pytest.fixture(scope="module")
 def life_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Life]]:
-    """One environment of each name for all rows, begun when it is first asked for."""
+    """One environment for all rows of its name; the one before it has ended, so that only one takes processors."""
     lives: dict[str, Life] = {}
 
     def begin(name: str) -> Life:
         if name not in lives:
-            lives[name] = Life.begin(tmp_path_factory.mktemp(name), name, BASE_PORTS[name], RECORDS, SEED)
+            while lives:
+                lives.popitem()[1].end()
+            root = tmp_path_factory.mktemp(f"Größe und 状態 of {name}")
+            lives[name] = Life.begin(root, name, BASE_PORTS[name], RECORDS, SEED)
         return lives[name]
 
     yield begin
@@ -44,7 +47,7 @@ def life_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("fault", FAULTS if SOAK else chosen(), ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", FAULTS if SOAK else chosen(SEED), ids=lambda fault: fault.name)
 def test_after_it_everything_acknowledged_is_there(fault: Fault, life_of: Callable[[str], Life]) -> None:
     print(f"KDEPLOY_SEED={SEED}")
     began, result, outcome = time.monotonic(), "failed", Outcome()
@@ -54,7 +57,6 @@ def test_after_it_everything_acknowledged_is_there(fault: Fault, life_of: Callab
         assert outcome.tries > 0
         if outcome.checked:
             assert (outcome.checked.lost, outcome.checked.out_of_order) == (0, 0), outcome
-            assert outcome.rate >= LEAST_RATE, outcome
         result = "passed"
     finally:
         if SOAK:
