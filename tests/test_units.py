@@ -64,7 +64,7 @@ def test_a_quantity_is_read_in_its_base_unit(parse: Parse, text: str, value: flo
         (parse_bytes, "1e400GB", "too large to be meant"),
         (parse_rate, "1GB", "write it like 200MB/s"),
         (parse_duration, "7", "write it like 24h"),
-        (parse_duration, "7y", "units: ms, s, min, h, d, w"),
+        (parse_duration, "7q", "units: ms, s, min, h, d, w, y"),
     ],
 )
 def test_what_is_no_quantity_is_refused_with_what_would_be_one(

@@ -23,7 +23,8 @@ from tests.infra.nodes import node
 def site(patience: float) -> Any:
     """As much of a site as waiting for a gate needs."""
     design = SimpleNamespace(blueprint=SimpleNamespace(environment="demo"))
-    return SimpleNamespace(patience=patience, progress=Silent(), design=design)
+    manner = SimpleNamespace(accepted=())
+    return SimpleNamespace(patience=patience, progress=Silent(), design=design, manner=manner)
 
 
 class Busy(FakeAdmin):
