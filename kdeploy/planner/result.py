@@ -9,29 +9,13 @@ The JSON is the contract `kdeploy.plan/v1`: fields may be added, none changed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
+
+from kdeploy.spec.planning import LimitName
 
 PLAN_SCHEMA: Final = "kdeploy.plan/v1"
 
-Limit = Literal[
-    "network_in",
-    "network_out",
-    "disk_write",
-    "disk_throughput",
-    "disk_iops",
-    "disk_space",
-    "memory",
-    "cpu",
-    "partitions",
-    "disk_read",
-    "partition_rate",
-    "single_flow",
-    "heap",
-    "connections",
-    "open_files",
-    "memory_maps",
-    "rebuild",
-]
+Limit = LimitName
 """The closed list of limits. A later model may append to it, never rename."""
 
 LIMITS: Final[tuple[Limit, ...]] = get_args(Limit)

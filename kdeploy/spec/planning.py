@@ -31,7 +31,7 @@ LimitName = Literal[
     "memory_maps",
     "rebuild",
 ]
-"""The planner's limits (kdeploy.planner.result has the same list, and a test holds both together)."""
+"""The planner's limits, a closed list: a later model may append to it, never rename."""
 
 
 class Planner(Frozen):

@@ -47,7 +47,7 @@ def main(mode):
                 with open(path, "w") as file:
                     file.write(value)
             except OSError:
-                pass
+                pass  # what the kernel has then is read back below, and said when it is not what was wanted
             if found(path) != value:
                 result["refused"].append("%s: %s, wanted %s" % (path, found(path), value))
                 continue

@@ -76,7 +76,7 @@ def resolved(name):
             host, aliases, _ = socket.gethostbyaddr(address)
             back |= {host} | set(aliases)
         except OSError:
-            pass
+            pass  # an address that leads back to no name: `back` lacks it, and preflight says so
     return {"addresses": addresses, "back": sorted(back)}
 
 
