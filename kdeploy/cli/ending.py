@@ -24,6 +24,9 @@ GRACE: Final = 5.0
 """Seconds for what is being done to unwind: requests of the Kafka protocol that nobody waits for any more
 may take a minute, a person who pressed Ctrl-C does not."""
 
+AGAIN: Final = 0.01
+"""Seconds after which a stop that Python swallowed is tried again."""
+
 NAMES: Final = {
     signal.SIGINT: "Ctrl-C",
     signal.SIGTERM: "a signal to end (SIGTERM)",
@@ -39,8 +42,9 @@ def listen() -> None:
     """
     if threading.current_thread() is threading.main_thread():
         for number in NAMES:
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _first)
+        sys.unraisablehook = _not_lost
 
 
 def _first(number: int, _frame: FrameType | None) -> NoReturn:
@@ -50,6 +54,25 @@ def _first(number: int, _frame: FrameType | None) -> NoReturn:
     timer = threading.Timer(GRACE, leave, [number])
     timer.daemon = True
     timer.start()
+    raise Stopped(number)
+
+
+def _not_lost(lost: sys.UnraisableHookArgs) -> None:
+    """Stop a moment later where a signal came inside what lets no exception out (a callback of a library in C,
+    a finaliser): Python would print it there and go on.
+    """
+    if not isinstance(lost.exc_value, Stopped):
+        sys.__unraisablehook__(lost)
+        return
+    number = lost.exc_value.signal
+    signal.signal(signal.SIGUSR1, lambda *_: _again(number))
+    main = threading.main_thread().ident or 0
+    timer = threading.Timer(AGAIN, signal.pthread_kill, [main, signal.SIGUSR1])
+    timer.daemon = True
+    timer.start()
+
+
+def _again(number: int) -> NoReturn:
     raise Stopped(number)
 
 

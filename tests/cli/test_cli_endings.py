@@ -116,6 +116,43 @@ def test_the_window_that_closes_ends_it_without_a_word() -> None:
     assert b"Traceback" not in seen
 
 
+SWALLOWED = """
+import os, signal, sys, time
+from kdeploy.cli import ending
+from kdeploy.errors import Stopped
+
+class Finaliser:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{signal})
+        time.sleep(0.2)
+
+ending.listen()
+try:
+    Finaliser()
+    time.sleep(30)
+except Stopped as stopped:
+    sys.exit(128 + stopped.signal)
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_where_a_library_swallows_exceptions_still_stops_it_in_silence(name: str, code: int) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", SWALLOWED.format(signal=name)],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (code, ""), "no word of the block that did not unwind in time"
+
+
+def test_other_exceptions_that_nobody_hears_are_still_printed() -> None:
+    program = SWALLOWED.replace("os.kill(os.getpid(), signal.{signal})", "raise RuntimeError('heard')")
+    program = program.replace("time.sleep(30)", "pass")
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "RuntimeError: heard" in ended.stderr
+
+
 def helps(command: click.Command, name: str) -> list[tuple[str, str]]:
     context = click.Context(command, info_name=name, terminal_width=80)
     found = [(name, command.get_help(context))]
