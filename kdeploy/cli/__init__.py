@@ -136,6 +136,8 @@ def main() -> None:
     except OSError as error:
         _fail(_of_the_machine(error) if error.errno in MACHINE else _defect(error))
     except Exception as error:  # noqa: BLE001  # the last line of defence: no traceback reaches a person
+        if ending.heard:  # a library made its own error of what stopped it
+            ending.leave(ending.heard)
         _fail(_defect(error))
 
 

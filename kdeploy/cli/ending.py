@@ -47,7 +47,13 @@ def listen() -> None:
         sys.unraisablehook = _not_lost
 
 
+heard: int | None = None
+"""The signal that ends kdeploy, once there was one."""
+
+
 def _first(number: int, _frame: FrameType | None) -> NoReturn:
+    global heard  # as the handlers of signals are the process's, so is what they heard
+    heard = number
     for other in NAMES:
         # A closed window may say so twice (the kernel and the shell): only a person's second Ctrl-C hurries.
         signal.signal(other, _second if other == signal.SIGINT else signal.SIG_IGN)

@@ -146,6 +146,29 @@ def test_a_signal_where_a_library_swallows_exceptions_still_stops_it_in_silence(
     assert (ended.returncode, ended.stderr) == (code, ""), "no word of the block that did not unwind in time"
 
 
+def test_a_library_that_makes_its_own_error_of_a_signal_does_not_make_a_defect_of_it(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, kdeploy.spec.load as load, kdeploy.cli as cli\n"
+        "def translated(*_):\n"
+        "    try:\n        signal.raise_signal(signal.SIGINT)\n"
+        "    except BaseException as error:\n        raise RuntimeError('its own') from error\n"
+        "load.load = translated\n"
+        "sys.argv = ['kdeploy', 'up', 'local']\n"
+        "cli.main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert ended.returncode == 130
+    assert "stopped by Ctrl-C" in ended.stderr
+    assert "defect" not in ended.stderr
+    assert not list(tmp_path.glob("kdeploy-defect*"))
+
+
 def test_other_exceptions_that_nobody_hears_are_still_printed() -> None:
     program = SWALLOWED.replace("os.kill(os.getpid(), signal.{signal})", "raise RuntimeError('heard')")
     program = program.replace("time.sleep(30)", "pass")
