@@ -39,16 +39,27 @@ class RenderedFile:
         path: Where, relative to the node's folder (local) or absolute (hosts).
         text: What is in it.
         restart: Whether a change of it takes effect only when the node restarts.
+        live: Names of settings in it (of a .properties file) that need no restart all the same:
+            a running node is given their values by Kafka's protocol.
     """
 
     path: str
     text: str
     restart: bool = True
+    live: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
         """Hash of the text, in hex."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def restart_sha256(self) -> str:
+        """Hash of what takes a restart: all but the lines of `live`."""
+        if not self.live:
+            return self.sha256
+        lines = (line for line in self.text.splitlines() if line.partition("=")[0] not in self.live)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -129,8 +140,20 @@ class Node:
     def fingerprint(self) -> str:
         """Hash of all that takes a restart to change, except secrets. Equal means: no restart needed."""
         parts = [self.main_class, *self.arguments, *self.java_options]
-        parts += [f"{file.path}={file.sha256}" for file in self.files if file.restart]
+        parts += [f"{file.path}={file.restart_sha256}" for file in self.files if file.restart]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def live(self) -> dict[str, str]:
+        """Settings whose values it is given while it runs, by name."""
+        from kdeploy.tuning.render import parse_properties
+
+        found: dict[str, str] = {}
+        for file in self.files:
+            if file.live:
+                settings = parse_properties(file.text)
+                found |= {name: settings[name] for name in file.live}
+        return found
 
 
 @dataclass(frozen=True)
@@ -307,7 +330,7 @@ def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
         java_options=tuned.java_options,
         main_class=tuned.main_class,
         arguments=tuned.arguments,
-        files=tuple(RenderedFile(file.path, file.text, file.restart) for file in tuned.files),
+        files=tuple(RenderedFile(file.path, file.text, file.restart, file.live) for file in tuned.files),
         secrets=tuple(SecretFile(path, kind) for path, kind in tuned.secrets),
         disks=tuple(Disk(volume.device, volume.file_system, volume.mount) for volume in tuned.volumes),
     )

@@ -124,7 +124,7 @@ def outcome_text(outcome: Outcome) -> str:
     if not outcome.changed:
         head = "nothing to do: everything is as the environment says"
     else:
-        head = f"{len(done)} nodes and {len(outcome.changes)} topics, users or ACLs changed"
+        head = f"{len(done)} nodes and {len(outcome.changes)} settings, topics, users or ACLs changed"
     shown = outcome.report.checks if outcome.changed else [one for one in outcome.report.checks if not one.ok]
     lines = [f"{outcome.datacenter}: {head}", checks_text(shown), f"bootstrap servers: {outcome.bootstrap}"]
     if outcome.left:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from kdeploy.cluster import Access
-from kdeploy.cluster.state import Binding, Broker, Metadata, NewTopic, Quorum
+from kdeploy.cluster.state import Binding, Broker, BrokerSetting, Metadata, NewTopic, Quorum
 
 if TYPE_CHECKING:
     from kdeploy.cluster.kafka_admin import KafkaAdmin
@@ -31,6 +31,10 @@ class Admin(Protocol):
 
     def topic_settings(self, topics: Collection[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:
         """Values in effect of some settings of some topics; topics that are gone are left out."""
+        ...
+
+    def broker_settings(self, broker: int, names: Sequence[str]) -> dict[str, BrokerSetting]:
+        """Some settings of one broker, as it sees them; those that it does not know are left out."""
         ...
 
     def reassigning(self) -> tuple[str, ...]:
@@ -67,6 +71,15 @@ class Admin(Protocol):
 
     def set_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
         """Set some of a topic's settings; its others stay."""
+        ...
+
+    def set_broker_settings(
+        self, broker: int, settings: Mapping[str, str | None], *, only_judge: bool = False
+    ) -> None:
+        """Give one broker dynamic values; None takes one away. Its other settings stay.
+
+        With `only_judge` it says whether it would take them, and does not.
+        """
         ...
 
     def set_passwords(self, passwords: Mapping[str, str]) -> None:

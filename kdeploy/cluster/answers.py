@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kdeploy.cluster.state import Broker, Metadata, NewTopic, Partition, Quorum, Voter
+from kdeploy.cluster.state import Broker, BrokerSetting, Metadata, NewTopic, Partition, Quorum, Voter
 
 
 def metadata(found: Mapping[str, Any]) -> Metadata:
@@ -32,6 +32,17 @@ def _partition(topic: str, found: Mapping[str, Any]) -> Partition:
         tuple(found["isr_nodes"]),
         tuple(found["offline_replicas"]),
     )
+
+
+def broker_setting(name: str, entry: Mapping[str, Any]) -> BrokerSetting:
+    """A setting of a broker, from the values by source that a broker lists as synonyms, the one in effect first.
+
+    Synonyms of other names are left aside: log.retention.hours is one of log.retention.ms, in another unit.
+    """
+    values = {one["source"]: one["value"] for one in entry["synonyms"] if one["name"] == name}
+    own = values.pop("DYNAMIC_BROKER_CONFIG", None)
+    below = next(iter(values.values()), None)
+    return BrokerSetting(entry["value"], own, below, values.get("DYNAMIC_DEFAULT_BROKER_CONFIG"))
 
 
 def quorum(found: Mapping[str, Any]) -> Quorum:

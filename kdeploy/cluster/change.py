@@ -15,6 +15,7 @@ Kind = Literal[
     "create-topic",
     "add-partitions",
     "alter-topic-config",
+    "alter-broker-config",
     "create-user",
     "set-password",
     "create-acl",
@@ -67,6 +68,40 @@ class AlterTopicConfig:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A setting of a running broker that is to change.
+
+    Attributes:
+        before: Its value in effect; None where it has none.
+        after: Its value in effect then.
+        stored: Whether a dynamic value says so; else one is taken away, and what is below it says the same.
+    """
+
+    before: str | None
+    after: str | None
+    stored: bool
+
+
+@dataclass(frozen=True)
+class AlterBrokerConfig:
+    """A running broker has other values than its file, or dynamic ones that its file has made idle."""
+
+    broker: int
+    name: str
+    settings: Mapping[str, Given]
+    kind: Kind = "alter-broker-config"
+
+    def __str__(self) -> str:
+        said = (
+            f"{key} {one.before or 'unset'} → {one.after or 'unset'}"
+            if one.before != one.after
+            else f"{key} {one.after}, which its file says too: dynamic value removed"
+            for key, one in sorted(self.settings.items())
+        )
+        return f"{self.name}, while it runs: {', '.join(said)}"
+
+
+@dataclass(frozen=True)
 class SetPassword:
     """A user does not exist (create-user), or the vault's password is not the one in force (set-password).
 
@@ -105,5 +140,7 @@ class DeleteAcl:
         return f"remove ACL: {self.binding}"
 
 
-Change: TypeAlias = CreateTopic | AddPartitions | AlterTopicConfig | SetPassword | CreateAcl | DeleteAcl
+Change: TypeAlias = (
+    CreateTopic | AddPartitions | AlterTopicConfig | AlterBrokerConfig | SetPassword | CreateAcl | DeleteAcl
+)
 """Any change; `str()` of it is one line for people."""

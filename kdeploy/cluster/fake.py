@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from kdeploy.cluster.failure import ClusterError
-from kdeploy.cluster.state import Binding, Broker, Metadata, NewTopic, Partition, Quorum
+from kdeploy.cluster.state import Binding, Broker, BrokerSetting, Metadata, NewTopic, Partition, Quorum
 
 DEFAULTS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
@@ -21,6 +21,16 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "unclean.leader.election.enable": "false",
 }
 """The topic settings that this cluster knows, with the values its brokers give them."""
+
+BROKER_DEFAULTS: Final[Mapping[str, str | None]] = {
+    "log.retention.ms": None,
+    "message.max.bytes": "1048588",
+    "num.io.threads": "8",
+    "num.network.threads": "3",
+}
+"""The broker settings that this cluster knows, with Kafka's defaults (3.9.2)."""
+
+POOLS: Final = ("num.io.threads", "num.network.threads")
 
 BROKERS: Final = (Broker(1, "a", "localhost"), Broker(2, "b", "localhost"), Broker(3, "c", "localhost"))
 """One broker in each of three racks."""
@@ -49,6 +59,8 @@ class FakeAdmin:
         self.lost = frozenset(lost)
         self.topics: dict[str, tuple[Partition, ...]] = {}
         self.config: dict[str, dict[str, str]] = {}
+        self.dynamic: dict[int, dict[str, str]] = {}
+        self.started_with: dict[int, dict[str, str]] = {}
         self.passwords: dict[str, str] = {}
         self.acls: set[Binding] = set()
         self.moving: tuple[str, ...] = ()
@@ -72,6 +84,17 @@ class FakeAdmin:
             for topic in topics
             if topic in self.topics
         }
+
+    def broker_settings(self, broker: int, names: Sequence[str]) -> dict[str, BrokerSetting]:
+        """Values by where they come from: the broker's own, what it was started with, Kafka's default."""
+        found = {}
+        for name in names:
+            if name not in BROKER_DEFAULTS:
+                continue
+            own = self.dynamic.get(broker, {}).get(name)
+            below = self.started_with.get(broker, {}).get(name, BROKER_DEFAULTS[name])
+            found[name] = BrokerSetting(own if own is not None else below, own, below)
+        return found
 
     def reassigning(self) -> tuple[str, ...]:
         """What `moving` says."""
@@ -122,6 +145,19 @@ class FakeAdmin:
             raise ClusterError(f"the cluster refused the settings of topic {topic}: unknown {unknown[0]}")
         if self._stored("set_topic_config"):
             self.config[topic].update(config)
+
+    def set_broker_settings(
+        self, broker: int, settings: Mapping[str, str | None], *, only_judge: bool = False
+    ) -> None:
+        """Give one broker dynamic values; more than halving or doubling a pool is refused, as Kafka does."""
+        before = self.broker_settings(broker, list(settings))
+        for name, value in settings.items():
+            now, then = before[name].value, before[name].below if value is None else value
+            if name in POOLS and not int(now or 0) / 2 <= int(then or 0) <= int(now or 0) * 2:
+                raise ClusterError(f"broker {broker} refuses new settings: {name} from {now} to {then}")
+        if not only_judge and self._stored("set_broker_settings"):
+            held = {**self.dynamic.get(broker, {}), **settings}
+            self.dynamic[broker] = {name: value for name, value in held.items() if value is not None}
 
     def set_passwords(self, passwords: Mapping[str, str]) -> None:
         """Create users or give them new passwords."""

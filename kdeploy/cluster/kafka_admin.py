@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -25,7 +26,7 @@ from kdeploy.cluster.failure import (
     translate,
 )
 from kdeploy.cluster.login import AT_ONCE, logins
-from kdeploy.cluster.state import Binding, Broker, Metadata, NewTopic, Quorum
+from kdeploy.cluster.state import Binding, Broker, BrokerSetting, Metadata, NewTopic, Quorum
 from kdeploy.cluster.wire import addresses, ask, context
 
 T = TypeVar("T")
@@ -123,6 +124,18 @@ class KafkaAdmin:
             if settings
         }
 
+    def broker_settings(self, broker: int, names: Sequence[str]) -> dict[str, BrokerSetting]:
+        """Some settings of one broker, as it sees them, in one round trip."""
+        if not names:
+            return {}
+        wanted = [kafka().admin.ConfigResource("BROKER", str(broker), list(names))]
+        found = self._ask(
+            f"read settings of broker {broker}",
+            lambda: self._kafka.describe_configs(wanted, include_synonyms=True, config_filter="all"),
+        )
+        entries = found.get("broker", {}).get(str(broker), {})
+        return {name: answers.broker_setting(name, entry) for name, entry in entries.items()}
+
     def reassigning(self) -> tuple[str, ...]:
         """Partitions that are being moved, as `topic-index`."""
         found = self._ask("list reassignments", self._kafka.list_partition_reassignments)
@@ -198,6 +211,30 @@ class KafkaAdmin:
         if said != "OK":
             raise ClusterError(
                 f"the cluster refused the settings of topic {topic}: {said.partition('Error: ')[2] or said}"
+            )
+
+    def set_broker_settings(
+        self, broker: int, settings: Mapping[str, str | None], *, only_judge: bool = False
+    ) -> None:
+        """Give one broker dynamic values, or have it judge them; None takes one away."""
+        operation = kafka().admin.AlterConfigOp
+        values = {
+            name: (operation.DELETE, None) if value is None else (operation.SET, value)
+            for name, value in settings.items()
+        }
+        wanted = kafka().admin.ConfigResource("BROKER", str(broker), values)
+        answer = self._change(
+            f"configure broker {broker}",
+            lambda: self._kafka.alter_configs(
+                [wanted], validate_only=only_judge, raise_on_unknown=False, incremental=True
+            ),
+        )
+        said = answer["broker"][str(broker)]
+        if said != "OK":
+            why = said.partition("Error: ")[2] or said
+            raise ClusterError(
+                f"broker {broker} refuses new settings: {why.rpartition('ConfigException: ')[2]}\n"
+                "  say them otherwise under overrides in the environment"
             )
 
     def set_passwords(self, passwords: Mapping[str, str]) -> None:
@@ -281,7 +318,14 @@ class KafkaAdmin:
                 if not again or time.monotonic() > deadline:
                     raise translate(error, doing) from None
                 self._kafka._controller_id = None  # it may be the broker that went away
+                if isinstance(error, errors.UnknownBrokerIdError):
+                    self._learn_brokers()
                 time.sleep(0.1)
+
+    def _learn_brokers(self) -> None:
+        """Have the client ask who is there: it would look again after minutes, not when a broker is back."""
+        with suppress(kafka().errors.KafkaError, RuntimeError, OSError):
+            self._kafka._manager.run(self._kafka._manager.cluster.refresh_metadata)
 
     def _change(self, doing: str, change: Callable[[], T]) -> T:
         """Send a change once: whether one was carried out whose answer was lost, reading back tells."""

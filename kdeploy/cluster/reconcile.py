@@ -1,4 +1,4 @@
-"""Topics, users and access lists: from how they are to how the environment declares them.
+"""Topics, users, access lists and settings of running brokers: from how they are to how they are declared.
 
 What is owned, in this first form: declared topics (their partitions, their replication
 factor, and the settings that are declared for them), declared users' passwords, and all
@@ -16,15 +16,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Final
 
-from kdeploy.cluster import acl
+from kdeploy.cluster import acl, live
 from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.change import (
     AddPartitions,
+    AlterBrokerConfig,
     AlterTopicConfig,
     Change,
     CreateAcl,
@@ -34,6 +35,7 @@ from kdeploy.cluster.change import (
     SetPassword,
 )
 from kdeploy.cluster.failure import ClusterError, NotStored
+from kdeploy.cluster.live import same
 from kdeploy.cluster.state import Binding, NewTopic, Partition
 from kdeploy.errors import InvalidSetting
 from kdeploy.spec.model import Environment, Topic, setting_text
@@ -67,19 +69,26 @@ class Observed:
     bindings: frozenset[Binding] | None = frozenset()
 
 
-def changes(environment: Environment, admin: Admin, passwords: Mapping[str, str]) -> tuple[Change, ...]:
+def changes(
+    environment: Environment,
+    admin: Admin,
+    passwords: Mapping[str, str],
+    brokers: Mapping[int, live.Wanted] = MappingProxyType({}),
+) -> tuple[Change, ...]:
     """What `apply` would have to do; only reads.
 
     Args:
         environment: With the topics and users declared.
         admin: The cluster.
         passwords: Each declared user's password.
+        brokers: What running brokers are to have, by id.
 
     Raises:
         InvalidSetting: The environment asks for something that cannot be carried out.
         ClusterError: The cluster does not answer, or a user has no password in the vault.
     """
-    return difference(environment, observe(environment, admin, passwords))
+    declared = difference(environment, observe(environment, admin, passwords))
+    return (*live.changes(brokers, admin), *declared)
 
 
 def observe(environment: Environment, admin: Admin, passwords: Mapping[str, str]) -> Observed:
@@ -150,18 +159,6 @@ def apply(admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str])
                 f"{named}\n  look at the brokers with `kdeploy status`; running up again goes on from here"
             )
         time.sleep(0.05)
-
-
-def same(declared: str, effective: str) -> bool:
-    """Whether two texts mean the same value: numbers by value, lists whatever the space between."""
-    try:
-        return Decimal(declared) == Decimal(effective)
-    except InvalidOperation:
-        return _list(declared) == _list(effective)
-
-
-def _list(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",")]
 
 
 def _alter(position: int, topic: Topic, copies: int, state: TopicState) -> list[Change]:
@@ -240,15 +237,22 @@ def _carry_out(admin: Admin, kind: Kind, group: list[Any], passwords: Mapping[st
         case "add-partitions":
             for change in group:
                 admin.add_partitions(change.topic, change.after)
-        case "alter-topic-config":
+        case "alter-topic-config" | "alter-broker-config":
             for change in group:
-                admin.set_topic_config(change.topic, change.after)
+                _configure(admin, change)
         case "create-user" | "set-password":
             admin.set_passwords({change.user: passwords[change.user] for change in group})
         case "create-acl":
             admin.create_bindings([change.binding for change in group])
         case "delete-acl":
             admin.delete_bindings([change.binding for change in group])
+
+
+def _configure(admin: Admin, change: AlterTopicConfig | AlterBrokerConfig) -> None:
+    if isinstance(change, AlterBrokerConfig):
+        live.apply(admin, change)
+    else:
+        admin.set_topic_config(change.topic, change.after)
 
 
 class _Reading:
@@ -278,6 +282,8 @@ class _Reading:
                 return self._led(name, after)
             case AlterTopicConfig(topic=name, after=config):
                 return self._set(name, config)
+            case AlterBrokerConfig(broker=broker, settings=settings):
+                return live.shows(change, self._admin.broker_settings(broker, sorted(settings)))
             case SetPassword(user=user, provable=provable):
                 return user in self._users and (not provable or self._accepted(user))
             case CreateAcl(binding):

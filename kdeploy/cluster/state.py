@@ -54,6 +54,24 @@ class Partition:
         return f"{self.topic}-{self.index}"
 
 
+@dataclass(frozen=True)
+class BrokerSetting:
+    """A setting of one broker, by where its value comes from.
+
+    Attributes:
+        value: The value in effect; None where there is none, or it is secret.
+        own: The dynamic value of this broker alone; None without one.
+        below: What would be in effect without it: the dynamic value of all brokers, else the one it was
+            started with, else Kafka's default.
+        everywhere: The dynamic value of all brokers; None without one.
+    """
+
+    value: str | None
+    own: str | None = None
+    below: str | None = None
+    everywhere: str | None = None
+
+
 @dataclass(frozen=True, order=True)
 class Voter:
     """A controller that votes in the KRaft quorum.

@@ -24,6 +24,7 @@ class NodeState:
         applied: `Node.fingerprint` plus secrets' hash of what is on disk; None when absent or damaged.
         started: The same of what the running process was started with; None when not running.
         detail: One line for people: pid and since when, or how it ended.
+        live: Names in `Node.live` now or at any time before: what a running broker may have been given by us.
     """
 
     present: bool
@@ -31,6 +32,7 @@ class NodeState:
     applied: str | None
     started: str | None
     detail: str
+    live: tuple[str, ...] = ()
 
 
 Secrets = Mapping[str, bytes]

@@ -48,5 +48,5 @@ def _action(node: Node, state: NodeState, wanted: str) -> Action:
     if state.started != wanted:
         return Action(node, "restart", "its configuration or certificates changed since it started")
     if state.applied != wanted:
-        return Action(node, "update", "its files on disk are not what was applied")
+        return Action(node, "update", "its files are not what they should be, which takes no restart")
     return Action(node, "none", "it is as it should be")

@@ -7,6 +7,7 @@ administrator's files put in place, as every command does that asks one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,14 +76,16 @@ def _preview(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | N
         todo = actions(cluster.nodes, states, {node.key: "" for node in cluster.nodes})
         return ClusterPreview(cluster.datacenter, todo, None)
     here = site.site_of(design, cluster, vault, Silent())
-    return ClusterPreview(cluster.datacenter, here.compare(), _changes(here))
+    todo = here.compare()
+    restarting = [action.node.key for action in todo if action.kind == "restart"]
+    return ClusterPreview(cluster.datacenter, todo, _changes(here, restarting))
 
 
-def _changes(here: site.Site) -> tuple[Change, ...] | None:
+def _changes(here: site.Site, restarting: Sequence[str]) -> tuple[Change, ...] | None:
     if not any(state.running for state in here.provider.observe(here.cluster.brokers).values()):
         return None
     try:
         with readiness.connected(here, patience=5) as admin:
-            return readiness.pending_changes(here, admin)
+            return readiness.pending_changes(here, admin, restarting)
     except KdeployError:
         return None

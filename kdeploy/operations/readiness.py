@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.errors import GateClosed, InvalidSetting, KdeployError, Unhealthy
@@ -17,7 +18,7 @@ from kdeploy.operations.site import Site
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
-    from kdeploy.cluster import HealthReport
+    from kdeploy.cluster import Check, HealthReport
     from kdeploy.cluster.admin import Admin
     from kdeploy.cluster.change import Change
     from kdeploy.cluster.gate import Verdict
@@ -211,12 +212,19 @@ def controller_id(admin: Admin) -> int | None:
     return health.observe(admin).controller
 
 
-def pending_changes(site: Site, admin: Admin) -> tuple[Change, ...]:
-    """What differs between the topics, users and ACLs declared and those that are."""
+def pending_changes(site: Site, admin: Admin, restarting: Collection[str] = ()) -> tuple[Change, ...]:
+    """What differs between what is declared and what is: settings of running brokers, topics, users and ACLs.
+
+    Args:
+        site: The cluster.
+        admin: Its administrator.
+        restarting: Keys of brokers that are going to be restarted with their new files first.
+    """
     from kdeploy.cluster import reconcile
 
+    brokers = site.live_settings(site.cluster.brokers, restarting)
     try:
-        return reconcile.changes(site.design.loaded.environment, admin, site.passwords())
+        return reconcile.changes(site.design.loaded.environment, admin, site.passwords(), brokers)
     except InvalidSetting as error:
         raise site.design.loaded.source.locate(error) from None
 
@@ -226,7 +234,25 @@ def check(site: Site) -> HealthReport:
     from kdeploy.cluster import verify
 
     with connected(site, patience=10) as admin:
-        return verify.check(admin, site.access, site.cluster)
+        report = verify.check(admin, site.access, site.cluster)
+        return replace(report, checks=(*report.checks, *_by_hand(site, admin)))
+
+
+def _by_hand(site: Site, admin: Admin) -> tuple[Check, ...]:
+    """Dynamic settings of brokers that are not kdeploy's: they outrank files, so a person should know of them."""
+    from kdeploy.cluster import Check, live
+    from kdeploy.tuning.definitions import definitions
+    from kdeploy.tuning.overrides import changeable
+
+    names = sorted(changeable(definitions(site.cluster.kafka_version)))
+    there = {broker.id for broker in admin.metadata().brokers}
+    wanted = site.live_settings([node for node in site.cluster.brokers if node.id in there])
+    said = [
+        f"{one.name} has {name} {value}"
+        for broker, one in sorted(wanted.items())
+        for name, value in live.by_hand(admin.broker_settings(broker, names), one.settings).items()
+    ]
+    return (Check("settings set by hand", True, f"{'; '.join(said)}: left alone"),) if said else ()
 
 
 def verify(site: Site) -> HealthReport:

@@ -80,6 +80,16 @@ def _roll_broker(site: Site, admin: Admin, node: Node) -> None:
     _restart(site, node, "broker")
     readiness.wait_for_brokers(site, admin)
     readiness.settle(site, admin)
+    _relieve(site, admin, node)
+
+
+def _relieve(site: Site, admin: Admin, node: Node) -> None:
+    """Take away the dynamic values that a broker needs no more, now that it runs with its new file."""
+    from kdeploy.cluster import live
+
+    for change in live.changes(site.live_settings([node]), admin):
+        site.progress.step("roll", str(change))
+        live.apply(admin, change)
 
 
 def _restart(site: Site, node: Node, kind: str) -> None:

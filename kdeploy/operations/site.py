@@ -5,7 +5,7 @@ Invariant: the administrator's files on disk always are those of the vault.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from kdeploy.operations.progress import Progress
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import ClusterBlueprint, Node
-    from kdeploy.cluster import Access
+    from kdeploy.cluster import Access, live
     from kdeploy.infra import Provider, Secrets
     from kdeploy.security.vault import Vault
     from kdeploy.spec.load import Loaded
@@ -78,6 +78,31 @@ class Site:
         nodes = self.cluster.nodes
         wanted = {node.key: self.provider.wanted(node, self.secrets(node)) for node in nodes}
         return actions(nodes, self.provider.observe(nodes), wanted)
+
+    def live_settings(
+        self, brokers: Sequence[Node], restarting: Collection[str] = ()
+    ) -> dict[int, live.Wanted]:
+        """What those of some brokers that run are to have while they do, by id.
+
+        Args:
+            brokers: The brokers.
+            restarting: Keys of those that are going to be restarted with their new files first.
+        """
+        from kdeploy.cluster import live
+        from kdeploy.tuning.definitions import definitions
+
+        known = definitions(self.cluster.kafka_version).broker
+        states = self.provider.observe(brokers)
+        return {
+            node.id: live.Wanted(
+                node.name,
+                # What was ours and is in the file no more goes back to Kafka's default.
+                {name: known[name].default for name in states[node.key].live if name in known} | node.live,
+                node.key in restarting,
+            )
+            for node in brokers
+            if states[node.key].running
+        }
 
     def apply(self, node: Node) -> None:
         """Put a node's files in place."""

@@ -9,6 +9,8 @@ crash finishes it, and running it on a cluster that is as it should be changes n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +27,7 @@ from kdeploy.operations.standing import told
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
     from kdeploy.cluster import HealthReport
+    from kdeploy.cluster.admin import Admin
     from kdeploy.cluster.change import Change
     from kdeploy.spec.load import Loaded
 
@@ -95,6 +98,7 @@ def _up(site: Site) -> Outcome:
         site.progress.step("plan", _summary(todo))
         site.provider.provision(site.design.blueprint)
         kill_point("provisioned")
+        _refuse_invalid(site, [action.node for action in todo if action.kind == "update"])
         left = _bring_up(site, todo)
     changes = _reconcile(site)
     untouched = not changes and all(action.kind == "none" for action in todo)
@@ -139,6 +143,21 @@ def _bring_up(site: Site, todo: tuple[Action, ...]) -> tuple[str, ...]:
     return tuple(node.name for node in left)
 
 
+def _refuse_invalid(site: Site, nodes: list[Node]) -> None:
+    """Ask running brokers about the values that they are to take while they run, before their files say them:
+    what a broker refuses now is what it might not start with.
+    """
+    from kdeploy.cluster import live
+    from kdeploy.cluster.failure import Unreachable
+
+    wanted = site.live_settings([node for node in nodes if node.role == "broker"])
+    if not wanted:
+        return
+    with suppress(Unreachable), readiness.connected(site, patience=5) as admin:
+        for change in live.changes(wanted, admin):
+            live.refuse_invalid(admin, change)
+
+
 def _apply(site_: Site, nodes: list[Node]) -> None:
     def apply(node: Node) -> None:
         site_.apply(node)
@@ -175,18 +194,22 @@ def _start_brokers(site_: Site, nodes: list[Node]) -> None:
 
 
 def _reconcile(site: Site) -> tuple[Change, ...]:
-    from kdeploy.cluster import reconcile
-
     with readiness.connected(site, starting=True) as admin:
         # A killed `up` may have started brokers that are not registered yet.
         readiness.wait_for_brokers(site, admin)
         changes = readiness.pending_changes(site, admin)
         kill_point("reconcile-begun")
-        for _, group in groupby(changes, key=lambda change: change.kind):
-            alike = tuple(group)
-            for change in alike:
-                site.progress.step("reconcile", str(change))
-            reconcile.apply(admin, alike, site.passwords())
-            kill_point("first-change-applied")
+        _carry_out(site, admin, changes)
     kill_point("reconciled")
     return changes
+
+
+def _carry_out(site: Site, admin: Admin, changes: Sequence[Change]) -> None:
+    from kdeploy.cluster import reconcile
+
+    for _, group in groupby(changes, key=lambda change: change.kind):
+        alike = tuple(group)
+        for change in alike:
+            site.progress.step("reconcile", str(change))
+        reconcile.apply(admin, alike, site.passwords())
+        kill_point("first-change-applied")

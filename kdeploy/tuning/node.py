@@ -11,7 +11,9 @@ from typing import Final, Literal
 
 from kdeploy.spec.lock import Role
 from kdeploy.tuning import broker, controller, disks, jvm, kernel, logs, render, service, zookeeper
+from kdeploy.tuning.definitions import definitions
 from kdeploy.tuning.disks import Volume
+from kdeploy.tuning.overrides import taken_while_running
 from kdeploy.tuning.situation import Situation
 
 MAIN_CLASSES: Final[dict[Role, str]] = {
@@ -28,11 +30,12 @@ SecretKind = Literal["identity", "broker-zookeeper-identity", "nodes-authority",
 
 @dataclass(frozen=True)
 class TunedFile:
-    """A rendered file: where, what, and whether a change takes a restart."""
+    """A rendered file: where, what, whether a change takes a restart, and which of its settings take none."""
 
     path: str
     text: str
     restart: bool = True
+    live: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,10 @@ def tune(situation: Situation) -> Tuned:
     configuration = f"{layout.config}/{'zoo.cfg' if role == 'zookeeper' else 'server.properties'}"
     logging = f"{layout.config}/{logs.file_name(cluster.version)}"
     options_file = f"{layout.config}/jvm.options"
+    settings = _settings(situation)
     options = jvm.options(situation, logs.option(cluster.version, logging))
     files = [
-        TunedFile(configuration, render.properties(_settings(situation))),
+        TunedFile(configuration, render.properties(settings), live=_live(situation, settings)),
         TunedFile(logging, render.properties(logs.settings(cluster.version, role, layout.logs))),
         TunedFile(options_file, render.options(options)),
     ]
@@ -93,6 +97,13 @@ def tune(situation: Situation) -> Tuned:
 def _settings(situation: Situation) -> dict[str, str]:
     decide = {"broker": broker.settings, "controller": controller.settings, "zookeeper": zookeeper.settings}
     return decide[situation.member.role](situation)
+
+
+def _live(situation: Situation, settings: dict[str, str]) -> tuple[str, ...]:
+    """Settings that a running node takes over by Kafka's protocol: those of brokers alone."""
+    if situation.member.role != "broker":
+        return ()
+    return taken_while_running(settings, definitions(situation.cluster.version))
 
 
 def _host_files(situation: Situation, options_file: str, configuration: str) -> tuple[TunedFile, ...]:

@@ -55,6 +55,10 @@ OWNED: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Broker and controller settings that kdeploy itself answers for: pattern, why, and where to say it instead."""
 
+NOT_WHILE_RUNNING: Final = r"min\.insync\.replicas|metric\.reporters|config\.providers"
+"""Broker settings that Kafka would take while it runs, and that kdeploy changes by a restart all the same:
+with eligible leader replicas (KIP-966) brokers refuse the first, and the others load classes."""
+
 OWNED_BY_ZOOKEEPER: Final[Mapping[str, tuple[str, str]]] = {
     r"(server|group|weight)\.\d+": _IDENTITY,
     r"data(Log)?Dir|dynamicConfigFile": _PLACE,
@@ -115,6 +119,26 @@ def check_topic(path: tuple[str | int, ...], config: Mapping[str, Setting], know
             raise _unknown((*path, name), name, known.topic, known.version)
         checked[name] = _checked((*path, name), definition, setting_text(value))
     return checked
+
+
+def taken_while_running(settings: Mapping[str, str], known: Definitions) -> tuple[str, ...]:
+    """Names of those of a broker's settings whose new value it takes while it runs, sorted.
+
+    What Kafka can change for one broker alone (listeners, TLS, SASL) is left to restarts: there a mistake
+    would close the door through which it could be mended.
+    """
+    return tuple(sorted(name for name in settings if name in changeable(known)))
+
+
+def changeable(known: Definitions) -> frozenset[str]:
+    """Every broker setting of a version that kdeploy changes without a restart."""
+    return frozenset(
+        name
+        for name, one in known.broker.items()
+        if one.update == "cluster-wide"
+        and one.type not in ("password", "class")
+        and not re.fullmatch(NOT_WHILE_RUNNING, name)
+    )
 
 
 def _checked(path: tuple[str | int, ...], definition: Definition, value: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 from kdeploy.blueprint import RenderedFile, SecretFile
@@ -59,6 +60,15 @@ def test_what_says_that_all_is_there_comes_last() -> None:
     assert archive.recorded(record) == tuple(
         sorted([*(file.path for file in BROKER.files), "/etc/kafka/secrets/identity.pem"])
     )
+
+
+def test_settings_that_were_ever_given_to_a_running_broker_stay_in_the_record() -> None:
+    one = replace(
+        BROKER,
+        files=(RenderedFile("/etc/kafka/server.properties", "num.io.threads=9\n", live=("num.io.threads",)),),
+    )
+    entries = archive.service_entries(one, SECRETS, "wanted", {"live": ["log.cleaner.threads"]})
+    assert json.loads(entries[-2].content)["live"] == ["log.cleaner.threads", "num.io.threads"]
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:

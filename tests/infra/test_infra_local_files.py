@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kdeploy.blueprint import RenderedFile, SecretFile
+from kdeploy.blueprint import Node, RenderedFile, SecretFile
 from kdeploy.errors import KdeployError
 from kdeploy.infra.local import folder
 from kdeploy.infra.local.provider import LocalProvider
@@ -181,8 +181,39 @@ def test_a_secret_survives_in_no_record(provider: LocalProvider, home: Path) -> 
 
 def test_records_round_trip(provider: LocalProvider, home: Path) -> None:
     one = node(ports={"client": 1}, data_directories=("a", "b"))
-    record = folder.Record(one, "3.9.2", "hash", {"config/x": "y"}, ("stale",))
+    record = folder.Record(one, "3.9.2", "hash", {"config/x": "y"}, ("stale",), ("num.io.threads",))
     assert folder.Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_a_record_of_before_settings_were_changed_live_is_read(provider: LocalProvider, home: Path) -> None:
+    record = folder.Record(node(), "3.9.2", "hash", {"config/x": "y"})
+    document = json.loads(json.dumps(record.to_json()))
+    document["schema"] = "kdeploy.node/v1"
+    del document["live"]
+    for file in document["node"]["files"]:
+        del file["live"]
+    assert folder.Record.from_json(document) == record
+
+
+def test_a_setting_that_needs_no_restart_is_an_update_and_is_remembered_when_it_has_gone(
+    provider: LocalProvider, home: Path
+) -> None:
+    def with_threads(number: str) -> Node:
+        text = f"broker.id=1\n{number}"
+        live = ("num.io.threads",) if number else ()
+        return replace(node(), files=(RenderedFile("config/server.properties", text, live=live),))
+
+    eight, nine = with_threads("num.io.threads=8\n"), with_threads("num.io.threads=9\n")
+    provider.provision(blueprint(eight))
+    provider.apply(eight, SECRETS)
+    assert provider.wanted(eight, SECRETS) == provider.wanted(nine, SECRETS)
+    assert provider.observe([eight])[eight.key].applied == provider.wanted(eight, SECRETS)
+    assert provider.observe([nine])[nine.key].applied is None
+    provider.apply(nine, SECRETS)
+    assert provider.observe([nine])[nine.key].applied == provider.wanted(nine, SECRETS)
+    assert nine.live == {"num.io.threads": "9"}
+    provider.apply(with_threads(""), SECRETS)
+    assert provider.observe([with_threads("")])[nine.key].live == ("num.io.threads",)
 
 
 class TestFormatting:

@@ -222,3 +222,41 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
     assert found["zookeeper.connect"].startswith("[fd00::21]:2182,")
     assert settings(cluster.coordinators[0])["server.1"] == "[fd00::21]:2888:3888"
     assert cluster.bootstrap("client").startswith("[fd00::11]:9092,")
+
+
+@pytest.mark.parametrize(("version", "kind"), MODES)
+def test_what_kafka_takes_while_it_runs_is_no_reason_to_restart_and_all_else_is(
+    version: str, kind: str
+) -> None:
+    def brokers(**settings: Any) -> list[Node]:
+        wanted = environment(
+            kafka={"version": version, "coordination": kind},
+            overrides={"broker": {"num.io.threads": 8, **settings}},
+        )
+        return [node for node in drawn(wanted).nodes if node.role == "broker"]
+
+    before, live, static = (
+        brokers(),
+        brokers(**{"num.io.threads": 24}),
+        brokers(**{"queued.max.requests": 400}),
+    )
+    assert [node.fingerprint for node in before] == [node.fingerprint for node in live]
+    assert not {node.fingerprint for node in before} & {node.fingerprint for node in static}
+    assert {node.live["num.io.threads"] for node in live} == {"24"}
+
+
+@pytest.mark.parametrize(("version", "kind", "provider"), ALL)
+def test_only_brokers_take_settings_while_they_run_and_none_that_their_protection_rests_on(
+    version: str, kind: str, provider: dict[str, Any]
+) -> None:
+    wanted = environment(
+        kafka={"version": version, "coordination": kind}, datacenters=[{"name": "dc1", **provider}]
+    )
+    for node in drawn(wanted).nodes:
+        assert bool(node.live) == (node.role == "broker")
+        known = definitions(version).broker
+        assert {known[name].update for name in node.live} <= {"cluster-wide"}
+        assert not [
+            name for name in node.live if name.startswith(("ssl.", "sasl.", "listener", "min.insync"))
+        ]
+        assert settings(node).items() >= node.live.items()

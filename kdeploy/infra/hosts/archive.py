@@ -65,20 +65,30 @@ def secret_entries(secrets: Secrets) -> list[Entry]:
     return [Entry(path, secrets[path], USER, USER, 0o600) for path in sorted(secrets)]
 
 
-def service_entries(node: Node, secrets: Secrets, applied: str) -> list[Entry]:
+def service_entries(
+    node: Node, secrets: Secrets, applied: str, before: Mapping[str, Any] | None = None
+) -> list[Entry]:
     """Configuration and unit, and at the end what says that all of it is there.
 
     Args:
         node: The node.
         secrets: Content of its secret files; only their hashes are written here.
         applied: As `Provider.wanted`.
+        before: The record that is on the host.
     """
     own = [file for file in node.files if not is_of_host(file.path)]
     entries = [_service_file(node, file.path, file.text.encode()) for file in own]
     hashes = {file.path: file.sha256 for file in node.files} | {
         path: hashlib.sha256(content).hexdigest() for path, content in secrets.items()
     }
-    record = {"schema": RECORD_SCHEMA, "node": node.key, "files": hashes, "secrets": sorted(secrets)}
+    live = sorted({*node.live, *(before or {}).get("live", ())})
+    record = {
+        "schema": RECORD_SCHEMA,
+        "node": node.key,
+        "files": hashes,
+        "secrets": sorted(secrets),
+        "live": live,
+    }
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
     return [
         *entries,

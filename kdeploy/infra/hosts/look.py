@@ -22,7 +22,7 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
         seen: What `remote.look` answers.
     """
     record, service = seen["record"], seen["service"]
-    soft = {file.path: file.sha256 for file in node.files if not file.restart}
+    soft = {file.path: file.sha256 for file in node.files if file.live or not file.restart}
     outdated = [path for path, digest in soft.items() if (record or {}).get("files", {}).get(path) != digest]
     whole = record is not None and not seen["damaged"] and not outdated and not seen["drift"]
     return NodeState(
@@ -31,6 +31,7 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
         applied=seen["applied"] if whole else None,
         started=seen["started"],
         detail=_detail(seen, service) + _limited(node, seen),
+        live=tuple((record or {}).get("live", ())),
     )
 
 

@@ -134,7 +134,7 @@ class HostsProvider:
                 "and run up again"
             )
         wanted = {file.path for file in node.files} | {secret.path for secret in node.secrets}
-        files = archive.service_entries(node, secrets, self.wanted(node, secrets))
+        files = archive.service_entries(node, secrets, self.wanted(node, secrets), seen["record"])
         own, others = (
             folder / f"{variables.name(node)}.secrets.tar",
             folder / f"{variables.name(node)}.files.tar",

@@ -26,7 +26,10 @@ from kdeploy.blueprint import Node, RenderedFile, SecretFile
 from kdeploy.errors import KdeployError
 from kdeploy.spec.lock import Role
 
-RECORD_SCHEMA: Final = "kdeploy.node/v1"
+RECORD_SCHEMA: Final = "kdeploy.node/v2"
+
+READABLE: Final = ("kdeploy.node/v1", RECORD_SCHEMA)
+"""v1 did not know `live`."""
 
 _SCHEMA: Final = re.compile(r"kdeploy\.node/v([0-9]{1,9})")
 
@@ -41,6 +44,7 @@ class Record:
         applied: `Provider.wanted` of what is there; None while files are being replaced.
         hashes: SHA-256 of each file by path.
         stale: Paths that are to be removed.
+        live: Names that were ever in the node's `Node.live`.
     """
 
     node: Node
@@ -48,6 +52,7 @@ class Record:
     applied: str | None
     hashes: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
+    live: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values with its schema."""
@@ -60,15 +65,17 @@ class Record:
         Raises:
             AttributeError, KeyError, TypeError, ValueError: On anything else.
         """
-        if document.pop("schema") != RECORD_SCHEMA:
+        if document.pop("schema") not in READABLE:
             raise ValueError("another schema")
         node = document.pop("node")
-        files = tuple(RenderedFile(**file) for file in node.pop("files"))
+        files = tuple(
+            RenderedFile(**file | {"live": tuple(file.get("live", ()))}) for file in node.pop("files")
+        )
         secrets = tuple(SecretFile(**secret) for secret in node.pop("secrets"))
         others: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in node.items()
         }
-        document["stale"] = tuple(document["stale"])
+        document |= {name: tuple(document.get(name, ())) for name in ("stale", "live")}
         return cls(node=Node(**others, files=files, secrets=secrets), **document)
 
 
@@ -137,7 +144,7 @@ def apply(folder: Path, record: Record, secrets: Mapping[str, bytes]) -> None:
 
     Args:
         folder: The node's folder.
-        record: What it is to be; `hashes` and `stale` are found here.
+        record: What it is to be; `hashes`, `stale` and `live` are found here.
         secrets: Content of its secret files by path.
 
     Raises:
@@ -150,7 +157,8 @@ def apply(folder: Path, record: Record, secrets: Mapping[str, bytes]) -> None:
     ever = {*before.hashes, *before.stale} if before else set[str]()
     stale = tuple(sorted(ever - contents.keys()))
     hashes = {path: digest(content) for path, content in contents.items()}
-    write_record(folder, Record(record.node, record.kafka_version, None, hashes, stale))
+    live = tuple(sorted({*record.node.live, *(before.live if before else ())}))
+    write_record(folder, Record(record.node, record.kafka_version, None, hashes, stale, live))
     for path, content in contents.items():
         if read_private(folder / path) != content:
             put(folder / path, content)
@@ -158,7 +166,7 @@ def apply(folder: Path, record: Record, secrets: Mapping[str, bytes]) -> None:
         (folder / path).unlink(missing_ok=True)
     for path in (*record.node.data_directories, "logs"):
         make(folder / path)
-    write_record(folder, Record(record.node, record.kafka_version, record.applied, hashes))
+    write_record(folder, Record(record.node, record.kafka_version, record.applied, hashes, live=live))
 
 
 def is_as_applied(folder: Path, record: Record) -> bool:

@@ -30,12 +30,13 @@ def look(home: Path, node: Node) -> NodeState:
         applied=_applied(home, record, node) if record else None,
         started=started.started if running and started else None,
         detail=_detail(home, node, running, started),
+        live=record.live if record else (),
     )
 
 
 def _applied(home: Path, record: Record, node: Node) -> str | None:
     """What is applied; None where a file is not as applied, or one that takes no restart is outdated."""
-    soft = {file.path: file.sha256 for file in node.files if not file.restart}
+    soft = {file.path: file.sha256 for file in node.files if file.live or not file.restart}
     if any(record.hashes.get(path) != wanted for path, wanted in soft.items()):
         return None
     return record.applied if folder.is_as_applied(home, record) else None

@@ -186,7 +186,7 @@ def test_a_killed_node_is_named_and_comes_back_with_every_record(kdeploy: Kdeplo
 
 def test_a_changed_setting_restarts_brokers_one_by_one_and_loses_nothing(kdeploy: Kdeploy) -> None:
     kdeploy.file.write_text(
-        kdeploy.file.read_text() + "\noverrides:\n  broker:\n    num.recovery.threads.per.data.dir: 3\n"
+        kdeploy.file.read_text() + "\noverrides:\n  broker:\n    queued.max.requests: 400\n"
     )
     before = started_at(kdeploy)
     preview = kdeploy("preview", "--output", "json", code=4).document
@@ -205,6 +205,70 @@ def test_a_changed_setting_restarts_brokers_one_by_one_and_loses_nothing(kdeploy
     assert {name for name in before if before[name] != after[name]} == predicted
     assert len(acknowledged) == number > 0
     assert set(acknowledged) <= set(consume_all(kdeploy, "orders"))
+
+
+def in_effect(kdeploy: Kdeploy, name: str) -> dict[str, tuple[str | None, bool]]:
+    """A setting's value on each broker, and whether a dynamic value says so."""
+    from kdeploy.cluster.admin import connect
+
+    cluster = describe(kdeploy)
+    with connect(cluster.access) as admin:
+        found = {
+            node.name: admin.broker_settings(node.id, [name])[name] for node in cluster.blueprint.brokers
+        }
+    return {node: (one.value, one.own is not None) for node, one in found.items()}
+
+
+def test_what_kafka_takes_while_it_runs_restarts_nothing_and_is_idle_after_a_restart(
+    kdeploy: Kdeploy,
+) -> None:
+    from kdeploy.cluster.admin import connect
+
+    before = started_at(kdeploy)
+    kdeploy.edit("\noverrides:\n  broker:\n", "\noverrides:\n  broker:\n    num.io.threads: 40\n")
+    (cluster,) = kdeploy("preview", "--output", "json", code=4).document["clusters"]
+    assert {node["action"] for node in cluster["nodes"]} == {"none", "update"}
+    assert cluster["changes"] == [f"broker-{n}, while it runs: num.io.threads 8 → 40" for n in (1, 2, 3)]
+    outcome = kdeploy("up", "--output", "json").document
+    assert outcome["clusters"][0]["changes"] == cluster["changes"]
+    assert started_at(kdeploy) == before
+    assert in_effect(kdeploy, "num.io.threads") == dict.fromkeys(
+        ("broker-1", "broker-2", "broker-3"), ("40", True)
+    )
+    kdeploy("preview")
+
+    kdeploy("restart", "--node", "broker-1")
+    assert in_effect(kdeploy, "num.io.threads")["broker-1"] == ("40", False), "its file says so now"
+    kdeploy("preview")
+
+    with connect(describe(kdeploy).access) as admin:
+        admin.set_broker_settings(2, {"background.threads": "12"})
+    restarted = started_at(kdeploy)
+    kdeploy.edit("    num.io.threads: 40\n", "")
+    kdeploy("up")
+    assert started_at(kdeploy) == restarted
+    assert in_effect(kdeploy, "num.io.threads") == {
+        "broker-1": ("8", True),
+        "broker-2": ("8", False),
+        "broker-3": ("8", False),
+    }
+    assert in_effect(kdeploy, "background.threads")["broker-2"] == ("12", True), "set by hand, and left alone"
+    said = kdeploy("status").stdout
+    assert "broker-2 has background.threads 12: left alone" in " ".join(said.split())
+
+
+def test_a_value_that_a_running_broker_refuses_is_refused_before_any_file_says_it(kdeploy: Kdeploy) -> None:
+    text = kdeploy.file.read_text()
+    kdeploy.edit(
+        "\noverrides:\n  broker:\n", "\noverrides:\n  broker:\n    log.cleaner.dedupe.buffer.size: 1000\n"
+    )
+    refused = kdeploy("up", code=1).stderr
+    assert (
+        "refuses new settings: requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB"
+        in refused
+    )
+    kdeploy.file.write_text(text)
+    kdeploy("preview")
 
 
 @pytest.mark.parametrize(
