@@ -89,6 +89,9 @@ UNITS = {
     "connections": "clients",
     "open_files": "files",
     "memory_maps": "maps",
+    "cross_region": "B/s",
+    "far_followers": "fetchers",
+    "mirror_flow": "connections",
     "rebuild": "s",
 }
 """Unit of each limit's load and capacity."""
@@ -177,7 +180,8 @@ def _capacity(datacenter: Datacenter, planned: DatacenterPlan, limit: str) -> fl
             columns["disk_throughput"] = np.minimum(columns["disk_throughput"], written)
             most = np.array([(volumes.iops or math.inf) * volumes.count])
             columns["disk_iops"] = np.minimum(columns["disk_iops"], most)
-    capacity = limits.completed(limits.capacities(**columns), cores, memory, np.array([local]))
+    in_ec2 = planned.region is not None
+    capacity = limits.completed(limits.capacities(**columns), cores, memory, np.array([local]), in_ec2)
     return float(capacity[0, COLUMNS.index(limit)])
 
 
@@ -202,7 +206,10 @@ class _Numbers:
 
     @property
     def produced(self) -> Factor:
-        return self.of(self.demand.produced, "produced at the peak, at the horizon's end", "B/s", "asked")
+        words = "produced at the peak, at the horizon's end"
+        if self.demand.arriving != 1:
+            words = "logged, as topics compress it, at the peak, at the horizon's end"
+        return self.of(self.demand.produced, words, "B/s", "asked")
 
     @property
     def fetched(self) -> Factor:
@@ -249,14 +256,9 @@ def _terms(n: _Numbers, limit: str) -> Parts:
     elif limit == "cpu":
         yield from _processor(n)
     elif limit == "single_flow":
-        followed = n.of(
-            n.held * float(1 - 1 / demand.byte_copies), "share it copies from others: held × (1 - 1 ÷ copies)"
-        )
-        others = n.of(1 / max(n.brokers - 1, 1), "one of the other brokers")
-        yield (
-            "copied from one broker",
-            [n.produced, followed, others, n.imbalance, *n.wire(demand.nodes_encrypt)],
-        )
+        yield "copied from one broker", _pulled(n)
+    elif limit in ("cross_region", "far_followers", "mirror_flow"):
+        yield _far(n, limit)
     elif limit == "partition_rate":
         busiest = limits.busiest_partition(demand, n.share)
         yield "busiest partition", [n.of(np.ravel(busiest)[0], "its rate at the peak", "B/s"), n.imbalance]
@@ -267,6 +269,40 @@ def _terms(n: _Numbers, limit: str) -> Parts:
 def _arriving(n: _Numbers) -> Parts:
     encrypted = n.demand.clients_encrypt or n.demand.nodes_encrypt
     yield "taken in", [n.produced, n.share_held, n.imbalance, *n.wire(encrypted)]
+    if n.demand.arriving > 1:
+        more = n.of(n.demand.arriving - 1, "more than is logged: the producers' codec against the topics'")
+        led = n.of(n.led_after, "share it leads after the failure")
+        yield "sent before it is compressed anew", [n.produced, more, led, n.imbalance, *n.wire(encrypted)]
+
+
+def _pulled(n: _Numbers) -> list[Factor]:
+    """Bytes per second that it copies from one other broker."""
+    followed = n.of(
+        n.held * float(1 - 1 / n.demand.byte_copies), "share it copies from others: held × (1 - 1 ÷ copies)"
+    )
+    others = n.of(1 / max(n.brokers - 1, 1), "one of the other brokers")
+    return [n.produced, followed, others, n.imbalance, *n.wire(n.demand.nodes_encrypt)]
+
+
+def _far(n: _Numbers, limit: str) -> tuple[str, list[Factor]]:
+    """What distance limits: see `kdeploy.planner.far`."""
+    demand = n.demand
+    buffer = n.of(1 / demand.socket_buffer, "1 ÷ socket buffer", "1/B", figures.SOCKET_BUFFER.source)
+    if limit == "far_followers":
+        waits = n.of(demand.round_trip, "round trip between racks", "s", figures.ROUND_TRIP.source)
+        return "fetchers that wait for one broker", [*_pulled(n), waits, buffer]
+    rate = n.of(demand.mirrored_peak, "mirrored out at the peak, at the horizon's end", "B/s", "asked")
+    led = n.of(n.led_after, "share it leads after the failure")
+    mirrored = [rate, led, n.imbalance, *n.wire(demand.clients_encrypt)]
+    if limit == "cross_region":
+        leaves = [] if demand.leaves_region else [n.of(0, "no other datacenter is in another region")]
+        return "mirrored to another region", [*mirrored, *leaves]
+    one = n.of(1 / demand.mirror_consumers, "one of the mirroring consumers", "", "asked")
+    waits = n.of(demand.mirror_round_trip, "round trip to them", "s", figures.MIRROR_ROUND_TRIP.source)
+    if waits.value * buffer.value >= 1 / figures.SINGLE_FLOW.value:
+        return "share of its connection", [*mirrored, one, waits, buffer]
+    flow = n.of(1 / figures.SINGLE_FLOW.value, "1 ÷ 5 Gbit/s", "s/B", figures.SINGLE_FLOW.source)
+    return "share of its connection", [*mirrored, one, flow]
 
 
 def _leaving(n: _Numbers) -> Parts:
@@ -329,8 +365,14 @@ def _processor(n: _Numbers) -> Parts:
         followed = n.of(max(n.held - state[0], 0), f"share it copies from others {when}")
         copied = n.of(state[1], f"copies it sends {when}")
         tls = n.figure(figures.CPU_TLS, unit="vCPU s/B")
+        words = "bytes that arrive for each that is logged"
+        arriving = [n.of(demand.arriving, words)] if demand.arriving != 1 else []
+        anew = n.of(demand.recompression, "compression", "vCPU s/B", "lzbench in the zstd README 1.5.7")
         found = [
-            ("take in what is produced", [n.produced, led, n.figure(figures.CPU_PRODUCE, unit="vCPU s/B")]),
+            (
+                "take in what is produced",
+                [n.produced, *arriving, led, n.figure(figures.CPU_PRODUCE, unit="vCPU s/B")],
+            ),
             (
                 "take in what is copied",
                 [n.produced, followed, n.figure(figures.CPU_REPLICATE, unit="vCPU s/B")],
@@ -338,6 +380,7 @@ def _processor(n: _Numbers) -> Parts:
             ("send copies", [n.produced, copied, n.figure(figures.CPU_SEND, unit="vCPU s/B")]),
             ("send to consumers", [n.fetched, led, n.figure(figures.CPU_SEND, unit="vCPU s/B")]),
             ("look into batches", [n.produced, led, n.of(demand.decompression, "decompression", "vCPU s/B")]),
+            *([("compress them anew", [n.produced, led, anew])] if demand.recompression else []),
             (
                 "validate records",
                 [
@@ -360,7 +403,7 @@ def _processor(n: _Numbers) -> Parts:
             found.append(("encrypt among brokers", [n.produced, both, tls]))
         if demand.clients_encrypt:
             found += [
-                ("encrypt from producers", [n.produced, led, tls]),
+                ("encrypt from producers", [n.produced, *arriving, led, tls]),
                 ("encrypt to consumers", [n.fetched, led, tls]),
             ]
         return [(name, [*factors, n.imbalance]) for name, factors in found]

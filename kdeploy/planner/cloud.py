@@ -19,6 +19,7 @@ from kdeploy.errors import InvalidSetting
 from kdeploy.planner import catalogue, ensemble, others, storage
 from kdeploy.planner.catalogue import Catalogue
 from kdeploy.planner.choice import (
+    MIRROR,
     Choice,
     Field,
     Terms,
@@ -422,7 +423,9 @@ def _plan(
             yearly_usd=round(sum(parts.values()) * 12, 2),
             catalogue=shapes.origin,
             discount=space.discount,
-            cross_zone_traffic={part: round(price, 2) for part, price in traffic_parts(space).items()},
+            cross_zone_traffic={
+                part: round(price, 2) for part, price in traffic_parts(space).items() if part != MIRROR
+            },
         ),
     )
 

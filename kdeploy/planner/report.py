@@ -122,7 +122,25 @@ def asked(environment: Environment) -> str:
         f"{'copy' if durability.replication_factor == 1 else 'copies'}, "
         f"to hold with {failure[durability.survive]}."
     )
-    return words + _growth(environment)
+    return words + _mirrored(environment) + _growth(environment)
+
+
+def _mirrored(environment: Environment) -> str:
+    """What mirroring adds, and what topics compress anew."""
+    workload = environment.workload
+    found = ""
+    into, out = (format_range(rate, format_rate) for rate in (workload.mirrored_in, workload.mirrored_out))
+    if workload.mirrored_in:
+        found += f" {into} more are mirrored in."
+    if workload.mirrored_out:
+        found += f" {out} are mirrored out."
+    if workload.topic_compression not in (None, workload.compression):
+        new, old = (
+            "no compression" if codec == "none" else str(codec)
+            for codec in (workload.topic_compression, workload.compression)
+        )
+        found += f" Brokers compress it anew: {new} in place of {old}."
+    return found
 
 
 def _peak(environment: Environment) -> str:
@@ -387,7 +405,8 @@ def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
 
 def _words(name: str) -> str:
     """A limit or a part of the price as a sentence has it."""
-    return "cross-zone traffic" if name == "cross_zone_traffic" else in_words(name)
+    names = {"cross_zone_traffic": "cross-zone traffic", "cross_region_traffic": "cross-region traffic"}
+    return names.get(name) or in_words(name)
 
 
 def _opening(words: str) -> str:

@@ -27,6 +27,18 @@ ENVIRONMENTS = {
         workload={"topics": TOPICS}, planner={"tls": False, "imbalance": 1.5, "utilisation": "50%"}
     ),
     "plaintext clients": aws(workload={"throughput": "30MB/s"}, security={"client_listener": "PLAINTEXT"}),
+    "far away": aws(
+        workload={
+            "throughput": "60MB/s",
+            "mirrored_in": "20MB/s",
+            "mirrored_out": "40MB/s",
+            "mirror_consumers": 8,
+            "compression": "zstd",
+            "topic_compression": "lz4",
+        },
+        planner={"round_trip": "40ms"},
+    ),
+    "compressed by the brokers": aws(workload={"throughput": "60MB/s", "topic_compression": "zstd"}),
     "one copy": aws(
         workload={"throughput": "30MB/s", "partitions": 77},
         durability={"replication_factor": 1, "min_insync_replicas": 1, "survive": "none"},

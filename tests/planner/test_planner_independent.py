@@ -58,6 +58,7 @@ def drawn(lots: random.Random) -> Environment:
         "lagging_consumers": lots.choice([None, "10%", "100%"]),
         "retention_bytes": lots.choice([None, "5GB"]),
         "partitions": lots.choice([None, lots.randint(1, 5000)]),
+        **_far(lots),
     }
     local = lots.random() < 0.2
     return aws(
@@ -69,8 +70,24 @@ def drawn(lots: random.Random) -> Environment:
             "survive": survive,
         },
         security={"client_listener": lots.choice(["SASL_SSL", "PLAINTEXT"])},
+        planner={
+            "round_trip": lots.choice(["1ms", f"{log_uniform(1e-3, 0.3)!r}s"]),
+            "socket_buffer": lots.choice(["16MiB", "64KiB"]),
+        },
         brokers={"instance_type": "i3en.2xlarge"} if local else {},
     )
+
+
+def _far(lots: random.Random) -> dict[str, Any]:
+    """Mirroring and another codec of the topics, each for some."""
+    mirrored = {
+        name: f"{lots.choice([0, lots.uniform(0, 4e7)])!r}B/s" for name in ("mirrored_in", "mirrored_out")
+    }
+    return mirrored | {
+        "mirror_consumers": lots.randint(1, 12),
+        "mirror_round_trip": f"{lots.uniform(0.001, 0.2)!r}s",
+        "topic_compression": lots.choice([None, None, "none", "gzip", "snappy", "lz4", "zstd"]),
+    }
 
 
 def test_many_workloads_agree_with_the_documentation_read_plainly() -> None:

@@ -234,6 +234,7 @@ def test_hosts_are_checked_against_what_they_declare() -> None:
     assert set(planned.brokers.utilisation) == {
         "cpu", "memory", "network_in", "network_out", "disk_space", "partitions",
         "partition_rate", "single_flow", "heap", "connections", "open_files", "memory_maps",
+        "far_followers", "mirror_flow",
     }  # fmt: skip
     assert planned.brokers.volumes[0].type == "disk"
 
