@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from kdeploy.planner import catalogue, figures, limits
-from kdeploy.planner.demand import Demand, demand_of
+from kdeploy.planner.catalogue import Floats
+from kdeploy.planner.demand import Demand, demand_of, ranges
 from kdeploy.planner.limits import COLUMNS, Fleet, Shares
 from kdeploy.planner.result import DatacenterPlan, Limit
 from kdeploy.planner.storage import NVME
@@ -56,6 +57,9 @@ class Arithmetic:
         capacity: What a broker can take; for `rebuild` the objective, in seconds.
         ceiling: The most of it that is used.
         utilisation: As the plan shows it.
+        values: What is filled in for each quantity that is a range, by its place in the workload, in base
+            units; empty where there is none, or where none changes the limit.
+        holds: Share of the samples in which the load is at most this one; 1 where nothing is a range.
     """
 
     datacenter: str
@@ -65,6 +69,8 @@ class Arithmetic:
     capacity: float
     ceiling: float
     utilisation: float
+    values: dict[str, float] = field(default_factory=dict)
+    holds: float = 1.0
 
     @property
     def load(self) -> float:
@@ -103,7 +109,8 @@ def explain(
     """Fill in the numbers of a limit.
 
     Args:
-        environment: What the plan is for; no quantity of its workload is a range.
+        environment: What the plan is for. Where quantities of its workload are ranges, the numbers are those
+            of the sample that decides: no more samples than asked for have a greater load.
         datacenter: One of its datacenters.
         planned: Its plan.
         limit: Which limit.
@@ -114,37 +121,57 @@ def explain(
     used = planned.brokers.utilisation.get(limit)
     if used is None:
         return None
-    demand = demand_of(environment, datacenter)
+    capacity = (
+        _capacity(datacenter, planned, limit) if limit != "rebuild" else environment.planner.rebuild_time
+    )
+    demand, values, holds = _demand(environment, datacenter, planned, limit, used * capacity)
     share = _shares(demand, planned, limit)
-    if float(share.partitions[0, 0]) != planned.partitions:  # the lock had more
-        demand = demand_of(environment, datacenter, planned.partitions)
-        share = _shares(demand, planned, limit)
     terms = tuple(Term(name, tuple(factors)) for name, factors in _terms(_Numbers(demand, share), limit))
-    capacity = demand.rebuild_time
     if limit == "rebuild":
         terms = (_rebuild(demand, share, planned),)
-    else:
-        capacity = _capacity(datacenter, planned, limit)
-    return Arithmetic(
-        planned.name, limit, terms, UNITS[limit], capacity, planned.brokers.ceilings[limit], used
-    )
+    ceiling = planned.brokers.ceilings[limit]
+    return Arithmetic(planned.name, limit, terms, UNITS[limit], capacity, ceiling, used, values, holds)
 
 
-def _shares(demand: Demand, planned: DatacenterPlan, limit: str) -> Shares:
-    """Of the numbers of brokers up to racks that are even again, the one whose load counts; see `limits.loads`."""
+def _demand(
+    environment: Environment, datacenter: Datacenter, planned: DatacenterPlan, limit: Limit, load: float
+) -> tuple[Demand, dict[str, float], float]:
+    """The demand, what is filled in for ranges, and the share of samples with no greater load."""
+    demand = demand_of(environment, datacenter)
+    sure = not ranges(environment.workload)
+    partitions = limits.shares(demand, *_fleet(demand, planned)).partitions[0, 0]
+    if sure and float(partitions) == planned.partitions:
+        return demand, {}, 1.0
+    if sure:  # the lock had more
+        return demand_of(environment, datacenter, planned.partitions), {}, 1.0
+    from kdeploy.planner.decisive import sample
+
+    column = "disk_space" if limit == "rebuild" else limit
+    if limit == "rebuild":
+        load = planned.brokers.utilisation[column] * _capacity(datacenter, planned, column)
+    fleet, disks = _fleet(demand, planned)
+    for before in (0, planned.partitions):
+        found = sample(environment, datacenter, before, fleet, disks, column, load)
+        if float(limits.shares(found.demand, fleet, disks).partitions[0, 0]) == planned.partitions:
+            break
+    return found.demand, found.values, found.holds
+
+
+def _fleet(demand: Demand, planned: DatacenterPlan) -> tuple[Fleet, Floats]:
+    """The numbers of brokers up to racks that are even again, the one that is planned first; and its disks."""
     disks = np.array([float(planned.brokers.volumes[0].count if planned.brokers.volumes else 1)])
     per_rack = [count for count in planned.brokers.per_rack.values() if count]
     if planned.provider != "aws":
-        fleet = Fleet(
-            *(
-                np.array([float(part)])
-                for part in (sum(per_rack), min(per_rack), max(per_rack), len(per_rack))
-            )
-        )
-        return limits.shares(demand, fleet, disks)
+        spread = (sum(per_rack), min(per_rack), max(per_rack), len(per_rack))
+        return Fleet(*(np.array([float(part)]) for part in spread)), disks
     count, racks = planned.brokers.count, demand.racks
     group = np.arange(float(count), -(-count // racks) * racks + 1.0)
-    share = limits.shares(demand, Fleet.even(group, racks), disks)
+    return Fleet.even(group, racks), disks
+
+
+def _shares(demand: Demand, planned: DatacenterPlan, limit: str) -> Shares:
+    """Of these numbers of brokers the one whose load counts; see `limits.loads`."""
+    share = limits.shares(demand, *_fleet(demand, planned))
     column = COLUMNS.index("rebuild_in" if limit == "rebuild" else limit)
     return share.part(int(limits.of_shares(demand, share)[0, column].argmax()))
 

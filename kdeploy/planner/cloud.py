@@ -127,7 +127,7 @@ def size(
     demand = wanted.demand
     build, counts = _field(demand, settings, datacenter, position, before, reshape)
     if wanted.sampled is not None:
-        return _unsure(build(counts), wanted, settings, datacenter, position)
+        return _unsure(build(counts), wanted, settings, datacenter, position, compare)
     for most in (WINDOW, len(counts)):
         space = build(counts[:most])
         choice = choose(space)
@@ -138,7 +138,14 @@ def size(
     return sized if choice is not None else Sized(None, shortfall=_shortfall(space))
 
 
-def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacenter, position: int) -> Sized:
+def _unsure(
+    space: Field,
+    wanted: Wanted,
+    settings: Planner,
+    datacenter: Datacenter,
+    position: int,
+    compare: bool = False,
+) -> Sized:
     """The cheapest that holds with the asked probability, and beside it what is less sure or dearer."""
     from kdeploy.planner.uncertainty import Trials, regrets, weakest
 
@@ -172,7 +179,12 @@ def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacen
         round(regret[0], 2),
         {place: (ends.low, ends.high) for place, ends in wanted.ranges.items()},
     )
-    return Sized(replace(plan, confidence=confidence), tuple(shown), tuple(refused))
+    comparison: tuple[Alternative, ...] = ()
+    if compare:
+        from kdeploy.planner.sides import comparison as sides
+
+        comparison = sides(trials, best[0], datacenter)
+    return Sized(replace(plan, confidence=confidence), tuple(shown), tuple(refused), comparison=comparison)
 
 
 def _reason(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +35,13 @@ BAR: Final = 24
 SHOWN: Final = 0.05
 """Limits that are used less are named in a sentence, where there are many."""
 FEW: Final = 4
+SHOWN_AS: Final[dict[str, Callable[[float], str]]] = {
+    **dict.fromkeys(("throughput", "mirrored_in", "mirrored_out"), format_rate),
+    **dict.fromkeys(("message_size", "batch_size"), format_bytes),
+    **dict.fromkeys(("growth", "lagging_consumers"), format_share),
+    "retention": format_duration,
+}
+"""How a quantity of the workload is printed; other ones are numbers."""
 PLAIN: Final = str.maketrans(
     {"×": "x", "█": "#", "░": ".", "│": "|", "◀": "<", "µ": "u", "÷": "/", "–": "-", "²": "2"}
 )
@@ -334,7 +341,7 @@ def _choices(title: str, choices: tuple[Alternative, ...]) -> Section:
 
 def arithmetic(one: Arithmetic) -> str:
     """The arithmetic of a limit as text: each term, each factor on its own line, then the quotient."""
-    lines = [f"{_opening(_words(one.limit))} of the busiest broker in {one.datacenter}"]
+    lines = [f"{_opening(_words(one.limit))} of the busiest broker in {one.datacenter}", *_filled_in(one)]
     for term in one.terms:
         lines += ["", f"  {term.name} = {term.value:,.6g} {one.unit}"]
         for factor in term.factors:
@@ -355,9 +362,22 @@ def arithmetic(one: Arithmetic) -> str:
     return "\n".join(lines)
 
 
+def _filled_in(one: Arithmetic) -> Iterator[str]:
+    """What stands for quantities that are ranges."""
+    if not one.values:
+        return
+    yield from _wrapped(
+        f"In {one.holds:.1%} of the samples this load is not exceeded. It is that of the sample with", "  "
+    )
+    for place, value in one.values.items():
+        yield f"    {place}: {SHOWN_AS.get(place.rpartition('.')[2], '{:.4g}'.format)(value)}"
+
+
 def _compared(planned: DatacenterPlan, others: tuple[Alternative, ...], name: str) -> Section:
     """The best of each kind side by side."""
-    rows = [("kind", "brokers", "disks of each", "a month", "fullest")]
+    sure = planned.confidence
+    head = ("kind", "brokers", "disks of each", "a month", *(("holds",) if sure else ()), "fullest")
+    rows = [head]
     chosen = planned.brokers
     every = [
         (
@@ -367,20 +387,24 @@ def _compared(planned: DatacenterPlan, others: tuple[Alternative, ...], name: st
             chosen.volumes,
             planned.cost.monthly_usd or 0.0,
             chosen.utilisation,
+            sure.fits if sure else None,
         )
     ]
     every += [
-        (one.reason, one.count, one.instance_type, one.volumes, one.monthly_usd, one.utilisation)
+        (one.reason, one.count, one.instance_type, one.volumes, one.monthly_usd, one.utilisation, one.fits)
         for one in others
     ]
-    for kind, count, shape, volumes, price, used in every:
+    for kind, count, shape, volumes, price, used, fits in every:
         excess = {limit: ratio / chosen.ceilings[limit] for limit, ratio in used.items()}
         fullest = max(excess, key=lambda limit: excess[limit])
         disks = f"{volumes[0].count} × {format_bytes(volumes[0].size)}"
-        rows.append(
-            (kind, f"{count} × {shape}", disks, format_usd(price), f"{_words(fullest)} {used[fullest]:.0%}")
-        )
-    return Section(f"Side by side{name}", rows=tuple(rows), right=(3,))
+        holds = () if fits is None else (f"{fits:.1%}",)
+        full = f"{_words(fullest)} {used[fullest]:.0%}"
+        rows.append((kind, f"{count} × {shape}", disks, format_usd(price), *holds, full))
+    line = "Each holds with the probability that was asked for; holds: in how many of the samples."
+    return Section(
+        f"Side by side{name}", (line,) if sure else (), tuple(rows), right=(3, 4) if sure else (3,)
+    )
 
 
 def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
