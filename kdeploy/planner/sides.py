@@ -61,7 +61,7 @@ def _among(trials: Trials, mask: Mask) -> Trials:
     space = trials.space
     needed = np.where(mask[:, None], space.needed, len(space.counts))
     narrowed = Trials(replace(space, needed=needed), trials.demand, trials.confidence)
-    narrowed._loads = trials._loads  # noqa: SLF001
+    narrowed._loads = trials._loads
     return narrowed
 
 
