@@ -358,10 +358,12 @@ def _checked(document: dict[str, Any]) -> Environment:
     try:
         environment = Environment.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        flag = flags({str(first["loc"][-1]): None})
-        wrong = first["msg"][0].lower() + first["msg"][1:]
-        raise UsageError(f"{flag}: {wrong}\n  see kdeploy plan --help") from None
+        from kdeploy.spec.explain import explain
+        from kdeploy.spec.source import Source
+
+        first = explain(error, Source("", document, {}, {}), "plan")[0]
+        flag = flags({first.path.rpartition(".")[2]: None})
+        raise UsageError(f"{flag}: {first.wrong}\n  {first.right}") from None
     for finding in check(environment):
         raise InvalidSetting(finding.path, finding.wrong, finding.right)
     return environment

@@ -324,7 +324,8 @@ def _far(n: _Numbers, limit: str) -> tuple[str, list[Factor]]:
     if limit == "cross_region":
         leaves = [] if demand.leaves_region else [n.of(0, "no other datacenter is in another region")]
         return "mirrored to another region", [*mirrored, *leaves]
-    one = n.of(1 / demand.mirror_consumers, "one of the mirroring consumers", "", "asked")
+    words = "one of the mirroring consumers" if demand.mirror_consumers else "as many consumers as it takes"
+    one = n.of(1 / demand.mirror_consumers if demand.mirror_consumers else 0, words, "", "asked")
     waits = n.of(demand.mirror_round_trip, "round trip to them", "s", figures.MIRROR_ROUND_TRIP.source)
     if waits.value * buffer.value >= 1 / figures.SINGLE_FLOW.value:
         return "share of its connection", [*mirrored, one, waits, buffer]

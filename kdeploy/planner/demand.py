@@ -74,7 +74,8 @@ class Demand:
         mirrored_out: Bytes per second that mirroring to another cluster reads here on average.
         mirrored_peak: The same in the busiest minutes.
         leaves_region: Whether mirrored bytes go to another region than this datacenter's.
-        mirror_consumers: Consumers that mirroring reads with, each with one connection to a broker.
+        mirror_consumers: Consumers that mirroring reads with, each with one connection to a broker; None for
+            as many as it takes.
         mirror_round_trip: Seconds between them and the brokers.
         round_trip: Seconds between brokers that are farthest apart.
         socket_buffer: Most bytes of a connection on their way at once.
@@ -112,7 +113,7 @@ class Demand:
     mirrored_out: Amount = 0.0
     mirrored_peak: Amount = 0.0
     leaves_region: bool = False
-    mirror_consumers: int = 1
+    mirror_consumers: int | None = None
     mirror_round_trip: float = MIRROR_ROUND_TRIP.value
     round_trip: float = ROUND_TRIP.value
     socket_buffer: float = SOCKET_BUFFER.value

@@ -229,8 +229,7 @@ def table_of(demand: Demand, share: Shares) -> dict[str, Floats]:
         "open_files": files + demand.clients,
         "memory_maps": 2 * files / maps,
     }
-    mirrored = wire(demand, demand.mirrored_peak * demand.imbalance * share.led_after, 0.0)
-    table |= far.loads(demand, table["single_flow"], mirrored)
+    table |= far.loads(demand, table["single_flow"], mirrored(demand, share))
     return table | rebuild(demand, share, (arriving, written, leaving), space, average / produced)
 
 
@@ -296,6 +295,11 @@ def flow(demand: Demand, share: Shares) -> Floats:
     followed = held_bytes(demand, share) * (1 - 1 / demand.byte_copies)
     pulled = followed * (demand.produced * demand.imbalance) / np.maximum(share.brokers - 1, 1)
     return wire(demand, 0.0, pulled)
+
+
+def mirrored(demand: Demand, share: Shares) -> Floats:
+    """Bytes per second on the network that mirroring fetches from a survivor of the failure."""
+    return wire(demand, demand.mirrored_peak * demand.imbalance * share.led_after, 0.0)
 
 
 def stored(demand: Demand, share: Shares) -> Floats:

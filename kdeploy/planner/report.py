@@ -123,7 +123,8 @@ def asked(environment: Environment) -> str:
         read = "read and kept as each says"
     else:
         what = f"{format_range(workload.throughput, format_rate)} on average"
-        read = f"read {format_range(workload.fan_out, '{:g}'.format)} times, kept {kept}"
+        times = f"read {format_range(workload.fan_out, '{:g}'.format)} times"
+        read = f"{times if workload.fan_out else 'never read'}, kept {kept}"
     words = (
         f"Planned for {what}, {_peak(environment)} at the peak, {read} in {durability.replication_factor} "
         f"{'copy' if durability.replication_factor == 1 else 'copies'}, "
@@ -184,7 +185,7 @@ def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
     for planned in plan.datacenters:
         name = f" ({planned.name})" if several else ""
         yield Section(f"What it is{name}", rows=tuple(_parts(planned)))
-        yield _utilisation(planned, name, environment.durability.survive)
+        yield _utilisation(planned, name, environment)
         rejected = tuple(one for one in plan.rejected if one.datacenter == planned.name)
         if rejected:
             yield _choices(f"Cheaper, and why not{name}", rejected)
@@ -267,8 +268,9 @@ def volumes_in_words(volumes: Volumes) -> str:
     return words
 
 
-def _utilisation(planned: DatacenterPlan, name: str, survive: str) -> Section:
+def _utilisation(planned: DatacenterPlan, name: str, environment: Environment) -> Section:
     brokers = planned.brokers
+    survive = environment.durability.survive
     lost = {"none": "", "broker": ", with a broker lost", "zone": ", with a zone lost"}[survive]
     rows = [("limit", "used", "ceiling", "", "brokers needed")]
     for limit, used in brokers.utilisation.items():
@@ -278,11 +280,15 @@ def _utilisation(planned: DatacenterPlan, name: str, survive: str) -> Section:
         needed = f"{brokers.required[limit]:,}" if limit in brokers.required else "none is enough"
         mark = "  ◀ bottleneck" if limit == brokers.bottleneck else ""
         rows.append((_words(limit), f"{used:.0%}", f"{ceiling:.0%}", _bar(used, ceiling), f"{needed}{mark}"))
-    lines = [_why_so_many(planned)] if brokers.bottleneck else []
+    lines = [_why_so_many(planned, environment)] if brokers.bottleneck else []
     idle = [_words(limit) for limit, used in brokers.utilisation.items() if used < SHOWN]
     if idle and len(brokers.utilisation) > FEW:
         lines.append(f"Below {SHOWN:.0%} and not in the table: {', '.join(idle)}.")
     lines += _after_a_loss(planned)
+    if planned.mirror_consumers is not None and environment.workload.mirror_consumers is None:
+        many = "consumers are" if planned.mirror_consumers > 1 else "consumer is"
+        trip = format_duration(environment.workload.mirror_round_trip)
+        lines.append(f"Mirroring: {planned.mirror_consumers:,} {many} enough at a round trip of {trip}.")
     if planned.confidence is not None:
         sure = planned.confidence
         lines.insert(
@@ -310,14 +316,25 @@ def _after_a_loss(planned: DatacenterPlan) -> Iterator[str]:
         yield "A lost broker's volumes are reattached to a new instance: no copy has to be rebuilt."
 
 
-def _why_so_many(planned: DatacenterPlan) -> str:
+def _why_so_many(planned: DatacenterPlan, environment: Environment) -> str:
     brokers = planned.brokers
     needed = brokers.required[brokers.bottleneck or ""]
     if needed >= brokers.count:
         return f"{_opening(_words(brokers.bottleneck or ''))} sets the number of brokers."
+    workload, copies = environment.workload, environment.durability.replication_factor
+    copies = max([copies, *(topic.replication_factor or 1 for topic in workload.topics)])
+    racks, survive = len(brokers.per_rack), environment.durability.survive
+    fewest = max(copies, racks, 1 if survive == "none" else 2)
+    why = "what was stated or decided before, whole racks, or the price sets it"
+    if brokers.count == fewest:
+        reasons = {
+            f"{copies} copies": copies == fewest > 1,
+            f"{racks} racks": racks == fewest > 1,
+            "the failure to survive": survive != "none" and fewest > max(copies, racks),
+        }
+        why = f"they are there for {' and '.join(reason for reason, counts in reasons.items() if counts)}"
     return (
-        f"No limit asks for {brokers.count} brokers ({_words(brokers.bottleneck or '')} for {needed}): "
-        "copies, racks, the failure to survive, what was stated or decided before, or the price sets it."
+        f"No limit asks for {brokers.count} brokers ({_words(brokers.bottleneck or '')} for {needed}): {why}."
     )
 
 

@@ -144,8 +144,9 @@ class Workload(Frozen):
     mirrored_out: Annotated[ByteRate, *RATE_OR_RANGE] = 0.0
     """Average rate that mirroring to other clusters reads here."""
 
-    mirror_consumers: Annotated[int, Field(ge=1, le=100_000)] = 1
-    """Consumers that mirroring reads with (tasks of MirrorMaker); each has one connection to every broker."""
+    mirror_consumers: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Consumers that mirroring reads with (tasks of MirrorMaker), each with one connection to every broker;
+    left out, as many as it takes, and the plan says how many."""
 
     mirror_round_trip: Annotated[Seconds, Field(gt=0, le=60)] = 0.08
     """Between them and the brokers."""

@@ -319,3 +319,37 @@ def test_a_terminal_without_unicode_is_served() -> None:
     assert b"< bottleneck" in ascii_only.stdout
     assert b"#" in ascii_only.stdout
     assert ascii_only.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("flags", "wrong", "right"),
+    [
+        (("--retention", "1000y"), "too large", "d or less"),
+        (("--partitions", "0"), "0 is too small", "1 or more"),
+        (("--replication-factor", "100"), "100 is too large", "32 or less"),
+        (("--message-size", "0B"), "too small", "1B or more"),
+        (("--growth", "1000000%"), "too large", "10000% or less"),
+        (("--round-trip", "10min"), "too large", "min or less"),
+        (("--mirror-consumers", "0"), "0 is too small", "1 or more"),
+    ],
+)
+def test_a_flag_beyond_what_there_is_says_what_would_be_right(
+    flags: tuple[str, str], wrong: str, right: str
+) -> None:
+    message = str(run(*flags).exception)
+    assert message.startswith(f"{flags[0]}: ")
+    assert wrong in message
+    assert message.splitlines()[1].endswith(right)
+
+
+def test_a_range_that_does_not_fit_is_answered_with_a_range() -> None:
+    text = run("--throughput", "1GB/s..100TB/s", "--samples", "100").stdout
+    assert re.search(
+        r"produce rate of \S+ [a-zA-Z]+/s to \S+ [a-zA-Z]+/s in place of 1 GB/s to 100 TB/s",
+        " ".join(text.split()),
+    )
+
+
+def test_many_partitions_are_answered_with_kraft() -> None:
+    text = " ".join(run("--partitions", "100000").stdout.split())
+    assert "KRaft controllers in place of ZooKeeper fit, for $" in text

@@ -203,6 +203,7 @@ def _ratios(
     heap = min(memory / 4, 6 * GIB)
     reference = vcpus * (1.5 if ec2["threads_per_core"] == 1 else 1) * ec2["clock_ghz"] / 3.1
     fetchers = min(4, max(1, vcpus // 4))
+    busy = load.mirrored * max(asked.mirror_trip / asked.buffer, 1 / 625e6)
     abroad = network / 2 if vcpus >= 32 else min(network, 5e9 / 8)
     return {
         "network_in": load.arriving / network,
@@ -218,7 +219,7 @@ def _ratios(
         "memory_maps": 2 * load.segments / max(262144, spread.replicas * 40),
         "cross_region": (load.mirrored if asked.abroad else 0) / abroad,
         "far_followers": load.pulled * asked.trip / asked.buffer / fetchers,
-        "mirror_flow": load.mirrored / asked.mirrors * max(asked.mirror_trip / asked.buffer, 1 / 625e6),
+        "mirror_flow": busy / asked.mirrors if asked.mirrors else 0,
     }
 
 

@@ -69,8 +69,30 @@ def test_mirroring_from_afar_needs_consumers_rather_than_brokers() -> None:
     few, many = (load(demand(workload=asked | {"mirror_consumers": tasks})) for tasks in (1, 10))
     assert few["mirror_flow"] == pytest.approx(many["mirror_flow"] * 10)
     assert few["mirror_flow"] == pytest.approx(200e6 * 1.2 / 6 * WIRE * 0.15 / 2**24)
-    near = load(demand(workload=asked | {"mirror_round_trip": "1ms"}))
+    near = load(demand(workload=asked | {"mirror_round_trip": "1ms", "mirror_consumers": 1}))
     assert near["mirror_flow"] == pytest.approx(200e6 * 1.2 / 6 * WIRE / 625e6), "one flow has 5 Gbit/s"
+
+
+@pytest.mark.parametrize("rate", ["100MB/s", "20MB/s..100MB/s"])
+def test_consumers_that_are_not_stated_are_as_many_as_it_takes_and_the_fewest(rate: str) -> None:
+    asked: dict[str, Any] = {"throughput": "60MB/s", "mirrored_out": rate, "mirror_round_trip": "150ms"}
+    settings = {"socket_buffer": "1MiB", "samples": 200, "ceilings": {"mirror_flow": "50%"}}
+    free = one(aws(workload=asked, planner=settings))
+    assert free.mirror_consumers is not None
+    assert free.mirror_consumers > 3
+    assert free.brokers.utilisation["mirror_flow"] == 0
+    same = {"count": free.brokers.count, "instance_type": free.brokers.instance_type}
+    for fewer, fits in ((0, True), (1, False)):
+        stated = asked | {"mirror_consumers": free.mirror_consumers - fewer}
+        plan = planner.plan(aws(workload=stated, planner=settings, brokers=same))
+        assert plan.feasible is fits
+    assert "mirroring consumers in place of" in " ".join(one.change for one in plan.infeasible[0].relaxations)
+    text = " ".join(report.text(planner.plan(aws(workload=asked)), aws(workload=asked)).split())
+    assert "enough at a round trip of 150 ms" in text
+
+
+def test_nothing_mirrored_has_no_consumers() -> None:
+    assert one(aws()).mirror_consumers is None
 
 
 def test_what_is_mirrored_out_leaves_the_region_unless_the_other_datacenter_is_in_it() -> None:

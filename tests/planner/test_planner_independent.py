@@ -133,7 +133,7 @@ def test_more_of_any_demand_costs_no_less(what: str, seed: int, factor: float) -
     environment = drawn(random.Random(seed))
     part, greater = DEMANDS[what]
     now = environment.to_json()[part][what]
-    usual = {"retention_bytes": "5000000000B", "lagging_consumers": "30%"}
+    usual = {"retention_bytes": "5000000000B", "lagging_consumers": "30%", "mirror_consumers": 8}
     if now is None:  # what is left out is another rule, not less of the same
         now = usual[what]
         environment = changed(environment, part, **{what: now})

@@ -172,7 +172,7 @@ def test_another_instance_type_than_the_lock_s_needs_a_reshape() -> None:
             "m5.large fit",
         ),
         (aws(workload={"throughput": "100TB/s"}), "partitions", "a produce rate of"),
-        (aws(workload={"partitions": 1_000_000}), "partitions", "in place of 1,000,000 fits"),
+        (aws(workload={"partitions": 1_000_000}), "partitions", "in place of 1,000,000 fit"),
         (aws(workload={"throughput": "9GB/s", "partitions": 1}), None, "partitions in place of 1 fit"),
         (aws(workload={"retention": "36500d", "throughput": "9GB/s"}), "memory_maps", "retention of"),
     ],

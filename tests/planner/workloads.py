@@ -125,7 +125,7 @@ def _far(lots: random.Random) -> dict[str, Any]:
         name: f"{lots.choice([0, lots.uniform(0, 4e7)])!r}B/s" for name in ("mirrored_in", "mirrored_out")
     }
     return mirrored | {
-        "mirror_consumers": lots.randint(1, 12),
+        "mirror_consumers": lots.choice([None, lots.randint(1, 12)]),
         "mirror_round_trip": f"{lots.uniform(0.001, 0.2)!r}s",
         "topic_compression": lots.choice([None, None, "none", "gzip", "snappy", "lz4", "zstd"]),
     }
