@@ -395,11 +395,12 @@ def _processor(n: _Numbers) -> Parts:
         tls = n.figure(figures.CPU_TLS, unit="vCPU s/B")
         words = "bytes that arrive for each that is logged"
         arriving = [n.of(demand.arriving, words)] if demand.arriving != 1 else []
+        at_least = [n.of(demand.arriving, words)] if demand.arriving > 1 else []
         anew = n.of(demand.recompression, "compression", "vCPU s/B", "lzbench in the zstd README 1.5.7")
         found = [
             (
                 "take in what is produced",
-                [n.produced, *arriving, led, n.figure(figures.CPU_PRODUCE, unit="vCPU s/B")],
+                [n.produced, *at_least, led, n.figure(figures.CPU_PRODUCE, unit="vCPU s/B")],
             ),
             (
                 "take in what is copied",

@@ -365,11 +365,14 @@ def rebuild(
 def processor(demand: Demand, share: Shares) -> Floats:
     """Reference vCPU seconds per second on the busiest broker, the greater of healthy and after the failure.
 
-    Per byte: led × (arriving × produce + decompression + recompression) + (held - led) × replicate +
+    Per byte: led × (max(arriving, 1) × produce + decompression + recompression) + (held - led) × replicate +
     sent × send, and TLS on every byte in and out (on replication alone where clients do not encrypt). Per record: validation
     by the leader. Per request: what it is produced, and as often fetched as bytes are.
     """
     held = held_bytes(demand, share)
+    leading = (
+        figures.CPU_PRODUCE.value * max(demand.arriving, 1) + demand.decompression + demand.recompression
+    )
 
     def seconds(led: Floats, copied: Floats) -> Floats:
         taken, followed = led * demand.produced, np.maximum(held - led, 0) * demand.produced
@@ -381,8 +384,7 @@ def processor(demand: Demand, share: Shares) -> Floats:
             encrypted = encrypted + taken * demand.arriving + fetched
         requests = demand.requests * (led * (1 + demand.fan_out) + copied)
         return (
-            taken
-            * (figures.CPU_PRODUCE.value * demand.arriving + demand.decompression + demand.recompression)
+            taken * leading
             + followed * figures.CPU_REPLICATE.value
             + (replicated + fetched) * figures.CPU_SEND.value
             + encrypted * figures.CPU_TLS.value
@@ -479,12 +481,10 @@ def required(load: Floats, capacity: Floats, ceilings: Floats = CEILINGS) -> NDA
     """
     usable = capacity * (-ceilings * (1 + 1e-12))
     rising = -load
-    found = np.empty(capacity.shape, dtype=np.intp)
+    found = np.zeros(capacity.shape, dtype=np.intp)
     for column in range(len(COLUMNS)):
-        if rising[column, 0] == 0:  # the greatest: nothing is asked of it
-            found[:, column] = 0
-            continue
-        found[:, column] = rising[column].searchsorted(usable[:, column])
+        if rising[column, 0] < 0:  # the greatest load; else nothing is asked of it
+            found[:, column] = rising[column].searchsorted(usable[:, column])
     return found
 
 

@@ -185,7 +185,9 @@ def _processor(asked: SimpleNamespace, held: float, leads: float, sends: float) 
     """Reference vCPU seconds per second."""
     peak, follows = asked.peak, max(held - leads, 0)
     fetched = peak * asked.reads + asked.mirrored
-    seconds = peak * leads * (4e-9 * asked.arriving + asked.looking + asked.making) + peak * follows * 2e-9
+    seconds = (
+        peak * leads * (4e-9 * max(asked.arriving, 1) + asked.looking + asked.making) + peak * follows * 2e-9
+    )
     seconds += (peak * sends + fetched * leads) * 1e-9 + peak * (follows + sends) * 2e-9
     if asked.of_clients > 1:
         seconds += (peak * asked.arriving + fetched) * leads * 2e-9
