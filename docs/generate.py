@@ -28,7 +28,7 @@ from kdeploy.spec import schema
 from kdeploy.spec.risks import RISKS
 
 ROOT = Path(__file__).resolve().parents[1]
-VALIDATION = ROOT / "docs" / "validation.py"
+VALIDATION = ROOT / "docs" / "validation"
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -126,10 +126,12 @@ def _assumptions() -> str:
 
 
 def validation() -> str:
-    """The published figures beside the model's; the module beside this one asks for them."""
+    """The published figures beside the model's; the package beside this module asks for them."""
     name = "kdeploy_validation"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, VALIDATION)
+        spec = importlib.util.spec_from_file_location(
+            name, VALIDATION / "__init__.py", submodule_search_locations=[str(VALIDATION)]
+        )
         if spec is None or spec.loader is None:
             raise ImportError(f"{VALIDATION} cannot be loaded")
         sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -73,6 +73,7 @@ _SHARED: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("--partitions", {}),
     ("--message-size", {}),
     ("--compression", {}),
+    ("--topic-compression", {}),
     ("--peak-factor", {"help": "The peak over the rate that is asked for. [1; ENV: its own]"}),
     ("--retention", {"help": "Time the disks have to hold. [left out; ENV: its own]"}),
     ("--retention-bytes", {}),
@@ -80,6 +81,8 @@ _SHARED: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("--zones", {"help": "Zones they are in. [3; 2 or 1 where that divides them]"}),
     ("--region", {}),
     ("--coordination", {}),
+    ("--round-trip", {}),
+    ("--socket-buffer", {}),
     ("--utilisation", {"help": "How full they may get. [plan's ceilings]"}),
     (
         "--imbalance",

@@ -98,20 +98,10 @@ def _limit(name: str | None) -> Limit | None:
     return None
 
 
-def _refuse_ranges(wanted: Environment, view: _View) -> None:
-    from kdeploy.planner.demand import ranges
-
-    flag = "--compare" if view.compare else "--explain" if view.explain else None
-    if flag and (found := ranges(wanted.workload)):
-        names = ", ".join(sorted({str(place[-1]) for place in found}))
-        raise UsageError(f"{flag} needs numbers, and these are ranges: {names}\n  give each as one number")
-
-
 def _of_flags(given: dict[str, Any], view: _View) -> int:
     from kdeploy import planner
 
     wanted = workload.environment_of(given)
-    _refuse_ranges(wanted, view)
     result = planner.plan(wanted, compare=view.compare)
     _show(result, wanted, view, partial(planner.plan, remedies=False))
     return 0 if result.feasible else NOT_FEASIBLE
@@ -129,7 +119,6 @@ def _of_environment(
     loaded = load(find(name))
     warn_of(risks_of(loaded))
     wanted = workload.overridden(loaded.environment, given)
-    _refuse_ranges(wanted, view)
     planned = partial(planner.plan, previous=read_lock(places.lock_file(loaded)), reshape=reshape)
     try:
         result = planned(wanted, compare=view.compare)

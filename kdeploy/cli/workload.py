@@ -39,8 +39,13 @@ WORKLOAD: Final = (
     "retention_bytes",
     "batch_size",
     "compression",
+    "topic_compression",
     "partitions",
     "lagging_consumers",
+    "mirrored_in",
+    "mirrored_out",
+    "mirror_consumers",
+    "mirror_round_trip",
     "clients",
     "growth",
     "horizon",
@@ -51,6 +56,8 @@ PLANNER: Final = (
     "imbalance",
     "utilisation",
     "rebuild_time",
+    "round_trip",
+    "socket_buffer",
     "price_discount",
     "confidence",
     "samples",
@@ -127,8 +134,13 @@ OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("--retention", {**TIMES, "help": "How long records are kept. [7d]"}),
     ("--retention-bytes", {**SIZE, "help": "Most bytes kept per partition. [no limit]"}),
     ("--compression", {"type": CODECS, "help": "Codec of the producers. [none]"}),
+    ("--topic-compression", {"type": CODECS, "help": "Codec of the topics, made anew. [the producers']"}),
     ("--partitions", {"type": int, "help": "Partitions, before replication. [what the peak needs]"}),
     ("--clients", {"type": int, "help": "Connected producers and consumers. [500]"}),
+    ("--mirrored-in", {**RATES, "help": "Produced here by mirroring, beside the throughput. [0B/s]"}),
+    ("--mirrored-out", {**RATES, "help": "Read here by mirroring. [0B/s]"}),
+    ("--mirror-consumers", {"type": int, "help": "Consumers that read it. [1]"}),
+    ("--mirror-round-trip", {**TIME, "help": "Between them and the brokers. [80ms]"}),
     ("--replication-factor", {"type": int, "help": "Copies of each partition. [3]"}),
     ("--min-insync-replicas", {"type": int, "help": "In-sync copies to write. [what the failure leaves]"}),
     ("--survive", {"type": FAILURES, "help": "Failure to hold with. [zone; broker below 3 zones]"}),
@@ -146,6 +158,8 @@ OPTIONS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("--utilisation", {**SHARE, "help": "Ceiling of every limit. [each its own]"}),
     ("--imbalance", {"type": float, "help": "Busiest broker over the average. [1.2]"}),
     ("--rebuild-time", {**TIME, "help": "To fill lost local disks again. [4h]"}),
+    ("--round-trip", {**TIME, "help": "Between the racks farthest apart. [1ms]"}),
+    ("--socket-buffer", {**SIZE, "help": "Of a connection, on its way at once. [16MiB]"}),
     ("--price-discount", {**SHARE, "help": "Off the list for instances and volumes. [0%]"}),
     ("--confidence", {**SHARE, "help": "Probability to hold, given ranges. [95%]"}),
     ("--samples", {"type": int, "help": "Samples drawn from ranges. [10000]"}),
@@ -344,10 +358,12 @@ def _checked(document: dict[str, Any]) -> Environment:
     try:
         environment = Environment.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        flag = flags({str(first["loc"][-1]): None})
-        wrong = first["msg"][0].lower() + first["msg"][1:]
-        raise UsageError(f"{flag}: {wrong}\n  see kdeploy plan --help") from None
+        from kdeploy.spec.explain import explain
+        from kdeploy.spec.source import Source
+
+        first = explain(error, Source("", document, {}, {}), "plan")[0]
+        flag = flags({first.path.rpartition(".")[2]: None})
+        raise UsageError(f"{flag}: {first.wrong}\n  {first.right}") from None
     for finding in check(environment):
         raise InvalidSetting(finding.path, finding.wrong, finding.right)
     return environment

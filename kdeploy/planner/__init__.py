@@ -78,7 +78,9 @@ def plan(
             ) -> Sized:
                 return _size(changed, place, position, held, reshape)
 
-            infeasible.append(relax.explain(environment, datacenter, sized.shortfall, attempt))
+            infeasible.append(
+                relax.explain(environment, datacenter, sized.shortfall, attempt, new=held is None)
+            )
     return Plan(
         environment=environment.name,
         feasible=not infeasible,
@@ -105,13 +107,35 @@ def _size(
     def sized(partitions_before: int) -> Sized:
         wanted = _wanted(environment, datacenter, partitions_before)
         if datacenter.provider == "aws":
-            return cloud.size(wanted, environment.planner, datacenter, position, held, reshape, compare)
-        return declared.size(wanted, environment.planner, datacenter, position, held)
+            found = cloud.size(wanted, environment.planner, datacenter, position, held, reshape, compare)
+        else:
+            found = declared.size(wanted, environment.planner, datacenter, position, held)
+        return _mirroring(found, wanted, environment) if environment.workload.mirrored_out else found
 
     fresh = sized(0)
     if held is None or fresh.plan is None or fresh.plan.partitions >= held.partitions:
         return fresh
     return sized(held.partitions)
+
+
+def _mirroring(sized: Sized, wanted: Wanted, environment: Environment) -> Sized:
+    """The same with the consumers that mirroring reads with."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from kdeploy.planner import far, limits
+    from kdeploy.planner.declared import fleet_of
+
+    if sized.plan is None:
+        return sized
+    brokers = sized.plan.brokers
+    disks = np.array([float(brokers.volumes[0].count if brokers.volumes else 1)])
+    share = limits.shares(wanted.demand, fleet_of(brokers.per_rack), disks)
+    demand = wanted.sampled or wanted.demand
+    mirrored = limits.mirrored(demand, share)
+    count = far.consumers(demand, mirrored, environment.planner.confidence)
+    return replace(sized, plan=replace(sized.plan, mirror_consumers=count))
 
 
 def _wanted(environment: Environment, datacenter: Datacenter, partitions_before: int) -> Wanted:

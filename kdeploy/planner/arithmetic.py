@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from kdeploy.planner import catalogue, figures, limits
-from kdeploy.planner.demand import Demand, demand_of
+from kdeploy.planner.catalogue import Floats
+from kdeploy.planner.demand import Demand, demand_of, ranges
 from kdeploy.planner.limits import COLUMNS, Fleet, Shares
 from kdeploy.planner.result import DatacenterPlan, Limit
 from kdeploy.planner.storage import NVME
@@ -56,6 +57,9 @@ class Arithmetic:
         capacity: What a broker can take; for `rebuild` the objective, in seconds.
         ceiling: The most of it that is used.
         utilisation: As the plan shows it.
+        values: What is filled in for each quantity that is a range, by its place in the workload, in base
+            units; empty where there is none, or where none changes the limit.
+        holds: Share of the samples in which the load is at most this one; 1 where nothing is a range.
     """
 
     datacenter: str
@@ -65,6 +69,8 @@ class Arithmetic:
     capacity: float
     ceiling: float
     utilisation: float
+    values: dict[str, float] = field(default_factory=dict)
+    holds: float = 1.0
 
     @property
     def load(self) -> float:
@@ -89,6 +95,9 @@ UNITS = {
     "connections": "clients",
     "open_files": "files",
     "memory_maps": "maps",
+    "cross_region": "B/s",
+    "far_followers": "fetchers",
+    "mirror_flow": "connections",
     "rebuild": "s",
 }
 """Unit of each limit's load and capacity."""
@@ -100,7 +109,8 @@ def explain(
     """Fill in the numbers of a limit.
 
     Args:
-        environment: What the plan is for; no quantity of its workload is a range.
+        environment: What the plan is for. Where quantities of its workload are ranges, the numbers are those
+            of the sample that decides: no more samples than asked for have a greater load.
         datacenter: One of its datacenters.
         planned: Its plan.
         limit: Which limit.
@@ -111,37 +121,57 @@ def explain(
     used = planned.brokers.utilisation.get(limit)
     if used is None:
         return None
-    demand = demand_of(environment, datacenter)
+    capacity = (
+        _capacity(datacenter, planned, limit) if limit != "rebuild" else environment.planner.rebuild_time
+    )
+    demand, values, holds = _demand(environment, datacenter, planned, limit, used * capacity)
     share = _shares(demand, planned, limit)
-    if float(share.partitions[0, 0]) != planned.partitions:  # the lock had more
-        demand = demand_of(environment, datacenter, planned.partitions)
-        share = _shares(demand, planned, limit)
     terms = tuple(Term(name, tuple(factors)) for name, factors in _terms(_Numbers(demand, share), limit))
-    capacity = demand.rebuild_time
     if limit == "rebuild":
         terms = (_rebuild(demand, share, planned),)
-    else:
-        capacity = _capacity(datacenter, planned, limit)
-    return Arithmetic(
-        planned.name, limit, terms, UNITS[limit], capacity, planned.brokers.ceilings[limit], used
-    )
+    ceiling = planned.brokers.ceilings[limit]
+    return Arithmetic(planned.name, limit, terms, UNITS[limit], capacity, ceiling, used, values, holds)
 
 
-def _shares(demand: Demand, planned: DatacenterPlan, limit: str) -> Shares:
-    """Of the numbers of brokers up to racks that are even again, the one whose load counts; see `limits.loads`."""
+def _demand(
+    environment: Environment, datacenter: Datacenter, planned: DatacenterPlan, limit: Limit, load: float
+) -> tuple[Demand, dict[str, float], float]:
+    """The demand, what is filled in for ranges, and the share of samples with no greater load."""
+    demand = demand_of(environment, datacenter)
+    sure = not ranges(environment.workload)
+    partitions = limits.shares(demand, *_fleet(demand, planned)).partitions[0, 0]
+    if sure and float(partitions) == planned.partitions:
+        return demand, {}, 1.0
+    if sure:  # the lock had more
+        return demand_of(environment, datacenter, planned.partitions), {}, 1.0
+    from kdeploy.planner.decisive import sample
+
+    column = "disk_space" if limit == "rebuild" else limit
+    if limit == "rebuild":
+        load = planned.brokers.utilisation[column] * _capacity(datacenter, planned, column)
+    fleet, disks = _fleet(demand, planned)
+    for before in (0, planned.partitions):
+        found = sample(environment, datacenter, before, fleet, disks, column, load)
+        if float(limits.shares(found.demand, fleet, disks).partitions[0, 0]) == planned.partitions:
+            break
+    return found.demand, found.values, found.holds
+
+
+def _fleet(demand: Demand, planned: DatacenterPlan) -> tuple[Fleet, Floats]:
+    """The numbers of brokers up to racks that are even again, the one that is planned first; and its disks."""
     disks = np.array([float(planned.brokers.volumes[0].count if planned.brokers.volumes else 1)])
     per_rack = [count for count in planned.brokers.per_rack.values() if count]
     if planned.provider != "aws":
-        fleet = Fleet(
-            *(
-                np.array([float(part)])
-                for part in (sum(per_rack), min(per_rack), max(per_rack), len(per_rack))
-            )
-        )
-        return limits.shares(demand, fleet, disks)
+        spread = (sum(per_rack), min(per_rack), max(per_rack), len(per_rack))
+        return Fleet(*(np.array([float(part)]) for part in spread)), disks
     count, racks = planned.brokers.count, demand.racks
     group = np.arange(float(count), -(-count // racks) * racks + 1.0)
-    share = limits.shares(demand, Fleet.even(group, racks), disks)
+    return Fleet.even(group, racks), disks
+
+
+def _shares(demand: Demand, planned: DatacenterPlan, limit: str) -> Shares:
+    """Of these numbers of brokers the one whose load counts; see `limits.loads`."""
+    share = limits.shares(demand, *_fleet(demand, planned))
     column = COLUMNS.index("rebuild_in" if limit == "rebuild" else limit)
     return share.part(int(limits.of_shares(demand, share)[0, column].argmax()))
 
@@ -177,7 +207,8 @@ def _capacity(datacenter: Datacenter, planned: DatacenterPlan, limit: str) -> fl
             columns["disk_throughput"] = np.minimum(columns["disk_throughput"], written)
             most = np.array([(volumes.iops or math.inf) * volumes.count])
             columns["disk_iops"] = np.minimum(columns["disk_iops"], most)
-    capacity = limits.completed(limits.capacities(**columns), cores, memory, np.array([local]))
+    in_ec2 = planned.region is not None
+    capacity = limits.completed(limits.capacities(**columns), cores, memory, np.array([local]), in_ec2)
     return float(capacity[0, COLUMNS.index(limit)])
 
 
@@ -202,7 +233,10 @@ class _Numbers:
 
     @property
     def produced(self) -> Factor:
-        return self.of(self.demand.produced, "produced at the peak, at the horizon's end", "B/s", "asked")
+        words = "produced at the peak, at the horizon's end"
+        if self.demand.arriving != 1:
+            words = "logged, as topics compress it, at the peak, at the horizon's end"
+        return self.of(self.demand.produced, words, "B/s", "asked")
 
     @property
     def fetched(self) -> Factor:
@@ -249,14 +283,9 @@ def _terms(n: _Numbers, limit: str) -> Parts:
     elif limit == "cpu":
         yield from _processor(n)
     elif limit == "single_flow":
-        followed = n.of(
-            n.held * float(1 - 1 / demand.byte_copies), "share it copies from others: held × (1 - 1 ÷ copies)"
-        )
-        others = n.of(1 / max(n.brokers - 1, 1), "one of the other brokers")
-        yield (
-            "copied from one broker",
-            [n.produced, followed, others, n.imbalance, *n.wire(demand.nodes_encrypt)],
-        )
+        yield "copied from one broker", _pulled(n)
+    elif limit in ("cross_region", "far_followers", "mirror_flow"):
+        yield _far(n, limit)
     elif limit == "partition_rate":
         busiest = limits.busiest_partition(demand, n.share)
         yield "busiest partition", [n.of(np.ravel(busiest)[0], "its rate at the peak", "B/s"), n.imbalance]
@@ -267,6 +296,41 @@ def _terms(n: _Numbers, limit: str) -> Parts:
 def _arriving(n: _Numbers) -> Parts:
     encrypted = n.demand.clients_encrypt or n.demand.nodes_encrypt
     yield "taken in", [n.produced, n.share_held, n.imbalance, *n.wire(encrypted)]
+    if n.demand.arriving > 1:
+        more = n.of(n.demand.arriving - 1, "more than is logged: the producers' codec against the topics'")
+        led = n.of(n.led_after, "share it leads after the failure")
+        yield "sent before it is compressed anew", [n.produced, more, led, n.imbalance, *n.wire(encrypted)]
+
+
+def _pulled(n: _Numbers) -> list[Factor]:
+    """Bytes per second that it copies from one other broker."""
+    followed = n.of(
+        n.held * float(1 - 1 / n.demand.byte_copies), "share it copies from others: held × (1 - 1 ÷ copies)"
+    )
+    others = n.of(1 / max(n.brokers - 1, 1), "one of the other brokers")
+    return [n.produced, followed, others, n.imbalance, *n.wire(n.demand.nodes_encrypt)]
+
+
+def _far(n: _Numbers, limit: str) -> tuple[str, list[Factor]]:
+    """What distance limits: see `kdeploy.planner.far`."""
+    demand = n.demand
+    buffer = n.of(1 / demand.socket_buffer, "1 ÷ socket buffer", "1/B", figures.SOCKET_BUFFER.source)
+    if limit == "far_followers":
+        waits = n.of(demand.round_trip, "round trip between racks", "s", figures.ROUND_TRIP.source)
+        return "fetchers that wait for one broker", [*_pulled(n), waits, buffer]
+    rate = n.of(demand.mirrored_peak, "mirrored out at the peak, at the horizon's end", "B/s", "asked")
+    led = n.of(n.led_after, "share it leads after the failure")
+    mirrored = [rate, led, n.imbalance, *n.wire(demand.clients_encrypt)]
+    if limit == "cross_region":
+        leaves = [] if demand.leaves_region else [n.of(0, "no other datacenter is in another region")]
+        return "mirrored to another region", [*mirrored, *leaves]
+    words = "one of the mirroring consumers" if demand.mirror_consumers else "as many consumers as it takes"
+    one = n.of(1 / demand.mirror_consumers if demand.mirror_consumers else 0, words, "", "asked")
+    waits = n.of(demand.mirror_round_trip, "round trip to them", "s", figures.MIRROR_ROUND_TRIP.source)
+    if waits.value * buffer.value >= 1 / figures.SINGLE_FLOW.value:
+        return "share of its connection", [*mirrored, one, waits, buffer]
+    flow = n.of(1 / figures.SINGLE_FLOW.value, "1 ÷ 5 Gbit/s", "s/B", figures.SINGLE_FLOW.source)
+    return "share of its connection", [*mirrored, one, flow]
 
 
 def _leaving(n: _Numbers) -> Parts:
@@ -329,8 +393,15 @@ def _processor(n: _Numbers) -> Parts:
         followed = n.of(max(n.held - state[0], 0), f"share it copies from others {when}")
         copied = n.of(state[1], f"copies it sends {when}")
         tls = n.figure(figures.CPU_TLS, unit="vCPU s/B")
+        words = "bytes that arrive for each that is logged"
+        arriving = [n.of(demand.arriving, words)] if demand.arriving != 1 else []
+        at_least = [n.of(demand.arriving, words)] if demand.arriving > 1 else []
+        anew = n.of(demand.recompression, "compression", "vCPU s/B", "lzbench in the zstd README 1.5.7")
         found = [
-            ("take in what is produced", [n.produced, led, n.figure(figures.CPU_PRODUCE, unit="vCPU s/B")]),
+            (
+                "take in what is produced",
+                [n.produced, *at_least, led, n.figure(figures.CPU_PRODUCE, unit="vCPU s/B")],
+            ),
             (
                 "take in what is copied",
                 [n.produced, followed, n.figure(figures.CPU_REPLICATE, unit="vCPU s/B")],
@@ -338,6 +409,7 @@ def _processor(n: _Numbers) -> Parts:
             ("send copies", [n.produced, copied, n.figure(figures.CPU_SEND, unit="vCPU s/B")]),
             ("send to consumers", [n.fetched, led, n.figure(figures.CPU_SEND, unit="vCPU s/B")]),
             ("look into batches", [n.produced, led, n.of(demand.decompression, "decompression", "vCPU s/B")]),
+            *([("compress them anew", [n.produced, led, anew])] if demand.recompression else []),
             (
                 "validate records",
                 [
@@ -360,7 +432,7 @@ def _processor(n: _Numbers) -> Parts:
             found.append(("encrypt among brokers", [n.produced, both, tls]))
         if demand.clients_encrypt:
             found += [
-                ("encrypt from producers", [n.produced, led, tls]),
+                ("encrypt from producers", [n.produced, *arriving, led, tls]),
                 ("encrypt to consumers", [n.fetched, led, tls]),
             ]
         return [(name, [*factors, n.imbalance]) for name, factors in found]

@@ -26,6 +26,9 @@ from kdeploy.units import HOURS_PER_MONTH
 
 Rows = NDArray[np.intp]
 SECONDS_PER_MONTH: Final = HOURS_PER_MONTH * 3600
+MIRROR: Final = "mirror"
+"""What leaves the region, among the traffic."""
+
 SPACE: Final = COLUMNS.index("disk_space")
 REBUILDING: Final = [COLUMNS.index(name) for name in REBUILD]
 
@@ -278,14 +281,18 @@ def coordination_price(space: Field, rows: Rows, positions: Rows) -> Floats:
 
 
 def traffic_price(space: Field) -> float:
-    """US dollars a month for what crosses zones; no candidate changes it."""
+    """US dollars a month for what crosses zones and regions; no candidate changes it."""
     return sum(traffic_parts(space).values())
 
 
 def traffic_parts(space: Field) -> dict[str, float]:
-    """The same by what it is for: produce, replication, fetch."""
-    per_byte = SECONDS_PER_MONTH / GIB * space.candidates.catalogue.cross_zone_usd_per_gib
-    return {part: rate * per_byte for part, rate in space.traffic.items()}
+    """The same by what it is for: produce, replication, fetch, and mirror where that leaves the region."""
+    shapes = space.candidates.catalogue
+    usd = {MIRROR: shapes.cross_region_usd_per_gib}
+    return {
+        part: rate * (SECONDS_PER_MONTH / GIB * usd.get(part, shapes.cross_zone_usd_per_gib))
+        for part, rate in space.traffic.items()
+    }
 
 
 def price_parts(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> dict[str, Floats]:
@@ -293,18 +300,21 @@ def price_parts(space: Field, rows: Rows, positions: Rows, bought: Bought | None
 
     brokers: count × hourly price × 730 h. volumes: count × disks × price of a volume, nothing for
     local disks. coordination: nodes and their volumes. All three less the discount. cross-zone
-    traffic: see `crossing`.
+    and cross-region traffic: see `crossing`.
     """
     chosen = space.candidates
     catalogue = chosen.catalogue
     counts = space.counts[positions]
     volume = chosen.kind.monthly_usd(bought or buy_at(space, rows, positions))
     paid = 1 - space.discount
+    crossed = traffic_parts(space)
+    abroad = {} if MIRROR not in crossed else {"cross_region_traffic": crossed.pop(MIRROR)}
+    traffic = {"cross_zone_traffic": sum(crossed.values()), **abroad}
     return {
         "brokers": counts * catalogue.usd_per_hour[rows] * (HOURS_PER_MONTH * paid),
         "volumes": np.where(chosen.local[rows], 0.0, counts * chosen.disks[rows] * volume * paid),
         "coordination": coordination_price(space, rows, positions),
-        "cross_zone_traffic": np.full(len(rows), traffic_price(space)),
+        **{name: np.full(len(rows), usd) for name, usd in traffic.items()},
     }
 
 
@@ -319,15 +329,21 @@ def crossing(demand: Demand) -> dict[str, float]:
 
     produce: rate × (1 - 1 ÷ zones). replication: rate × (copies - Σ k² ÷ copies), with k the copies
     in each zone. fetch: rate × fan-out × (1 - 1 ÷ zones) from leaders; where consumers read from the
-    nearest copy, × max(0, 1 - copies ÷ zones): the share of zones that have no copy.
+    nearest copy, × max(0, 1 - copies ÷ zones): the share of zones that have no copy. produce counts what
+    producers send, before topics compress it anew. mirror, where it goes to another region, is not fetched
+    over zones: all of it leaves the region.
     """
     apart = 1 - 1 / demand.racks
     remote = max(0.0, 1 - demand.copies / demand.racks) if demand.follower_fetching else apart
-    fetched = demand.rate * demand.fan_out + demand.mirrored_out
+    fetched = demand.rate * demand.fan_out
+    abroad = _mean(demand.mirrored_out) if demand.leaves_region else 0.0
+    if not demand.leaves_region:
+        fetched = fetched + demand.mirrored_out
     return {
-        "produce": _mean(demand.average * apart),
+        "produce": _mean(demand.average * demand.arriving * apart),
         "replication": _mean(demand.average * _replicated(demand)),
         "fetch": _mean(fetched * remote),
+        **({MIRROR: abroad} if abroad else {}),
     }
 
 

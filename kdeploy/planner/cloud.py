@@ -19,6 +19,7 @@ from kdeploy.errors import InvalidSetting
 from kdeploy.planner import catalogue, ensemble, others, storage
 from kdeploy.planner.catalogue import Catalogue
 from kdeploy.planner.choice import (
+    MIRROR,
     Choice,
     Field,
     Terms,
@@ -126,7 +127,7 @@ def size(
     demand = wanted.demand
     build, counts = _field(demand, settings, datacenter, position, before, reshape)
     if wanted.sampled is not None:
-        return _unsure(build(counts), wanted, settings, datacenter, position)
+        return _unsure(build(counts), wanted, settings, datacenter, position, compare)
     for most in (WINDOW, len(counts)):
         space = build(counts[:most])
         choice = choose(space)
@@ -137,7 +138,14 @@ def size(
     return sized if choice is not None else Sized(None, shortfall=_shortfall(space))
 
 
-def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacenter, position: int) -> Sized:
+def _unsure(
+    space: Field,
+    wanted: Wanted,
+    settings: Planner,
+    datacenter: Datacenter,
+    position: int,
+    compare: bool = False,
+) -> Sized:
     """The cheapest that holds with the asked probability, and beside it what is less sure or dearer."""
     from kdeploy.planner.uncertainty import Trials, regrets, weakest
 
@@ -171,7 +179,12 @@ def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacen
         round(regret[0], 2),
         {place: (ends.low, ends.high) for place, ends in wanted.ranges.items()},
     )
-    return Sized(replace(plan, confidence=confidence), tuple(shown), tuple(refused))
+    comparison: tuple[Alternative, ...] = ()
+    if compare:
+        from kdeploy.planner.sides import comparison as sides
+
+        comparison = sides(trials, best[0], datacenter)
+    return Sized(replace(plan, confidence=confidence), tuple(shown), tuple(refused), comparison=comparison)
 
 
 def _reason(
@@ -422,7 +435,9 @@ def _plan(
             yearly_usd=round(sum(parts.values()) * 12, 2),
             catalogue=shapes.origin,
             discount=space.discount,
-            cross_zone_traffic={part: round(price, 2) for part, price in traffic_parts(space).items()},
+            cross_zone_traffic={
+                part: round(price, 2) for part, price in traffic_parts(space).items() if part != MIRROR
+            },
         ),
     )
 

@@ -189,7 +189,9 @@ def capacity_of(machine: Machine, whole_machine: bool) -> Floats:
     if not whole_machine:
         return capacity
     own = np.array([False])  # disks that a machine keeps when it fails are not filled again
-    return limits.completed(capacity, np.array([float(machine.cores)]), np.array([machine.memory]), own)
+    return limits.completed(
+        capacity, np.array([float(machine.cores)]), np.array([machine.memory]), own, in_ec2=False
+    )
 
 
 def fleet_of(per_rack: dict[str, int]) -> Fleet:

@@ -16,7 +16,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kdeploy.planner.figures import CEILINGS, DECOMPRESSION, IMBALANCE, LAGGING_READS, PARTITION_RATE
+from kdeploy.planner.figures import (
+    CEILINGS,
+    COMPRESSION,
+    DECOMPRESSION,
+    IMBALANCE,
+    LAGGING_READS,
+    MIRROR_ROUND_TRIP,
+    PARTITION_RATE,
+    RATIOS,
+    ROUND_TRIP,
+    SOCKET_BUFFER,
+)
 from kdeploy.spec.model import Coordination, Datacenter, Environment, Survive, Workload
 from kdeploy.units import Range
 
@@ -34,7 +45,8 @@ class Demand:
     """The demand on one datacenter's cluster, at the end of the horizon.
 
     Attributes:
-        rate: Average produce rate, bytes per second (Kafka's BytesInPerSec).
+        rate: Average rate that the log grows by, one copy, bytes per second: what is produced (Kafka's
+            BytesInPerSec) and mirrored in, as the topics' codec makes it.
         peak: The same in the busiest minutes.
         fan_out: Bytes read by consumers per byte produced.
         records: Records per second at the peak.
@@ -46,7 +58,9 @@ class Demand:
         partitions: Partitions of all topics, before replication: what a person stated, or
             the least that the peak needs.
         stated: Whether a person stated the partitions.
-        decompression: vCPU seconds per produced byte to look into compressed batches.
+        decompression: vCPU seconds per logged byte to look into compressed batches.
+        recompression: vCPU seconds per logged byte to compress it anew; 0 where the producers' codec stays.
+        arriving: Bytes that producers send for each that is logged; 1 where the producers' codec stays.
         clients_encrypt: Whether clients speak TLS; the nodes among themselves always do.
         coordination: ZooKeeper or KRaft.
         requests: Produce requests per second at the peak.
@@ -57,8 +71,14 @@ class Demand:
         compacted: Bytes per second produced to compacted topics on average, in whole streams: a byte
             with more copies than the average counts for more.
         busiest_partition: Bytes per second of the busiest partition at the peak; None for an even share.
-        mirrored_in: Bytes per second that mirroring from another cluster produces here.
-        mirrored_out: Bytes per second that mirroring to another cluster reads here.
+        mirrored_out: Bytes per second that mirroring to another cluster reads here on average.
+        mirrored_peak: The same in the busiest minutes.
+        leaves_region: Whether mirrored bytes go to another region than this datacenter's.
+        mirror_consumers: Consumers that mirroring reads with, each with one connection to a broker; None for
+            as many as it takes.
+        mirror_round_trip: Seconds between them and the brokers.
+        round_trip: Seconds between brokers that are farthest apart.
+        socket_buffer: Most bytes of a connection on their way at once.
         clients: Clients that are connected.
         follower_fetching: Whether consumers read from the nearest copy.
         imbalance: Load of the busiest broker over the average broker.
@@ -88,8 +108,15 @@ class Demand:
     kept: Amount | None = None
     compacted: Amount = 0.0
     busiest_partition: Amount | None = None
-    mirrored_in: Amount = 0.0
+    recompression: float = 0.0
+    arriving: float = 1.0
     mirrored_out: Amount = 0.0
+    mirrored_peak: Amount = 0.0
+    leaves_region: bool = False
+    mirror_consumers: int | None = None
+    mirror_round_trip: float = MIRROR_ROUND_TRIP.value
+    round_trip: float = ROUND_TRIP.value
+    socket_buffer: float = SOCKET_BUFFER.value
     clients: float = 0.0
     follower_fetching: bool = False
     imbalance: float = IMBALANCE.value
@@ -104,18 +131,18 @@ class Demand:
 
     @property
     def produced(self) -> Amount:
-        """Bytes per second taken in from outside at the peak."""
-        return self.peak + self.mirrored_in
+        """Bytes per second that one copy of the log grows by at the peak."""
+        return self.peak
 
     @property
     def average(self) -> Amount:
         """The same on average."""
-        return self.rate + self.mirrored_in
+        return self.rate
 
     @property
     def fetched(self) -> Amount:
         """Bytes per second sent to consumers and mirrors at the peak."""
-        return self.peak * self.fan_out + self.mirrored_out
+        return self.peak * self.fan_out + self.mirrored_peak
 
     @property
     def missed(self) -> Amount:
@@ -171,9 +198,10 @@ def demand_of(
     parts = tuple(_parts(environment, drawn or {}))
     growth = 1 + _amount(drawn or {}, ("growth",), workload.growth)
     more = growth ** (workload.horizon / YEAR)
-    peaks = [
-        part.rate * more * _amount(drawn or {}, ("peak_factor",), workload.peak_factor) for part in parts
-    ]
+    peak_factor = _amount(drawn or {}, ("peak_factor",), workload.peak_factor)
+    peaks = [part.rate * more * peak_factor for part in parts]
+    arriving, recompression = _recompressed(workload)
+    mirrored_out = _amount(drawn or {}, ("mirrored_out",), workload.mirrored_out) * more
     rate, peak = _sum(part.rate * more for part in parts), _sum(peaks)
     batch = _amount(drawn or {}, ("batch_size",), workload.batch_size)
     needed = [_least_partitions(one, settings.confidence) for one in peaks]
@@ -202,15 +230,25 @@ def demand_of(
         survive=environment.durability.survive,
         partitions=max(partitions, partitions_before),
         stated=stated,
-        decompression=DECOMPRESSION[workload.compression],
+        decompression=DECOMPRESSION[workload.compression] * arriving,
+        recompression=recompression,
+        arriving=arriving,
         clients_encrypt=environment.security.client_listener == "SASL_SSL"
         if settings.tls is None
         else settings.tls,
         nodes_encrypt=settings.tls is not False,
         coordination=environment.kafka.coordination,
         requests=_sum(
-            one / np.maximum(batch, part.message_size) for one, part in zip(peaks, parts, strict=True)
+            one * arriving / np.maximum(batch, part.message_size * arriving)
+            for one, part in zip(peaks, parts, strict=True)
         ),
+        mirrored_out=mirrored_out,
+        mirrored_peak=mirrored_out * peak_factor,
+        leaves_region=_leaves_region(environment, datacenter),
+        mirror_consumers=workload.mirror_consumers,
+        mirror_round_trip=workload.mirror_round_trip,
+        round_trip=settings.round_trip,
+        socket_buffer=settings.socket_buffer,
         lagging=lagging,
         clients=float(workload.clients),
         follower_fetching=settings.follower_fetching,
@@ -219,6 +257,24 @@ def demand_of(
         rebuild_time=settings.rebuild_time,
         **mixed,
     )
+
+
+def _recompressed(workload: Workload) -> tuple[float, float]:
+    """Bytes that producers send for each logged one, and vCPU seconds to compress that one anew.
+
+    Both by the codecs' usual ratios: a byte that arrives holds ratio(producers') bytes of payload, a
+    byte in the log ratio(topics'). Kafka leaves batches as they are where both are the same.
+    """
+    wanted = workload.topic_compression
+    if wanted is None or wanted == workload.compression:
+        return 1.0, 0.0
+    return RATIOS[wanted] / RATIOS[workload.compression], COMPRESSION[wanted]
+
+
+def _leaves_region(environment: Environment, datacenter: Datacenter) -> bool:
+    """Whether what is mirrored goes to another region: yes, unless every other datacenter is in this one."""
+    others = [one for one in environment.datacenters if one.name != datacenter.name]
+    return not others or any(one.region != datacenter.region for one in others)
 
 
 def ceilings_of(environment: Environment) -> tuple[float, ...]:
@@ -249,10 +305,11 @@ def _parts(environment: Environment, drawn: Mapping[Place, NDArray[np.float64]])
         name: _amount(drawn, (name,), getattr(workload, name))
         for name in ("fan_out", "retention", "message_size")
     }
+    logged = 1 / _recompressed(workload)[0]
+    mirrored = _amount(drawn, ("mirrored_in",), workload.mirrored_in) * logged
     if not workload.topics:
-        rate = _amount(drawn, ("throughput",), workload.throughput)
         yield _Part(
-            rate=rate,
+            rate=_amount(drawn, ("throughput",), workload.throughput) * logged + mirrored,
             retention_bytes=workload.retention_bytes,
             copies=copies,
             compaction=False,
@@ -266,12 +323,21 @@ def _parts(environment: Environment, drawn: Mapping[Place, NDArray[np.float64]])
             if getattr(topic, name) is not None
         }
         yield _Part(
-            rate=_amount(drawn, ("topics", index, "throughput"), topic.throughput),
+            rate=_amount(drawn, ("topics", index, "throughput"), topic.throughput) * logged,
             retention_bytes=topic.retention_bytes or workload.retention_bytes,
             copies=topic.replication_factor or copies,
             compaction=topic.compaction,
             partitions=topic.partitions,
             **(usual | own),
+        )
+    if workload.topics and np.any(mirrored):
+        yield _Part(
+            rate=mirrored,
+            retention_bytes=workload.retention_bytes,
+            copies=copies,
+            compaction=False,
+            partitions=None,
+            **usual,
         )
 
 

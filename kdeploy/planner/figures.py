@@ -150,6 +150,39 @@ SINGLE_FLOW: Final = Figure(
     "5 Gbit/s for each replica fetcher",
     "Amazon EC2 User Guide, network bandwidth: 5 Gbps for single-flow traffic outside a cluster placement group",
 )
+REGION_RATE: Final = Figure(
+    "most that leaves a region from an EC2 instance of fewer than 32 vCPUs",
+    625e6,
+    "5 Gbit/s, at most its baseline",
+    "Amazon EC2 User Guide, network bandwidth, multi-flow traffic to other Regions; seen 2026-11-26",
+)
+REGION_SHARE: Final = Figure(
+    "the same from 32 vCPUs on",
+    0.5,
+    "half of its baseline",
+    "Amazon EC2 User Guide, network bandwidth, multi-flow traffic to other Regions; seen 2026-11-26",
+)
+REGION_CORES: Final = 32
+"""vCPUs from which the share counts, from the same page."""
+
+ROUND_TRIP: Final = Figure(
+    "round trip between racks",
+    1e-3,
+    "1 ms, where none is stated",
+    "estimate, 2026: zones of a region, which AWS promises within single-digit milliseconds",
+)
+MIRROR_ROUND_TRIP: Final = Figure(
+    "round trip to mirroring consumers",
+    80e-3,
+    "80 ms, where none is stated",
+    "estimate, 2026: over the Atlantic, as between us-east-1 and eu-west-1",
+)
+SOCKET_BUFFER: Final = Figure(
+    "bytes of a connection on their way at once",
+    16 * 2.0**20,
+    "16 MiB, where none is stated; Linux may keep half of it for itself (tcp_adv_win_scale), hence the ceiling",
+    "kdeploy.tuning sets tcp_rmem and tcp_wmem so, and leaves Kafka's socket buffers to the kernel (-1)",
+)
 CLEANER_READ: Final = Figure(
     "log cleaner's reads",
     2.0,
@@ -267,6 +300,11 @@ FIGURES: Final = (
     WHOLE_CORE,
     PARTITION_CEILING,
     SINGLE_FLOW,
+    REGION_RATE,
+    REGION_SHARE,
+    ROUND_TRIP,
+    MIRROR_ROUND_TRIP,
+    SOCKET_BUFFER,
     CLEANER_READ,
     CLEANER_WRITE,
     HEAP_BASE,
@@ -302,6 +340,9 @@ CEILINGS: Final[dict[Limit, float]] = {
     "connections": 1.0,
     "open_files": 0.8,
     "memory_maps": 0.8,
+    "cross_region": 0.8,
+    "far_followers": 0.5,
+    "mirror_flow": 0.5,
     "rebuild": 1.0,
 }
 """The most of each limit that a plan uses, with the declared failure present and at the peak."""
@@ -324,6 +365,16 @@ DECOMPRESSION: Final[dict[str, float]] = {
 """vCPU seconds per compressed byte to look into a batch: ratio ÷ decompression speed
 (lzbench results in the zstd README 1.5: level 1 of each)."""
 
+COMPRESSION: Final[dict[str, float]] = {
+    "none": 0.0,
+    "lz4": RATIOS["lz4"] / 700e6,
+    "snappy": RATIOS["snappy"] / 530e6,
+    "gzip": RATIOS["gzip"] / 95e6,
+    "zstd": RATIOS["zstd"] / 510e6,
+}
+"""vCPU seconds per compressed byte to make a batch anew: ratio ÷ compression speed
+(lzbench results in the zstd README 1.5.7: level 1 of each, Core i7-9700K)."""
+
 REPLICAS_PER_BROKER: Final = ((0, 1000), (8, 2000), (16, 4000))
 """(least vCPUs, replicas): AWS, MSK best practices, partitions per broker, seen 2026; the 4,000 is
 also Confluent's (Apache Kafka supports 200K partitions per cluster, 2018)."""
@@ -337,6 +388,7 @@ def assumptions() -> tuple[Assumption, ...]:
     """Every figure of the model, as a plan lists them."""
     ceilings = ", ".join(f"{limit} {ceiling:.0%}" for limit, ceiling in CEILINGS.items())
     speeds = ", ".join(f"{codec} {cost * 1e9:.2f}" for codec, cost in DECOMPRESSION.items() if cost)
+    made = ", ".join(f"{codec} {cost * 1e9:.2f}" for codec, cost in COMPRESSION.items() if cost)
     replicas = ", ".join(f"{most:,} from {cores} vCPUs" for cores, most in REPLICAS_PER_BROKER)
     return (
         *(Assumption(figure.name, figure.shown, figure.source) for figure in FIGURES),
@@ -345,6 +397,11 @@ def assumptions() -> tuple[Assumption, ...]:
             "processor time to look into a compressed GB",
             f"vCPU s: {speeds}",
             "ratio ÷ speed, lzbench in the zstd README 1.5",
+        ),
+        Assumption(
+            "processor time to compress a GB anew, as it is then",
+            f"vCPU s: {made}",
+            "ratio ÷ speed, lzbench in the zstd README 1.5.7",
         ),
         Assumption("replicas per broker", replicas, "AWS, MSK best practices, seen 2026; Confluent, 2018"),
         Assumption(

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kdeploy.planner import figures
+from kdeploy.planner import far, figures
 from kdeploy.planner.catalogue import Floats
 from kdeploy.planner.demand import Amount, Demand
 from kdeploy.planner.result import LIMITS, Limit
@@ -153,7 +153,8 @@ def shares(demand: Demand, fleet: Fleet, disks: Floats) -> Shares:
 def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
     """Load of the busiest broker on each limit, as (disks, columns, counts).
 
-    network_in: produced × held × overhead, bytes/s: what it leads is produced to it, the rest replicated.
+    network_in: produced × held × overhead, bytes/s: what it leads is produced to it, the rest replicated;
+        and what producers send more than is logged of what it leads after the failure.
     network_out: replicated and fetched, the greater of healthy and after the failure, × overhead, bytes/s.
     disk_write: (produced × held + cleaner's writes) × disk skew, bytes/s.
     disk_read: reads that miss the page cache, and the cleaner's × disk skew, bytes/s.
@@ -166,6 +167,7 @@ def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
     single_flow: what it copies from one other broker, bytes/s.
     heap: 128 MiB, and 100 KiB for each replica and each client, bytes.
     connections: clients. open_files, memory_maps: see `segments`.
+    cross_region, far_followers, mirror_flow: see `far.loads`.
     rebuild_in, rebuild_write, rebuild_out: see `rebuild`.
 
     All but counts of things carry the imbalance between brokers. Where whole partitions make a load
@@ -227,6 +229,7 @@ def table_of(demand: Demand, share: Shares) -> dict[str, Floats]:
         "open_files": files + demand.clients,
         "memory_maps": 2 * files / maps,
     }
+    table |= far.loads(demand, table["single_flow"], mirrored(demand, share))
     return table | rebuild(demand, share, (arriving, written, leaving), space, average / produced)
 
 
@@ -237,21 +240,24 @@ def held_bytes(demand: Demand, share: Shares) -> Floats:
     return share.held * demand.copies_of_bytes / demand.partition_copies
 
 
-def wire(demand: Demand, of_clients: Floats | float, of_nodes: Floats) -> Floats:
+def wire(demand: Demand, of_clients: Floats | float, of_nodes: Floats | float) -> Floats:
     """Bytes on the network for bytes of record batches: TCP and IP, and TLS where it is spoken."""
     tls = figures.TLS_OVERHEAD.value
     clients = of_clients * (tls if demand.clients_encrypt else 1.0)
     nodes = of_nodes * (tls if demand.nodes_encrypt else 1.0)
-    return (clients + nodes) * figures.PROTOCOL_OVERHEAD.value
+    return np.asarray((clients + nodes) * figures.PROTOCOL_OVERHEAD.value)
 
 
 def arrivals(demand: Demand, share: Shares) -> Floats:
     """Bytes per second that reach the busiest broker: produced to what it leads, copied for the rest.
 
+    Where topics compress more than producers do, more arrives than is logged, of what a survivor leads.
+
     Where only clients or only brokers encrypt, TLS is counted on all of it: it is a part in 700, and a
     load that fell with what a broker leads would rise with the number of brokers.
     """
-    produced = demand.produced * demand.imbalance * held_bytes(demand, share)
+    more = max(demand.arriving - 1, 0.0) * share.led_after
+    produced = demand.produced * demand.imbalance * (held_bytes(demand, share) + more)
     tls = figures.TLS_OVERHEAD.value if demand.clients_encrypt or demand.nodes_encrypt else 1.0
     return np.asarray(produced * (figures.PROTOCOL_OVERHEAD.value * tls))
 
@@ -291,6 +297,11 @@ def flow(demand: Demand, share: Shares) -> Floats:
     return wire(demand, 0.0, pulled)
 
 
+def mirrored(demand: Demand, share: Shares) -> Floats:
+    """Bytes per second on the network that mirroring fetches from a survivor of the failure."""
+    return wire(demand, demand.mirrored_peak * demand.imbalance * share.led_after, 0.0)
+
+
 def stored(demand: Demand, share: Shares) -> Floats:
     """Bytes on the busiest broker, as if its busiest disk were all its disks.
 
@@ -301,9 +312,7 @@ def stored(demand: Demand, share: Shares) -> Floats:
     if demand.kept is None:
         kept = demand.average * demand.retention + 0 * share.partitions
     else:
-        kept = (
-            demand.kept + demand.mirrored_in * demand.retention
-        ) / demand.byte_copies + 0 * share.partitions
+        kept = demand.kept / demand.byte_copies + 0 * share.partitions
     if demand.retention_bytes is not None:
         kept = np.minimum(kept, demand.retention_bytes * share.partitions)
     unrolled = np.minimum(
@@ -356,11 +365,14 @@ def rebuild(
 def processor(demand: Demand, share: Shares) -> Floats:
     """Reference vCPU seconds per second on the busiest broker, the greater of healthy and after the failure.
 
-    Per byte: led × (produce + decompression) + (held - led) × replicate + sent × send, and TLS on
-    every byte in and out (on replication alone where clients do not encrypt). Per record: validation
+    Per byte: led × (max(arriving, 1) × produce + decompression + recompression) + (held - led) × replicate +
+    sent × send, and TLS on every byte in and out (on replication alone where clients do not encrypt). Per record: validation
     by the leader. Per request: what it is produced, and as often fetched as bytes are.
     """
     held = held_bytes(demand, share)
+    leading = (
+        figures.CPU_PRODUCE.value * max(demand.arriving, 1) + demand.decompression + demand.recompression
+    )
 
     def seconds(led: Floats, copied: Floats) -> Floats:
         taken, followed = led * demand.produced, np.maximum(held - led, 0) * demand.produced
@@ -369,10 +381,10 @@ def processor(demand: Demand, share: Shares) -> Floats:
         if demand.nodes_encrypt:
             encrypted = encrypted + followed + replicated
         if demand.clients_encrypt:
-            encrypted = encrypted + taken + fetched
+            encrypted = encrypted + taken * demand.arriving + fetched
         requests = demand.requests * (led * (1 + demand.fan_out) + copied)
         return (
-            taken * (figures.CPU_PRODUCE.value + demand.decompression)
+            taken * leading
             + followed * figures.CPU_REPLICATE.value
             + (replicated + fetched) * figures.CPU_SEND.value
             + encrypted * figures.CPU_TLS.value
@@ -418,7 +430,9 @@ def capacities(**columns: Floats) -> Floats:
     return result
 
 
-def completed(capacity: Floats, vcpus: Floats, memory: Floats, local: NDArray[np.bool_]) -> Floats:
+def completed(
+    capacity: Floats, vcpus: Floats, memory: Floats, local: NDArray[np.bool_], in_ec2: bool = True
+) -> Floats:
     """Capacities with those that follow from processors, memory and what kdeploy's tuning sets.
 
     Local disks read at least as fast as they write; what EBS reads and writes together is
@@ -429,6 +443,7 @@ def completed(capacity: Floats, vcpus: Floats, memory: Floats, local: NDArray[np
         vcpus: Processors, by candidate.
         memory: Bytes of memory, by candidate.
         local: Whether data lies on the instance's own disks, by candidate.
+        in_ec2: Whether traffic to another region is limited as EC2 limits it.
     """
     result = capacity.copy()
 
@@ -438,6 +453,10 @@ def completed(capacity: Floats, vcpus: Floats, memory: Floats, local: NDArray[np
     fetchers = np.clip(vcpus // 4, 1, figures.REPLICA_FETCHERS.value)
     put("partition_rate", figures.PARTITION_CEILING.value)
     put("single_flow", figures.SINGLE_FLOW.value * fetchers)
+    put("far_followers", fetchers)
+    put("mirror_flow", 1.0)
+    if in_ec2:
+        put("cross_region", far.region_capacity(capacity[:, COLUMNS.index("network_out")], vcpus))
     put("heap", heap(memory))
     put("connections", heap(memory) * figures.CONNECTIONS_SHARE.value / figures.HEAP_PER_CONNECTION.value)
     put("open_files", figures.OPEN_FILES.value)
@@ -462,9 +481,10 @@ def required(load: Floats, capacity: Floats, ceilings: Floats = CEILINGS) -> NDA
     """
     usable = capacity * (-ceilings * (1 + 1e-12))
     rising = -load
-    found = np.empty(capacity.shape, dtype=np.intp)
+    found = np.zeros(capacity.shape, dtype=np.intp)
     for column in range(len(COLUMNS)):
-        found[:, column] = rising[column].searchsorted(usable[:, column])
+        if rising[column, 0] < 0:  # the greatest load; else nothing is asked of it
+            found[:, column] = rising[column].searchsorted(usable[:, column])
     return found
 
 

@@ -13,7 +13,7 @@ from kdeploy.planner.cloud import Shortfall, Sized
 from kdeploy.planner.result import Infeasible, Relaxation
 from kdeploy.planner.shortlist import WISHES
 from kdeploy.spec.model import Datacenter, Environment, Host
-from kdeploy.units import Range, format_duration, format_rate, format_usd
+from kdeploy.units import Range, format_duration, format_range, format_rate, format_usd
 
 Attempt = Callable[[Environment, Datacenter], Sized]
 SAMPLES: Final = 500
@@ -31,32 +31,43 @@ class Knob:
     """A quantity of the workload that could be less.
 
     Attributes:
-        name: What it is called.
+        words: What fits, with `{less}` and `{asked}` for the quantities.
         value: What is asked for.
         changed: The environment with the quantity times a factor.
         show: Prints a value.
     """
 
-    name: str
+    words: str
     value: float
     changed: Callable[[float], Environment]
     show: Callable[[float], str]
 
+    def fits(self, factor: float) -> str:
+        """The change that fits, as a sentence without its end."""
+        less, asked = (format_range(_scaled(self.value, part), self.show) for part in (factor, 1.0))
+        return self.words.format(less=less, asked=asked)
+
 
 def explain(
-    environment: Environment, datacenter: Datacenter, shortfall: Shortfall, attempt: Attempt
+    environment: Environment,
+    datacenter: Datacenter,
+    shortfall: Shortfall,
+    attempt: Attempt,
+    new: bool = True,
 ) -> Infeasible:
     """Say why nothing fits, and every single change that would.
 
     First what was fixed by hand (number of brokers, instance type, declared hosts, too few partitions),
-    since lifting that takes nothing away from the workload; then more zones; then less retention, fewer
-    partitions or clients or less throughput, whichever has to give way least.
+    since lifting that takes nothing away from the workload; then KRaft in place of ZooKeeper, where nothing
+    runs yet, and more zones; then less retention, fewer partitions or clients or less throughput, whichever
+    has to give way least.
     """
     settings = environment.planner
     fewer = min(settings.samples, SAMPLES)
     environment = environment.model_copy(update={"planner": settings.model_copy(update={"samples": fewer})})
     found = [
         *_lifted(environment, datacenter, attempt),
+        *(_kraft(environment, datacenter, attempt) if new else ()),
         *_more_zones(environment, datacenter, attempt),
         *_reduced(environment, datacenter, attempt),
     ]
@@ -92,7 +103,22 @@ def _lifted(environment: Environment, datacenter: Datacenter, attempt: Attempt) 
         sized = attempt(environment.model_copy(update={"planner": settings}), datacenter)
         if sized.plan is not None:
             yield _fits(f"{sized.plan.brokers.count} × {sized.plan.brokers.instance_type} fit", sized)
+    yield from _more_consumers(environment, datacenter, attempt)
     yield from _more_partitions(environment, datacenter, attempt)
+
+
+def _more_consumers(
+    environment: Environment, datacenter: Datacenter, attempt: Attempt
+) -> Iterator[Relaxation]:
+    """Few mirroring consumers make brokers of what they lack in connections."""
+    workload = environment.workload
+    if workload.mirror_consumers is None or not workload.mirrored_out:
+        return
+    freed = workload.model_copy(update={"mirror_consumers": None})
+    sized = attempt(environment.model_copy(update={"workload": freed}), datacenter)
+    if sized.plan is not None:
+        asked, enough = workload.mirror_consumers, sized.plan.mirror_consumers
+        yield _fits(f"{enough:,} mirroring consumers in place of {asked:,} fit", sized)
 
 
 def _more_partitions(
@@ -106,6 +132,16 @@ def _more_partitions(
     sized = attempt(environment.model_copy(update={"workload": freed}), datacenter)
     if sized.plan is not None and sized.plan.partitions > stated:
         yield _fits(f"{sized.plan.partitions:,} partitions in place of {stated:,} fit", sized)
+
+
+def _kraft(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> Iterator[Relaxation]:
+    """KRaft has room for ten times the replicas; what has to run it is declared for provider hosts."""
+    if environment.kafka.coordination == "kraft" or datacenter.provider != "aws":
+        return
+    other = environment.kafka.model_copy(update={"coordination": "kraft"})
+    sized = attempt(environment.model_copy(update={"kafka": other}), datacenter)
+    if sized.plan is not None:
+        yield _fits("KRaft controllers in place of ZooKeeper fit", sized)
 
 
 def _more_hosts(environment: Environment, datacenter: Datacenter, attempt: Attempt) -> Iterator[Relaxation]:
@@ -145,8 +181,7 @@ def _reduced(environment: Environment, datacenter: Datacenter, attempt: Attempt)
         factor = _greatest(fits)
         if factor:
             sized = attempt(knob.changed(factor), datacenter)
-            less = f"{knob.name} of {knob.show(knob.value * factor)} in place of {knob.show(knob.value)} fits"
-            found.append((factor, _fits(less, sized)))
+            found.append((factor, _fits(knob.fits(factor), sized)))
     return [one for _, one in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -174,19 +209,33 @@ def _knobs(environment: Environment) -> list[Knob]:
         return environment.model_copy(update={"workload": workload.model_copy(update={"topics": topics})})
 
     knobs = [
-        Knob("retention", workload.retention, less("retention"), format_duration),
         Knob(
-            "a produce rate",
+            "retention of {less} in place of {asked} fits",
+            workload.retention,
+            less("retention"),
+            format_duration,
+        ),
+        Knob(
+            "a produce rate of {less} in place of {asked} fits",
             workload.produced,
             of_topics if workload.topics else less("throughput"),
             format_rate,
         ),
-        Knob("a number of clients", workload.clients, less("clients", whole=True), _count),
+        Knob("{less} clients in place of {asked} fit", workload.clients, less("clients", whole=True), _count),
     ]
     if workload.partitions is not None:
         knobs.append(
-            Knob("a number of partitions", workload.partitions, less("partitions", whole=True), _count)
+            Knob(
+                "{less} partitions in place of {asked} fit",
+                workload.partitions,
+                less("partitions", whole=True),
+                _count,
+            )
         )
+    for name, what in (("mirrored_in", "mirrored in"), ("mirrored_out", "mirrored out")):
+        if getattr(workload, name):
+            words = f"{{less}} {what} in place of {{asked}} fits"
+            knobs.append(Knob(words, getattr(workload, name), less(name), format_rate))
     return knobs
 
 

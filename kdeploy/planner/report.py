@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +35,13 @@ BAR: Final = 24
 SHOWN: Final = 0.05
 """Limits that are used less are named in a sentence, where there are many."""
 FEW: Final = 4
+SHOWN_AS: Final[dict[str, Callable[[float], str]]] = {
+    **dict.fromkeys(("throughput", "mirrored_in", "mirrored_out"), format_rate),
+    **dict.fromkeys(("message_size", "batch_size"), format_bytes),
+    **dict.fromkeys(("growth", "lagging_consumers"), format_share),
+    "retention": format_duration,
+}
+"""How a quantity of the workload is printed; other ones are numbers."""
 PLAIN: Final = str.maketrans(
     {"×": "x", "█": "#", "░": ".", "│": "|", "◀": "<", "µ": "u", "÷": "/", "–": "-", "²": "2"}
 )
@@ -116,13 +123,32 @@ def asked(environment: Environment) -> str:
         read = "read and kept as each says"
     else:
         what = f"{format_range(workload.throughput, format_rate)} on average"
-        read = f"read {format_range(workload.fan_out, '{:g}'.format)} times, kept {kept}"
+        times = f"read {format_range(workload.fan_out, '{:g}'.format)} times"
+        read = f"{times if workload.fan_out else 'never read'}, kept {kept}"
     words = (
         f"Planned for {what}, {_peak(environment)} at the peak, {read} in {durability.replication_factor} "
         f"{'copy' if durability.replication_factor == 1 else 'copies'}, "
         f"to hold with {failure[durability.survive]}."
     )
-    return words + _growth(environment)
+    return words + _mirrored(environment) + _growth(environment)
+
+
+def _mirrored(environment: Environment) -> str:
+    """What mirroring adds, and what topics compress anew."""
+    workload = environment.workload
+    found = ""
+    into, out = (format_range(rate, format_rate) for rate in (workload.mirrored_in, workload.mirrored_out))
+    if workload.mirrored_in:
+        found += f" {into} more are mirrored in."
+    if workload.mirrored_out:
+        found += f" {out} are mirrored out."
+    if workload.topic_compression not in (None, workload.compression):
+        new, old = (
+            "no compression" if codec == "none" else str(codec)
+            for codec in (workload.topic_compression, workload.compression)
+        )
+        found += f" Brokers compress it anew: {new} in place of {old}."
+    return found
 
 
 def _peak(environment: Environment) -> str:
@@ -159,7 +185,7 @@ def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
     for planned in plan.datacenters:
         name = f" ({planned.name})" if several else ""
         yield Section(f"What it is{name}", rows=tuple(_parts(planned)))
-        yield _utilisation(planned, name, environment.durability.survive)
+        yield _utilisation(planned, name, environment)
         rejected = tuple(one for one in plan.rejected if one.datacenter == planned.name)
         if rejected:
             yield _choices(f"Cheaper, and why not{name}", rejected)
@@ -242,8 +268,9 @@ def volumes_in_words(volumes: Volumes) -> str:
     return words
 
 
-def _utilisation(planned: DatacenterPlan, name: str, survive: str) -> Section:
+def _utilisation(planned: DatacenterPlan, name: str, environment: Environment) -> Section:
     brokers = planned.brokers
+    survive = environment.durability.survive
     lost = {"none": "", "broker": ", with a broker lost", "zone": ", with a zone lost"}[survive]
     rows = [("limit", "used", "ceiling", "", "brokers needed")]
     for limit, used in brokers.utilisation.items():
@@ -253,11 +280,15 @@ def _utilisation(planned: DatacenterPlan, name: str, survive: str) -> Section:
         needed = f"{brokers.required[limit]:,}" if limit in brokers.required else "none is enough"
         mark = "  ◀ bottleneck" if limit == brokers.bottleneck else ""
         rows.append((_words(limit), f"{used:.0%}", f"{ceiling:.0%}", _bar(used, ceiling), f"{needed}{mark}"))
-    lines = [_why_so_many(planned)] if brokers.bottleneck else []
+    lines = [_why_so_many(planned, environment)] if brokers.bottleneck else []
     idle = [_words(limit) for limit, used in brokers.utilisation.items() if used < SHOWN]
     if idle and len(brokers.utilisation) > FEW:
         lines.append(f"Below {SHOWN:.0%} and not in the table: {', '.join(idle)}.")
     lines += _after_a_loss(planned)
+    if planned.mirror_consumers is not None and environment.workload.mirror_consumers is None:
+        many = "consumers are" if planned.mirror_consumers > 1 else "consumer is"
+        trip = format_duration(environment.workload.mirror_round_trip)
+        lines.append(f"Mirroring: {planned.mirror_consumers:,} {many} enough at a round trip of {trip}.")
     if planned.confidence is not None:
         sure = planned.confidence
         lines.insert(
@@ -285,14 +316,25 @@ def _after_a_loss(planned: DatacenterPlan) -> Iterator[str]:
         yield "A lost broker's volumes are reattached to a new instance: no copy has to be rebuilt."
 
 
-def _why_so_many(planned: DatacenterPlan) -> str:
+def _why_so_many(planned: DatacenterPlan, environment: Environment) -> str:
     brokers = planned.brokers
     needed = brokers.required[brokers.bottleneck or ""]
     if needed >= brokers.count:
         return f"{_opening(_words(brokers.bottleneck or ''))} sets the number of brokers."
+    workload, copies = environment.workload, environment.durability.replication_factor
+    copies = max([copies, *(topic.replication_factor or 1 for topic in workload.topics)])
+    racks, survive = len(brokers.per_rack), environment.durability.survive
+    fewest = max(copies, racks, 1 if survive == "none" else 2)
+    why = "what was stated or decided before, whole racks, or the price sets it"
+    if brokers.count == fewest:
+        reasons = {
+            f"{copies} copies": copies == fewest > 1,
+            f"{racks} racks": racks == fewest > 1,
+            "the failure to survive": survive != "none" and fewest > max(copies, racks),
+        }
+        why = f"they are there for {' and '.join(reason for reason, counts in reasons.items() if counts)}"
     return (
-        f"No limit asks for {brokers.count} brokers ({_words(brokers.bottleneck or '')} for {needed}): "
-        "copies, racks, the failure to survive, what was stated or decided before, or the price sets it."
+        f"No limit asks for {brokers.count} brokers ({_words(brokers.bottleneck or '')} for {needed}): {why}."
     )
 
 
@@ -316,7 +358,7 @@ def _choices(title: str, choices: tuple[Alternative, ...]) -> Section:
 
 def arithmetic(one: Arithmetic) -> str:
     """The arithmetic of a limit as text: each term, each factor on its own line, then the quotient."""
-    lines = [f"{_opening(_words(one.limit))} of the busiest broker in {one.datacenter}"]
+    lines = [f"{_opening(_words(one.limit))} of the busiest broker in {one.datacenter}", *_filled_in(one)]
     for term in one.terms:
         lines += ["", f"  {term.name} = {term.value:,.6g} {one.unit}"]
         for factor in term.factors:
@@ -337,9 +379,22 @@ def arithmetic(one: Arithmetic) -> str:
     return "\n".join(lines)
 
 
+def _filled_in(one: Arithmetic) -> Iterator[str]:
+    """What stands for quantities that are ranges."""
+    if not one.values:
+        return
+    yield from _wrapped(
+        f"In {one.holds:.1%} of the samples this load is not exceeded. It is that of the sample with", "  "
+    )
+    for place, value in one.values.items():
+        yield f"    {place}: {SHOWN_AS.get(place.rpartition('.')[2], '{:.4g}'.format)(value)}"
+
+
 def _compared(planned: DatacenterPlan, others: tuple[Alternative, ...], name: str) -> Section:
     """The best of each kind side by side."""
-    rows = [("kind", "brokers", "disks of each", "a month", "fullest")]
+    sure = planned.confidence
+    head = ("kind", "brokers", "disks of each", "a month", *(("holds",) if sure else ()), "fullest")
+    rows = [head]
     chosen = planned.brokers
     every = [
         (
@@ -349,20 +404,24 @@ def _compared(planned: DatacenterPlan, others: tuple[Alternative, ...], name: st
             chosen.volumes,
             planned.cost.monthly_usd or 0.0,
             chosen.utilisation,
+            sure.fits if sure else None,
         )
     ]
     every += [
-        (one.reason, one.count, one.instance_type, one.volumes, one.monthly_usd, one.utilisation)
+        (one.reason, one.count, one.instance_type, one.volumes, one.monthly_usd, one.utilisation, one.fits)
         for one in others
     ]
-    for kind, count, shape, volumes, price, used in every:
+    for kind, count, shape, volumes, price, used, fits in every:
         excess = {limit: ratio / chosen.ceilings[limit] for limit, ratio in used.items()}
         fullest = max(excess, key=lambda limit: excess[limit])
         disks = f"{volumes[0].count} × {format_bytes(volumes[0].size)}"
-        rows.append(
-            (kind, f"{count} × {shape}", disks, format_usd(price), f"{_words(fullest)} {used[fullest]:.0%}")
-        )
-    return Section(f"Side by side{name}", rows=tuple(rows), right=(3,))
+        holds = () if fits is None else (f"{fits:.1%}",)
+        full = f"{_words(fullest)} {used[fullest]:.0%}"
+        rows.append((kind, f"{count} × {shape}", disks, format_usd(price), *holds, full))
+    line = "Each holds with the probability that was asked for; holds: in how many of the samples."
+    return Section(
+        f"Side by side{name}", (line,) if sure else (), tuple(rows), right=(3, 4) if sure else (3,)
+    )
 
 
 def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
@@ -387,7 +446,8 @@ def _cost(planned: DatacenterPlan, name: str) -> Iterator[Section]:
 
 def _words(name: str) -> str:
     """A limit or a part of the price as a sentence has it."""
-    return "cross-zone traffic" if name == "cross_zone_traffic" else in_words(name)
+    names = {"cross_zone_traffic": "cross-zone traffic", "cross_region_traffic": "cross-region traffic"}
+    return names.get(name) or in_words(name)
 
 
 def _opening(words: str) -> str:

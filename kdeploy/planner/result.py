@@ -156,6 +156,8 @@ class DatacenterPlan:
         coordination: The ZooKeeper ensemble or KRaft controllers.
         cost: What it costs.
         confidence: How sure it is; None where no quantity is a range.
+        mirror_consumers: Consumers that mirroring reads with: as stated, or the fewest that are enough;
+            None where nothing is mirrored out.
     """
 
     name: str
@@ -166,6 +168,7 @@ class DatacenterPlan:
     coordination: CoordinationPlan
     cost: Cost
     confidence: Confidence | None = None
+    mirror_consumers: int | None = None
 
 
 @dataclass(frozen=True)

@@ -129,11 +129,27 @@ class Workload(Frozen):
     compression: Codec = "none"
     """Codec the producers use; brokers keep it as it comes (compression.type=producer)."""
 
+    topic_compression: Codec | None = None
+    """Codec of the topics (compression.type) where that is another: the leader then compresses anew."""
+
     partitions: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Partitions of all topics together, before replication; left out, the planner derives it."""
 
     lagging_consumers: Annotated[Share, Field(ge=0, le=1), *SHARE_OR_RANGE] | None = None
     """Share of the reads that come from disk, not from the page cache; left out, half the produce rate."""
+
+    mirrored_in: Annotated[ByteRate, *RATE_OR_RANGE] = 0.0
+    """Average rate that mirroring from other clusters produces here, beside throughput."""
+
+    mirrored_out: Annotated[ByteRate, *RATE_OR_RANGE] = 0.0
+    """Average rate that mirroring to other clusters reads here."""
+
+    mirror_consumers: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Consumers that mirroring reads with (tasks of MirrorMaker), each with one connection to every broker;
+    left out, as many as it takes, and the plan says how many."""
+
+    mirror_round_trip: Annotated[Seconds, Field(gt=0, le=60)] = 0.08
+    """Between them and the brokers."""
 
     clients: Annotated[int, Field(ge=0, le=10_000_000)] = 500
     """Producers and consumers that are connected; each may hold a connection to every broker."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kdeploy.spec.frozen import Frozen
-from kdeploy.units import Seconds, Share
+from kdeploy.units import Bytes, Seconds, Share
 
 LimitName = Literal[
     "network_in",
@@ -29,9 +29,12 @@ LimitName = Literal[
     "connections",
     "open_files",
     "memory_maps",
+    "cross_region",
+    "far_followers",
+    "mirror_flow",
     "rebuild",
 ]
-"""The planner's limits, a closed list: a later model may append to it, never rename."""
+"""The planner's limits, a closed list: a later model may add to it, never rename."""
 
 
 class Planner(Frozen):
@@ -51,6 +54,12 @@ class Planner(Frozen):
 
     rebuild_time: Annotated[Seconds, Field(gt=0, le=3.2e9)] = 4 * 3600.0
     """Within which a lost broker's local disks have to be filled again; EBS volumes are reattached."""
+
+    round_trip: Annotated[Seconds, Field(gt=0, le=60)] = 0.001
+    """Between the racks that are farthest apart; more where one cluster stretches over distant places."""
+
+    socket_buffer: Annotated[Bytes, Field(ge=1024, le=2**32)] = 16 * 2.0**20
+    """Most bytes of a connection on their way at once; 64KiB where something sets Kafka's own socket buffers."""
 
     follower_fetching: bool = False
     """Whether consumers read from the nearest copy (KIP-392), so that reads do not cross zones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,9 +174,29 @@ def test_the_arithmetic_of_a_limit_is_shown_alone() -> None:
     assert shown["explanations"][0]["utilisation"] == used
     assert "name one of network_in" in str(run("--explain", "nothing").exception)
     assert "does not apply" in str(run("--explain", "rebuild").exception)
-    assert "these are ranges: throughput" in str(
-        run("--throughput", "1MB/s..2MB/s", "--explain", "cpu").exception
-    )
+
+
+def test_the_arithmetic_of_ranges_says_which_values_it_fills_in() -> None:
+    flags = ("--throughput", "100MB/s..200MB/s", "--fan-out", "1..3", "--samples", "200")
+    text = run(*flags, "--explain", "network-out").stdout
+    assert "of the samples this load is not exceeded" in text
+    assert re.search(r"^    throughput: 1\d\d(\.\d)? MB/s$", text, re.MULTILINE)
+    assert re.search(r"^    fan_out: [123]\.\d", text, re.MULTILINE)
+    one = json.loads(run(*flags, "--explain", "cpu", "--output", "json").stdout)["explanations"][0]
+    assert 100e6 <= one["values"]["throughput"] <= 200e6
+    assert one["holds"] >= 0.95
+
+
+def test_kinds_of_clusters_stand_side_by_side_where_quantities_are_ranges() -> None:
+    flags = ("--throughput", "100MB/s..200MB/s", "--samples", "200", "--compare")
+    text = run(*flags).stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert "holds" in text[text.index("Side by side") :]
+    compared = document(*flags)["comparison"]
+    assert {"few large", "many small", "local disks", "EBS", "Graviton", "x86"} == {
+        one["reason"] for one in compared
+    }
+    assert all(one["fits"] >= 0.95 and one["monthly_usd"] > 0 for one in compared)
 
 
 def test_kinds_of_clusters_stand_side_by_side() -> None:
@@ -298,3 +319,37 @@ def test_a_terminal_without_unicode_is_served() -> None:
     assert b"< bottleneck" in ascii_only.stdout
     assert b"#" in ascii_only.stdout
     assert ascii_only.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("flags", "wrong", "right"),
+    [
+        (("--retention", "1000y"), "too large", "d or less"),
+        (("--partitions", "0"), "0 is too small", "1 or more"),
+        (("--replication-factor", "100"), "100 is too large", "32 or less"),
+        (("--message-size", "0B"), "too small", "1B or more"),
+        (("--growth", "1000000%"), "too large", "10000% or less"),
+        (("--round-trip", "10min"), "too large", "min or less"),
+        (("--mirror-consumers", "0"), "0 is too small", "1 or more"),
+    ],
+)
+def test_a_flag_beyond_what_there_is_says_what_would_be_right(
+    flags: tuple[str, str], wrong: str, right: str
+) -> None:
+    message = str(run(*flags).exception)
+    assert message.startswith(f"{flags[0]}: ")
+    assert wrong in message
+    assert message.splitlines()[1].endswith(right)
+
+
+def test_a_range_that_does_not_fit_is_answered_with_a_range() -> None:
+    text = run("--throughput", "1GB/s..100TB/s", "--samples", "100").stdout
+    assert re.search(
+        r"produce rate of \S+ [a-zA-Z]+/s to \S+ [a-zA-Z]+/s in place of 1 GB/s to 100 TB/s",
+        " ".join(text.split()),
+    )
+
+
+def test_many_partitions_are_answered_with_kraft() -> None:
+    text = " ".join(run("--partitions", "100000").stdout.split())
+    assert "KRaft controllers in place of ZooKeeper fit, for $" in text

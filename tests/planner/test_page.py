@@ -166,14 +166,14 @@ def test_limits_and_parts_of_the_price_that_are_not_known_yet_simply_appear() ->
             utilisation={**placed.brokers.utilisation, "tape_wear": 0.25},
             ceilings={**placed.brokers.ceilings, "tape_wear": 0.5},
         )
-        cost = replace(placed.cost, parts={**placed.cost.parts, "cross_region_traffic": 4321.0})
+        cost = replace(placed.cost, parts={**placed.cost.parts, "tape_freight": 4321.0})
         return replace(plan, datacenters=(replace(placed, brokers=brokers, cost=cost),))
 
     environment = aws(workload={"throughput": "20MB/s"})
     text = seen(page.html(deeper(environment), environment, deeper, months=2)).text
     assert "tape wear" in text
     assert "25% of 50%" in text
-    assert "cross region traffic" in text
+    assert "tape freight" in text
     assert "$4,321" in text
 
 

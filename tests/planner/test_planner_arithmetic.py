@@ -27,6 +27,18 @@ ENVIRONMENTS = {
         workload={"topics": TOPICS}, planner={"tls": False, "imbalance": 1.5, "utilisation": "50%"}
     ),
     "plaintext clients": aws(workload={"throughput": "30MB/s"}, security={"client_listener": "PLAINTEXT"}),
+    "far away": aws(
+        workload={
+            "throughput": "60MB/s",
+            "mirrored_in": "20MB/s",
+            "mirrored_out": "40MB/s",
+            "mirror_consumers": 8,
+            "compression": "zstd",
+            "topic_compression": "lz4",
+        },
+        planner={"round_trip": "40ms"},
+    ),
+    "compressed by the brokers": aws(workload={"throughput": "60MB/s", "topic_compression": "zstd"}),
     "one copy": aws(
         workload={"throughput": "30MB/s", "partitions": 77},
         durability={"replication_factor": 1, "min_insync_replicas": 1, "survive": "none"},
@@ -46,6 +58,40 @@ def test_the_product_of_the_printed_factors_is_the_figure_in_the_plan(name: str,
     assert one is not None
     assert one.load / one.capacity == pytest.approx(planned.brokers.utilisation[limit], rel=1e-9)
     assert printed(report.arithmetic(one)) == pytest.approx(one.load, rel=1e-6)
+
+
+RANGES = {
+    "ebs": aws(
+        workload={"throughput": "50MB/s..200MB/s", "fan_out": "1..4", "growth": "0%..40%"},
+        planner={"samples": 400},
+    ),
+    "local disks": aws(
+        workload={"throughput": "50MB/s..90MB/s", "retention": "2h..6h", "mirrored_out": "0MB/s..30MB/s"},
+        brokers={"instance_type": "i3en.2xlarge"},
+        planner={"samples": 400},
+    ),
+    "stated partitions": aws(
+        workload={"throughput": "50MB/s..90MB/s", "partitions": 100, "message_size": "100B..10kB"},
+        planner={"samples": 400, "confidence": "80%"},
+    ),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("name", RANGES)
+def test_of_ranges_the_sample_that_decides_gives_the_figure_in_the_plan(name: str, limit: str) -> None:
+    environment = RANGES[name]
+    planned = planner.plan(environment).datacenters[0]
+    one = arithmetic.explain(environment, environment.datacenters[0], planned, limit)  # type: ignore[arg-type]
+    if one is None:
+        assert limit not in planned.brokers.utilisation
+        return
+    assert one.load / one.capacity == pytest.approx(planned.brokers.utilisation[limit], rel=1e-9)
+    assert printed(report.arithmetic(one)) == pytest.approx(one.load, rel=1e-6)
+    assert one.holds >= environment.planner.confidence
+    for place, value in one.values.items():
+        ends = getattr(environment.workload, place)
+        assert ends.low <= value <= ends.high
 
 
 def printed(text: str) -> float:

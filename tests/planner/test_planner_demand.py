@@ -114,12 +114,22 @@ def test_the_busiest_partition_of_a_list_is_what_a_partition_is_held_against() -
 
 
 def test_mirrored_traffic_is_produced_kept_and_read_like_any_other() -> None:
-    from dataclasses import replace
+    plain = {"throughput": "50MB/s", "partitions": 90}
+    alone, more = load(demand(workload=plain)), load(demand(workload={**plain, "mirrored_in": "50MB/s"}))
+    both = load(demand(workload={**plain, "mirrored_in": "50MB/s", "mirrored_out": "30MB/s"}))
+    for limit in ("disk_write", "disk_space", "network_in", "network_out"):
+        assert more[limit] == pytest.approx(alone[limit] * 2, rel=2e-3), limit
+    assert both["network_out"] - more["network_out"] == pytest.approx(
+        30e6 * 2 * 1.2 / 6 * (1 + 52 / 1448) * (1 + 22 / 16384)
+    )
+    assert both["cross_region"] == pytest.approx(both["network_out"] - more["network_out"])
 
-    plain = demand(workload={"throughput": "50MB/s", "partitions": 90})
-    mirrored = load(replace(plain, mirrored_in=100e6, mirrored_out=30e6))
-    assert mirrored["disk_write"] == pytest.approx(load(plain)["disk_write"] * 2)
-    assert mirrored["network_out"] > load(replace(plain, mirrored_in=100e6))["network_out"]
+
+def test_mirrored_in_beside_a_list_of_topics_is_one_more_topic() -> None:
+    row = {"name": "own", "throughput": "50MB/s", "partitions": 30}
+    listed = demand(workload={"topics": [row], "mirrored_in": "20MB/s"})
+    twice = demand(workload={"topics": [row, {"name": "mirrored", "throughput": "20MB/s"}]})
+    assert listed == twice
 
 
 def test_a_survivor_already_carries_what_the_other_datacenter_did() -> None:

@@ -172,7 +172,7 @@ def test_another_instance_type_than_the_lock_s_needs_a_reshape() -> None:
             "m5.large fit",
         ),
         (aws(workload={"throughput": "100TB/s"}), "partitions", "a produce rate of"),
-        (aws(workload={"partitions": 1_000_000}), "partitions", "in place of 1,000,000 fits"),
+        (aws(workload={"partitions": 1_000_000}), "partitions", "in place of 1,000,000 fit"),
         (aws(workload={"throughput": "9GB/s", "partitions": 1}), None, "partitions in place of 1 fit"),
         (aws(workload={"retention": "36500d", "throughput": "9GB/s"}), "memory_maps", "retention of"),
     ],
@@ -234,6 +234,7 @@ def test_hosts_are_checked_against_what_they_declare() -> None:
     assert set(planned.brokers.utilisation) == {
         "cpu", "memory", "network_in", "network_out", "disk_space", "partitions",
         "partition_rate", "single_flow", "heap", "connections", "open_files", "memory_maps",
+        "far_followers", "mirror_flow",
     }  # fmt: skip
     assert planned.brokers.volumes[0].type == "disk"
 

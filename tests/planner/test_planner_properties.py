@@ -102,6 +102,32 @@ def test_one_broker_fewer_breaks_the_bottleneck_unless_the_structure_sets_the_co
     assert any(broken[i] for i, limit in enumerate(limits.LIMIT_OF) if limit == brokers.bottleneck)
 
 
+@FEWER
+@given(
+    environment=environments(),
+    parts=st.lists(st.integers(1, 60), min_size=1, max_size=6),
+    rate=st.floats(1e3, 3e6),
+)
+def test_a_list_of_topics_gets_the_plan_of_their_sum_where_they_differ_by_size_alone(
+    environment: Environment, parts: list[int], rate: float
+) -> None:
+    rows = [
+        {"name": f"t{i}", "throughput": f"{rate * part!r}B/s", "partitions": part}
+        for i, part in enumerate(parts)
+    ]
+    whole = f"{rate * sum(parts)!r}B/s"
+    together = changed(environment, "workload", throughput=whole, partitions=sum(parts), topics=[])
+    apart = changed(environment, "workload", topics=rows, partitions=None)
+    sums, lists = planner.plan(together), planner.plan(apart)
+    assert sums.feasible == lists.feasible
+    for one_sum, one_list in zip(sums.datacenters, lists.datacenters, strict=True):
+        assert one_list.brokers.count == one_sum.brokers.count
+        assert one_list.brokers.instance_type == one_sum.brokers.instance_type
+        assert one_list.partitions == one_sum.partitions
+        assert one_list.cost.monthly_usd == pytest.approx(one_sum.cost.monthly_usd, rel=1e-5)
+        assert one_list.brokers.utilisation == pytest.approx(one_sum.brokers.utilisation, rel=1e-3)
+
+
 @MANY
 @given(environment=environments())
 def test_racks_differ_by_at_most_one_node(environment: Environment) -> None:

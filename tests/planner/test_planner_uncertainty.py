@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from kdeploy import planner
 from kdeploy.planner import catalogue, choice, ensemble, limits, storage, uncertainty
@@ -15,7 +16,7 @@ from kdeploy.planner.limits import Fleet
 from kdeploy.planner.result import Plan
 from kdeploy.spec.model import Environment
 from kdeploy.units import Range
-from tests.planner.workloads import aws
+from tests.planner.workloads import aws, environments
 
 UNSURE = {"throughput": "40MB/s..120MB/s", "retention": "12h..3d", "fan_out": "1..4"}
 
@@ -95,6 +96,60 @@ def test_both_ends_alike_is_the_certain_plan() -> None:
     )
     assert found.cost == sure.cost
     assert found.brokers.utilisation == pytest.approx(sure.brokers.utilisation, rel=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(environments())
+def test_ranges_without_width_give_the_certain_plan_of_any_workload(environment: Environment) -> None:
+    sure = planner.plan(environment, compare=True)
+    document = environment.to_json()
+    for name in ("throughput", "fan_out", "retention", "peak_factor", "message_size"):
+        value = document["workload"][name]
+        document["workload"][name] = f"{value}..{value}"
+    document["planner"]["samples"] = 100
+    found = planner.plan(Environment.model_validate(document), compare=True)
+    (was,), (now,) = sure.datacenters, found.datacenters
+    assert now.confidence is not None
+    assert now.confidence.fits == 1.0
+    for part in ("count", "per_rack", "instance_type", "volumes", "required", "bottleneck"):
+        assert getattr(now.brokers, part) == getattr(was.brokers, part), part
+    assert now.brokers.utilisation == pytest.approx(was.brokers.utilisation, rel=1e-9)
+    assert (now.cost, now.coordination, now.partitions) == (was.cost, was.coordination, was.partitions)
+    kinds = [one.reason for one in sure.comparison]
+    assert [one.reason for one in found.comparison] == kinds
+    for one, other in zip(sure.comparison, found.comparison, strict=True):
+        assert other.monthly_usd <= one.monthly_usd + 0.02, one.reason
+        assert other.fits == 1.0
+
+
+def test_each_kind_is_the_cheapest_of_it_that_holds_in_a_small_catalogue() -> None:
+    from kdeploy.planner import sides
+
+    environment = aws(workload=UNSURE, planner={"samples": 100})
+    of = trials(environment, ("m6g.large", "m6in.large", "i3en.xlarge", "c7g.large"), 40)
+    found = sides.comparison(of, of.cheapest(1)[0], environment.datacenters[0])
+    local = of.space.candidates.local
+    graviton = of.space.candidates.catalogue.architecture == "arm64"
+    kinds = {"local disks": local, "EBS": ~local, "Graviton": graviton, "x86": ~graviton}
+    for one in found:
+        if one.reason not in kinds:
+            continue
+        names = tuple(
+            name
+            for name, mine in zip(of.space.candidates.catalogue.names, kinds[one.reason], strict=True)
+            if mine
+        )
+        alone = trials(environment, names, 40)
+        if one.reason in ("local disks", "EBS"):  # the same type is there with both
+            needed = np.where(
+                alone.space.candidates.local[:, None] == (one.reason == "local disks"),
+                alone.space.needed,
+                len(alone.space.counts),
+            )
+            alone.space = replace(alone.space, needed=needed)
+        assert one.monthly_usd == pytest.approx(brute_force(alone)[0], abs=0.011), one.reason
+        assert one.fits is not None
+        assert one.fits >= 0.95
 
 
 def test_an_unsure_plan_says_how_sure_it_is_and_what_the_others_are() -> None:

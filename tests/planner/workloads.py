@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import math
+import random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -74,3 +75,57 @@ def environments(draw: st.DrawFn) -> Environment:
         },
         kafka={"version": "3.9.2", "coordination": draw(st.sampled_from(["zookeeper", "kraft"]))},
     )
+
+
+def drawn(lots: random.Random) -> Environment:
+    """A workload from a trickle to some GB/s; some of them cannot be carried."""
+
+    def log_uniform(low: float, high: float) -> float:
+        return low * (high / low) ** lots.random()
+
+    copies = lots.randint(1, 4)
+    survive = lots.choice(["none", "broker", "zone"])
+    zones = 3 if survive == "zone" else lots.randint(1, 4)
+    workload: dict[str, Any] = {
+        "throughput": f"{log_uniform(1, 3e9)!r}B/s",
+        "peak_factor": lots.uniform(1, 5),
+        "fan_out": lots.choice([0.0, log_uniform(0.1, 20)]),
+        "retention": f"{log_uniform(600, 5e6)!r}s",
+        "message_size": f"{log_uniform(10, 1e6)!r}B",
+        "batch_size": f"{log_uniform(1e3, 1e6)!r}B",
+        "compression": lots.choice(["none", "gzip", "snappy", "lz4", "zstd"]),
+        "clients": lots.randint(0, 3000),
+        "growth": f"{lots.choice([0, 10, 40])}%",
+        "lagging_consumers": lots.choice([None, "10%", "100%"]),
+        "retention_bytes": lots.choice([None, "5GB"]),
+        "partitions": lots.choice([None, lots.randint(1, 5000)]),
+        **_far(lots),
+    }
+    local = lots.random() < 0.2
+    return aws(
+        zones=zones,
+        workload=workload,
+        durability={
+            "replication_factor": copies,
+            "min_insync_replicas": max(1, copies - 1),
+            "survive": survive,
+        },
+        security={"client_listener": lots.choice(["SASL_SSL", "PLAINTEXT"])},
+        planner={
+            "round_trip": lots.choice(["1ms", f"{log_uniform(1e-3, 0.3)!r}s"]),
+            "socket_buffer": lots.choice(["16MiB", "64KiB"]),
+        },
+        brokers={"instance_type": "i3en.2xlarge"} if local else {},
+    )
+
+
+def _far(lots: random.Random) -> dict[str, Any]:
+    """Mirroring and another codec of the topics, each for some."""
+    mirrored = {
+        name: f"{lots.choice([0, lots.uniform(0, 4e7)])!r}B/s" for name in ("mirrored_in", "mirrored_out")
+    }
+    return mirrored | {
+        "mirror_consumers": lots.choice([None, lots.randint(1, 12)]),
+        "mirror_round_trip": f"{lots.uniform(0.001, 0.2)!r}s",
+        "topic_compression": lots.choice([None, None, "none", "gzip", "snappy", "lz4", "zstd"]),
+    }

@@ -453,7 +453,8 @@ def _nodes(plan: Plan) -> str:
 
 def _words(name: str) -> str:
     """A limit or a part of the price as a sentence has it."""
-    return {"cross_zone_traffic": "cross-zone traffic"}.get(name, in_words(name))
+    names = {"cross_zone_traffic": "cross-zone traffic", "cross_region_traffic": "cross-region traffic"}
+    return names.get(name) or in_words(name)
 
 
 def _opening(words: str) -> str:
