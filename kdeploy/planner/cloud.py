@@ -139,7 +139,7 @@ def size(
 
 def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacenter, position: int) -> Sized:
     """The cheapest that holds with the asked probability, and beside it what is less sure or dearer."""
-    from kdeploy.planner.uncertainty import Trials, regrets, weakest
+    from kdeploy.planner.uncertainty import Trials, regrets
 
     trials = Trials(space, wanted.samples, settings.confidence)
     best = trials.cheapest(others.SHOWN)
@@ -162,7 +162,7 @@ def _unsure(space: Field, wanted: Wanted, settings: Planner, datacenter: Datacen
     if middle:
         less = shown.pop()
         reason = f"it holds in {middle.fits:.0%} of the samples: enough for the middle alone"
-        refused = [replace(less, reason=reason, limit=weakest(trials, middle))]
+        refused = [replace(less, reason=reason, limit=trials.weakest(middle))]
     confidence = Confidence(
         settings.confidence,
         best[0].fits,
