@@ -81,6 +81,23 @@ class Field:
         position: Rows = self.needed.max(axis=1)
         return position
 
+    @cached_property
+    def least_space(self) -> Floats:
+        """Bytes that all brokers together have to have at least, by disks.
+
+        A broker holds at least its even share of the copies, so all brokers together at least all copies.
+        """
+        whole = self.load[:, SPACE] / (self.share.held * self.share.disk_skew)
+        copies = np.minimum(self.demand.partition_copies, self.counts)
+        return np.asarray((whole * copies).min(axis=1) / self.ceilings[SPACE])
+
+    @cached_property
+    def fixed_price(self) -> float:
+        """US dollars a month that every candidate costs at least: traffic, and the smallest coordination."""
+        replicas = np.array([self.partitions.min() * self.demand.partition_copies])
+        nodes = coordinators_at(self, np.zeros(1, dtype=np.intp))
+        return traffic_price(self) + float(coordination_for(self, nodes, replicas)[0])
+
     def feasible(self) -> NDArray[np.bool_]:
         """Whether any count is enough, by candidate."""
         holds: NDArray[np.bool_] = self.first < self.allowed[self.disk_row]
@@ -187,29 +204,24 @@ def choose(space: Field) -> Choice | None:
     return Choice(int(rows[best]), int(positions[best]))
 
 
-def least_space(space: Field) -> Floats:
-    """Bytes that all brokers together have to have at least, by disks.
+def floor_price(space: Field, rows: Rows, stored: Floats | float = 0.0) -> Floats:
+    """What candidates cost at least beside instances: traffic, coordination, and space.
 
-    A broker holds at least its even share of the copies, so all brokers together at least all copies.
+    Args:
+        space: What the choice is made from.
+        rows: Candidates.
+        stored: Bytes that all brokers together have to have, where that is more than the demand's own.
     """
-    whole = space.load[:, SPACE] / (space.share.held * space.share.disk_skew)
-    copies = np.minimum(space.demand.partition_copies, space.counts)
-    return np.asarray((whole * copies).min(axis=1) / space.ceilings[SPACE])
-
-
-def floor_price(space: Field, rows: Rows) -> Floats:
-    """What candidates cost at least beside instances: traffic, coordination, and space."""
     chosen = space.candidates
     per_byte = chosen.kind.usd_per_gib * (1 - space.discount) / GIB
-    volumes = least_space(space)[space.disk_row[rows]] * per_byte
-    same = traffic_price(space) + coordination_price(space, rows[:1], np.zeros(1, dtype=np.intp)).min()
-    return np.asarray(np.where(chosen.local[rows], 0.0, volumes) + same)
+    volumes = np.maximum(space.least_space[space.disk_row[rows]], stored) * per_byte
+    return np.asarray(np.where(chosen.local[rows], 0.0, volumes) + space.fixed_price)
 
 
 def least_price(space: Field, brokers: float) -> Floats:
     """What every candidate costs at least with so many brokers or more."""
     rows = np.arange(len(space.candidates.disks))
-    held = least_space(space)[space.disk_row] / space.candidates.capacity[:, SPACE]
+    held = space.least_space[space.disk_row] / space.candidates.capacity[:, SPACE]
     each = space.candidates.catalogue.usd_per_hour * HOURS_PER_MONTH * (1 - space.discount)
     return np.asarray(floor_price(space, rows) + np.maximum(held, brokers) * each)
 
@@ -270,7 +282,11 @@ def coordinators_at(space: Field, positions: Rows) -> Floats:
 
 def coordination_price(space: Field, rows: Rows, positions: Rows) -> Floats:
     """US dollars a month for the coordination nodes and their volumes."""
-    nodes, replicas = coordinators_at(space, positions), replicas_at(space, rows, positions)
+    return coordination_for(space, coordinators_at(space, positions), replicas_at(space, rows, positions))
+
+
+def coordination_for(space: Field, nodes: Floats, replicas: Floats) -> Floats:
+    """The same for so many nodes and partition replicas."""
     price = ensemble.monthly(
         space.candidates.catalogue, space.market, nodes, replicas, space.coordinator_size
     )

@@ -95,6 +95,18 @@ class Sampled:
         every[self.rows] = holds
         return every
 
+    def least(self, under: Booleans, columns: list[int]) -> Floats:
+        """As `enough`, with what enough of some samples do not exceed in some columns."""
+        found = self.enough.copy()
+        for column in columns:
+            values = self.values[column][under]
+            if self.missing > len(values):
+                found[column] = np.inf
+            elif self.missing > 0:
+                least = np.partition(values, self.missing - 1)[self.missing - 1]
+                found[column] = max(found[column], least)
+        return found
+
     def beyond(self, column: int) -> Floats:
         """What so many samples do not exceed, from as many as have to hold up to all of them."""
         enough, values = self.enough[column], self.values[column]

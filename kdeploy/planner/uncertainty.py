@@ -11,15 +11,17 @@ is the certain plan.
 from __future__ import annotations
 
 import heapq
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from kdeploy.planner import choice, limits
-from kdeploy.planner.catalogue import GIB, Floats
-from kdeploy.planner.choice import SPACE, Choice, Field
-from kdeploy.planner.demand import Demand
+from kdeploy.planner.catalogue import Floats
+from kdeploy.planner.choice import SPACE, Choice, Field, Rows
+from kdeploy.planner.demand import Demand, rank
 from kdeploy.planner.ebs import Bought
 from kdeploy.planner.limits import COLUMNS, LIMIT_OF
 from kdeploy.planner.result import LIMITS
@@ -84,11 +86,18 @@ class Trials:
     confidence: float
     loads: Loads = field(init=False)
     usable: Floats = field(init=False)
+    _each: Floats = field(init=False)
+    _level: int = field(init=False)
+    _floors: dict[tuple[int, float], tuple[Floats, float]] = field(init=False, default_factory=dict)
+    _least_stored: dict[int, Floats] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.space = replace(self.space, traffic=choice.crossing(self.demand))
         self.loads = Loads(self.space.demand, self.demand, self.confidence)
         self.usable = self.space.candidates.capacity * self.space.ceilings * (1 + 1e-12)
+        hourly = self.space.candidates.catalogue.usd_per_hour
+        self._each = hourly * (HOURS_PER_MONTH * (1 - self.space.discount))
+        self._level = rank(self.confidence, self.loads.samples) - 1
 
     @property
     def samples(self) -> int:
@@ -169,8 +178,7 @@ class Trials:
         """
         space = self.space
         rows = np.flatnonzero(space.feasible())
-        each = space.candidates.catalogue.usd_per_hour * (HOURS_PER_MONTH * (1 - space.discount))
-        floor = self._floor()
+        floor, each = self._floor_of_all(), self._each
         bounds = floor[rows] + space.counts[space.first[rows]] * each[rows]
         waiting = [
             (bound, row, position, False)
@@ -187,30 +195,41 @@ class Trials:
             top = (bound if family not in best else min(bound, best[family].price)) + CENT
             if least > top:
                 continue
-            following = position
+            is_first = not holds
             if not holds:
-                following, holds = self._reach(row, position)
-            if holds:
-                position = following
-                if self._least(row, position) <= top:
-                    one = self.settle(row, position)
-                    if family not in best or one.order < best[family].order:
-                        best[family] = one
-                        prices = sorted(one.price for one in best.values())
-                        bound = prices[shown] if len(prices) > shown else np.inf
-                following = self._more(position)
-            if following < space.allowed[space.disk_row[row]]:
-                least = float(floor[row] + space.counts[following] * each[row])
-                heapq.heappush(waiting, (least, row, following, holds))
+                position, holds = self._reach(row, position)
+            if not holds:
+                if position < space.allowed[space.disk_row[row]]:
+                    least = float(floor[row] + space.counts[position] * each[row])
+                    heapq.heappush(waiting, (least, row, position, False))
+                continue
+            self.of(row, position)
+            least = float(self._least(row, np.array([position]))[0])
+            if not is_first and waiting and least > waiting[0][0]:
+                heapq.heappush(waiting, (least, row, position, True))
+                continue
+            if least <= top:
+                one = self.settle(row, position)
+                if family not in best or one.order < best[family].order:
+                    best[family] = one
+                    prices = sorted(one.price for one in best.values())
+                    bound = prices[shown] if len(prices) > shown else np.inf
+                    top = min(top, one.price + CENT)
+            if is_first:
+                for least, position in self._more(row, position, (top - floor[row]) / each[row]):
+                    if least <= top:
+                        heapq.heappush(waiting, (least, row, position, True))
         return sorted(best.values(), key=lambda one: one.order)[: shown + 1]
 
-    def _more(self, position: int) -> int:
-        """The next position that could cost less than one that holds: see `choice.greater_counts`."""
+    def _more(self, row: int, position: int, most: float) -> Iterator[tuple[float, int]]:
+        """What a candidate that holds costs at least with more brokers, up to a number: see `choice.greater_counts`."""
         space = self.space
-        if space.demand.copies == 1:
-            return position + 1
-        racks = space.demand.racks
-        return position + racks - int(space.counts[position]) % racks
+        last = int(np.searchsorted(space.counts, most, side="right"))
+        positions = np.arange(position + 1, min(last, int(space.allowed[space.disk_row[row]])))
+        if space.demand.copies > 1:
+            positions = positions[space.counts[positions] % space.demand.racks == 0]
+        if len(positions):
+            yield from zip(self._least(row, positions).tolist(), positions.tolist(), strict=True)
 
     def _reach(self, row: int, position: int) -> tuple[int, bool]:
         """The first position from one on that is not known to fail, and whether it holds.
@@ -249,34 +268,63 @@ class Trials:
         load = space.load[disk] * np.where(np.isfinite(ratio), ratio, 1.0)[:, None]
         return int(limits.required(load, self.usable[[row]], np.ones(len(COLUMNS))).max())
 
-    def _least(self, row: int, position: int) -> float:
-        """What a candidate costs at least at a position, by what enough samples need with as many brokers or more."""
-        counts, enough = self.loads.known(self.disks(row))
-        following = int(np.searchsorted(counts, self.space.counts[position]))
-        if following == len(counts):
-            return 0.0
-        rows = np.array([row])
-        bought = choice.buy_for(self.space, enough[following][:, None], rows)
-        return float(choice.monthly_price(self.space, rows, np.array([position]), bought)[0])
+    def _least(self, row: int, positions: Rows) -> Floats:
+        """What a candidate costs at least at positions, by what enough samples need with as many brokers or more."""
+        disks, wanted = self.disks(row), self.space.counts[positions]
+        counts, enough = self.loads.known(disks)
+        if wanted[-1] > counts[-1]:
+            self.loads.at(disks, min(_step(float(wanted[-1])), float(self.space.counts[-1])))
+            counts, enough = self.loads.known(disks)
+        rows = np.full(len(positions), row)
+        following = counts[np.searchsorted(counts, wanted)].tolist()
+        floors = [self._floor(row, brokers) for brokers in following]
+        load = np.stack([load for load, _ in floors], axis=1)
+        price = choice.monthly_price(self.space, rows, positions, choice.buy_for(self.space, load, rows))
+        return np.maximum(price, np.array([floor for _, floor in floors]) + wanted * self._each[row])
 
-    def _floor(self) -> Floats:
-        """What candidates cost at least beside instances, with the space that enough samples need.
+    def _floor(self, row: int, brokers: float) -> tuple[Floats, float]:
+        """What is bought at least for each volume of a candidate with so many brokers or fewer, as a load,
+        and what it costs at least beside instances.
 
-        Bytes of the whole cluster grow no faster than its partitions, so with the fewest of these they
-        are at least as much less.
+        Volumes hold every sample in which the plan holds, and it holds in none in which as many brokers,
+        with the most that can be bought, do not.
         """
+        place = (row, brokers)
+        if place not in self._floors:
+            loads, disk = self.loads.at(self.disks(row), brokers), int(self.space.disk_row[row])
+            under = loads.under(self.usable[row])
+            stored, load = 0.0, loads.enough
+            if not self.space.candidates.local[row]:
+                load = loads.least(under, BOUGHT)
+                every = self._stored(disk).copy()
+                every[loads.rows[~under]] = np.inf
+                stored = float(np.partition(every, self._level)[self._level])
+            self._floors[place] = load, float(choice.floor_price(self.space, np.array([row]), stored)[0])
+        return self._floors[place]
+
+    def _stored(self, disk: int) -> Floats:
+        """Bytes that all brokers together have to have at least, by sample.
+
+        A broker holds at least its even share of the copies, and all bytes grow no faster than the
+        partitions: with the fewest of these they are at least as much less.
+        """
+        if disk not in self._least_stored:
+            space = self.space
+            partitions, even = space.partitions[disk], space.counts % space.demand.racks == 0
+            at = int(np.where(even | ~even.any(), partitions, np.inf).argmin())
+            whole = self.loads.matrix(float(space.disks[disk]), float(space.counts[at]))[SPACE]
+            whole = whole / (space.share.held[disk, at] * space.share.disk_skew[disk, at])
+            copies = min(space.demand.partition_copies, float(space.counts[0])) / space.ceilings[SPACE]
+            self._least_stored[disk] = whole * (copies * partitions.min() / partitions[at])
+        return self._least_stored[disk]
+
+    def _floor_of_all(self) -> Floats:
+        """What candidates cost at least beside instances, with the space that enough samples need."""
         space, ebs = self.space, ~self.space.candidates.local
-        floor = choice.floor_price(space, np.arange(len(ebs)))
-        copies = min(space.demand.partition_copies, float(space.counts[0]))
-        more = np.zeros(len(space.disks))
-        for i in np.unique(space.disk_row[ebs]).tolist():
-            needed = self.loads.at(float(space.disks[i]), float(space.counts[0])).enough[SPACE]
-            whole = needed / (space.share.held[i, 0] * space.share.disk_skew[i, 0])
-            whole *= space.partitions[i].min() / space.partitions[i, 0]
-            more[i] = whole * copies / space.ceilings[SPACE]
-        saved = np.maximum(more - choice.least_space(space), 0.0)[space.disk_row]
-        per_byte = space.candidates.kind.usd_per_gib * (1 - space.discount) / GIB
-        return np.asarray(floor + np.where(ebs, saved * per_byte, 0.0))
+        stored = np.zeros(len(space.disks))
+        for disk in np.unique(space.disk_row[ebs]).tolist():
+            stored[disk] = np.partition(self._stored(disk), self._level)[self._level]
+        return choice.floor_price(space, np.arange(len(ebs)), stored[space.disk_row])
 
     def family(self, row: int) -> tuple[str, bool]:
         """The family of a candidate's shape, and whether its data lies on the instance's own disks."""
@@ -350,6 +398,11 @@ class Trials:
         row = int(excess.max(axis=1).argmin())
         column = int(excess[row].argmax())
         return LIMIT_OF[column], max(float(excess[row, column]), 1 + 1e-9)
+
+
+def _step(brokers: float) -> float:
+    """The next of numbers of brokers that grow by a quarter: few enough for every candidate to look at the same."""
+    return float(math.ceil(1.25 ** math.ceil(math.log(brokers, 1.25) - 1e-9)))
 
 
 def regrets(settled: list[Settled]) -> list[float]:
