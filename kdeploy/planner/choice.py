@@ -26,6 +26,7 @@ from kdeploy.units import HOURS_PER_MONTH
 
 Rows = NDArray[np.intp]
 SECONDS_PER_MONTH: Final = HOURS_PER_MONTH * 3600
+ALL: Final = slice(None)
 SPACE: Final = COLUMNS.index("disk_space")
 REBUILDING: Final = [COLUMNS.index(name) for name in REBUILD]
 
@@ -103,6 +104,12 @@ class Field:
         holds: NDArray[np.bool_] = self.first < self.allowed[self.disk_row]
         return holds
 
+    @cached_property
+    def firsts(self) -> tuple[Rows, Rows, Floats]:
+        """Candidates for which a count is enough, the position of the first one, and what each then costs."""
+        rows = np.flatnonzero(self.feasible())
+        return rows, self.first[rows], monthly_price(self, rows, self.first[rows])
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -141,7 +148,7 @@ def field(
         counts: Numbers of brokers to choose from, rising by one.
         terms: What is given.
     """
-    disks, disk_row = np.unique(candidates.disks, return_inverse=True)
+    disks = np.array([disks for disks, _ in candidates.by_disks])
     ceilings = limits.by_column(demand.ceilings)
     fleet = Fleet.even(_with_its_group(counts, demand.racks), demand.racks)
     share = limits.shares(demand, fleet, disks)
@@ -149,8 +156,7 @@ def field(
     load = np.maximum.accumulate(load[..., ::-1], axis=-1)[..., ::-1][..., : len(counts)]
     share = Shares(*(value[:, : len(counts)] for value in vars(share).values()))
     needed = np.empty(candidates.capacity.shape, dtype=np.intp)
-    for row in range(len(disks)):
-        mine = disk_row == row
+    for row, (_, mine) in enumerate(candidates.by_disks):
         needed[mine] = limits.required(load[row], candidates.capacity[mine], ceilings)
     allowed = np.array([limits.allowed(demand, one) for one in share.partitions])
     return Field(
@@ -160,7 +166,7 @@ def field(
         terms.coordinators,
         counts,
         disks,
-        disk_row,
+        candidates.disk_row,
         load,
         share,
         allowed,
@@ -190,11 +196,9 @@ def choose(space: Field) -> Choice | None:
     brings free throughput, and sizes are rounded. So every greater count is looked at that could
     still undercut the best of the first ones: instances and space alone have to cost less.
     """
-    rows = np.flatnonzero(space.feasible())
+    rows, positions, prices = space.firsts
     if not len(rows):
         return None
-    positions = space.first[rows]
-    prices = monthly_price(space, rows, positions)
     more_rows, more_positions = greater_counts(space, rows, positions, prices.min())
     if len(more_rows):
         rows, positions = np.append(rows, more_rows), np.append(positions, more_positions)
@@ -358,10 +362,10 @@ def _mean(amount: Amount) -> float:
     return float(np.mean(amount))
 
 
-def ratios(space: Field, position: int) -> Floats:
-    """Load over usable capacity (its ceiling counted in) of every candidate at one count, (candidates, columns)."""
-    usable = space.candidates.capacity * space.ceilings
-    return space.load[space.disk_row, :, position] / usable
+def ratios(space: Field, position: int, rows: Rows | slice = ALL) -> Floats:
+    """Load over usable capacity (its ceiling counted in) of candidates at one count, (candidates, columns)."""
+    usable = space.candidates.capacity[rows] * space.ceilings
+    return space.load[:, :, position][space.disk_row[rows]] / usable
 
 
 def capacity_at(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> Floats:
@@ -433,11 +437,11 @@ def _average(space: Field, rows: Rows, positions: Rows) -> Floats:
 def required(space: Field, choice: Choice) -> dict[str, int]:
     """The least brokers each limit alone would need with this shape; only limits that apply.
 
-    It is counted over every number of brokers from one, so that what the replication factor or the
-    racks add can be told apart.
+    It is counted from one broker on, so that what the replication factor or the racks add can be told
+    apart, to the count that is chosen, with which all hold.
     """
     capacity = space.candidates.capacity[[choice.row]]
-    everything = np.arange(1.0, max(limits.MOST_BROKERS, space.counts[-1]) + 1)
+    everything = _with_its_group(np.arange(1.0, space.counts[choice.position] + 1), space.demand.racks)
     fleet = Fleet.even(everything, space.demand.racks)
     load = limits.loads(space.demand, fleet, space.candidates.disks[[choice.row]])[0]
     return needs(load, capacity, space.ceilings)

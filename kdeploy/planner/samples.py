@@ -13,7 +13,7 @@ from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,7 @@ class Sampled:
     """
 
     def __init__(self, matrix: Floats, confidence: float) -> None:
+        """Of all loads, (columns, samples), and the share of samples that has to hold."""
         self._samples = matrix.shape[1]
         self._level = rank(confidence, self._samples)
         self.most = matrix.max(axis=1)
@@ -97,7 +98,7 @@ class Sampled:
 
     def least(self, under: Booleans, columns: list[int]) -> Floats:
         """As `enough`, with what enough of some samples do not exceed in some columns."""
-        found = self.enough.copy()
+        found: Floats = self.enough.copy()
         for column in columns:
             values = self.values[column][under]
             if self.missing > len(values):
@@ -225,4 +226,5 @@ def _alternating() -> Iterator[bool]:
 
 def _part(demand: Demand, drawn: dict[str, Floats], chunk: slice) -> Demand:
     """A demand with some of its samples, (samples,): beside them loads have one row of disks and counts."""
-    return replace(demand, **{name: value[chunk] for name, value in drawn.items()})
+    part: dict[str, Any] = {name: value[chunk] for name, value in drawn.items()}
+    return replace(demand, **part)

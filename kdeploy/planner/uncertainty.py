@@ -34,6 +34,12 @@ CENT: Final = 0.01
 BOUGHT: Final = [COLUMNS.index(name) for name in ("disk_throughput", "disk_iops", "disk_space")]
 """Columns that volumes are bought for."""
 
+Family = tuple[str, bool]
+"""A family of shapes, and whether data lies on the instance's own disks."""
+
+Waiting = tuple[float, int, int, bool]
+"""US dollars a month that a candidate costs at least, its row, a position, and whether it holds there."""
+
 LEVELS: Final = 512
 """Levels of what volumes are bought for that are tried at once."""
 
@@ -69,6 +75,31 @@ class Settled:
         return round(self.price, 2), self.row, self.position
 
 
+class Best:
+    """The cheapest of each family that was settled, of which so many families beside the first are shown."""
+
+    def __init__(self, shown: int) -> None:
+        self._shown = shown
+        self._found: dict[Family, Settled] = {}
+        self.bound = np.inf
+
+    def add(self, family: Family, one: Settled) -> None:
+        """A candidate, which counts where it is its family's cheapest."""
+        if family not in self._found or one.order < self._found[family].order:
+            self._found[family] = one
+            prices = sorted(one.price for one in self._found.values())
+            self.bound = prices[self._shown] if len(prices) > self._shown else np.inf
+
+    def top(self, family: Family) -> float:
+        """What a candidate of a family may cost at most to be shown."""
+        mine = self._found[family].price if family in self._found else np.inf
+        return min(self.bound, mine) + CENT
+
+    def ordered(self) -> list[Settled]:
+        """The cheapest first, no more than are shown."""
+        return sorted(self._found.values(), key=lambda one: one.order)[: self._shown + 1]
+
+
 @dataclass(eq=False)
 class Trials:
     """Samples of a demand against the candidates of a field.
@@ -87,14 +118,15 @@ class Trials:
     loads: Loads = field(init=False)
     usable: Floats = field(init=False)
     _each: Floats = field(init=False)
+    _fixed: Floats = field(init=False)
     _level: int = field(init=False)
     _floors: dict[tuple[int, float], tuple[Floats, float]] = field(init=False, default_factory=dict)
     _least_stored: dict[int, Floats] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.space = replace(self.space, traffic=choice.crossing(self.demand))
-        self.loads = Loads(self.space.demand, self.demand, self.confidence)
         self.usable = self.space.candidates.capacity * self.space.ceilings * (1 + 1e-12)
+        self.loads = Loads(self.space.demand, self.demand, self.confidence)
         hourly = self.space.candidates.catalogue.usd_per_hour
         self._each = hourly * (HOURS_PER_MONTH * (1 - self.space.discount))
         self._level = rank(self.confidence, self.loads.samples) - 1
@@ -115,9 +147,8 @@ class Trials:
     def enough(self, row: int, position: int) -> bool:
         """Whether a candidate holds with the most that can be bought for its volumes."""
         loads = self.of(row, position)
-        if (loads.enough > self.usable[row]).any():
-            return False
-        return np.count_nonzero(loads.under(self.usable[row])) >= loads.missing
+        under = int(np.count_nonzero(loads.under(self.usable[row])))
+        return bool((loads.enough <= self.usable[row]).all()) and under >= loads.missing
 
     def settle(self, row: int, position: int) -> Settled:
         """A candidate that holds, with the smallest volumes with which it does.
@@ -176,60 +207,61 @@ class Trials:
         Returns:
             Nothing where none holds.
         """
-        space = self.space
+        space, best = self.space, Best(shown)
         rows = np.flatnonzero(space.feasible())
-        floor, each = self._floor_of_all(), self._each
-        bounds = floor[rows] + space.counts[space.first[rows]] * each[rows]
-        waiting = [
-            (bound, row, position, False)
-            for bound, row, position in zip(
-                bounds.tolist(), rows.tolist(), space.first[rows].tolist(), strict=True
-            )
-        ]
+        self._fixed = self._floor_of_all()
+        bounds = self._fixed[rows] + space.counts[space.first[rows]] * self._each[rows]
+        columns = (bounds.tolist(), rows.tolist(), space.first[rows].tolist(), [False] * len(rows))
+        waiting: list[Waiting] = list(zip(*columns, strict=True))
         heapq.heapify(waiting)
-        best: dict[tuple[str, bool], Settled] = {}
-        bound = np.inf
-        while waiting and waiting[0][0] <= bound + CENT:
-            least, row, position, holds = heapq.heappop(waiting)
-            family = self.family(row)
-            top = (bound if family not in best else min(bound, best[family].price)) + CENT
-            if least > top:
-                continue
-            is_first = not holds
-            if not holds:
-                position, holds = self._reach(row, position)
-            if not holds:
-                if position < space.allowed[space.disk_row[row]]:
-                    least = float(floor[row] + space.counts[position] * each[row])
-                    heapq.heappush(waiting, (least, row, position, False))
-                continue
-            self.of(row, position)
-            least = float(self._least(row, np.array([position]))[0])
-            if not is_first and waiting and least > waiting[0][0]:
-                heapq.heappush(waiting, (least, row, position, True))
-                continue
-            if least <= top:
-                one = self.settle(row, position)
-                if family not in best or one.order < best[family].order:
-                    best[family] = one
-                    prices = sorted(one.price for one in best.values())
-                    bound = prices[shown] if len(prices) > shown else np.inf
-                    top = min(top, one.price + CENT)
-            if is_first:
-                for least, position in self._more(row, position, (top - floor[row]) / each[row]):
-                    if least <= top:
-                        heapq.heappush(waiting, (least, row, position, True))
-        return sorted(best.values(), key=lambda one: one.order)[: shown + 1]
+        while waiting and waiting[0][0] <= best.bound + CENT:
+            one = heapq.heappop(waiting)
+            if one[0] <= best.top(self.family(one[1])):
+                for more in self._go_on(one, best, waiting[0][0] if waiting else np.inf):
+                    heapq.heappush(waiting, more)
+        return best.ordered()
 
-    def _more(self, row: int, position: int, most: float) -> Iterator[tuple[float, int]]:
-        """What a candidate that holds costs at least with more brokers, up to a number: see `choice.greater_counts`."""
+    def _go_on(self, one: Waiting, best: Best, following: float) -> Iterator[Waiting]:
+        """One step with a candidate: what of it has to wait again.
+
+        Args:
+            one: What it costs at least from a position on, or at it, where it is known to hold there.
+            best: What was settled; the candidate is added where it is settled.
+            following: What the next that waits costs at least.
+        """
+        _, row, position, known = one
+        holds = known
+        if not known:
+            position, holds = self._reach(row, position)
+        if not holds:
+            if position < self.space.allowed[self.space.disk_row[row]]:
+                least = float(self._fixed[row] + self.space.counts[position] * self._each[row])
+                yield least, row, position, False
+            return
+        self.of(row, position)
+        least, family = float(self._least(row, np.array([position]))[0]), self.family(row)
+        if known and least > following:
+            yield least, row, position, True
+            return
+        if least <= best.top(family):
+            best.add(family, self.settle(row, position))
+        if not known:
+            yield from self._more(row, position, best.top(family))
+
+    def _more(self, row: int, position: int, top: float) -> Iterator[Waiting]:
+        """A candidate that holds, with more brokers, where that could cost less: see `choice.greater_counts`."""
         space = self.space
-        last = int(np.searchsorted(space.counts, most, side="right"))
-        positions = np.arange(position + 1, min(last, int(space.allowed[space.disk_row[row]])))
+        most = (top - self._fixed[row]) / self._each[row]
+        last = min(
+            int(np.searchsorted(space.counts, most, side="right")), int(space.allowed[space.disk_row[row]])
+        )
+        positions = np.arange(position + 1, last)
         if space.demand.copies > 1:
             positions = positions[space.counts[positions] % space.demand.racks == 0]
         if len(positions):
-            yield from zip(self._least(row, positions).tolist(), positions.tolist(), strict=True)
+            prices = self._least(row, positions)
+            for i in np.flatnonzero(prices <= top).tolist():
+                yield float(prices[i]), row, int(positions[i]), True
 
     def _reach(self, row: int, position: int) -> tuple[int, bool]:
         """The first position from one on that is not known to fail, and whether it holds.
@@ -271,16 +303,18 @@ class Trials:
     def _least(self, row: int, positions: Rows) -> Floats:
         """What a candidate costs at least at positions, by what enough samples need with as many brokers or more."""
         disks, wanted = self.disks(row), self.space.counts[positions]
-        counts, enough = self.loads.known(disks)
+        counts, _ = self.loads.known(disks)
         if wanted[-1] > counts[-1]:
             self.loads.at(disks, min(_step(float(wanted[-1])), float(self.space.counts[-1])))
-            counts, enough = self.loads.known(disks)
+            counts, _ = self.loads.known(disks)
         rows = np.full(len(positions), row)
         following = counts[np.searchsorted(counts, wanted)].tolist()
         floors = [self._floor(row, brokers) for brokers in following]
         load = np.stack([load for load, _ in floors], axis=1)
         price = choice.monthly_price(self.space, rows, positions, choice.buy_for(self.space, load, rows))
-        return np.maximum(price, np.array([floor for _, floor in floors]) + wanted * self._each[row])
+        return np.asarray(
+            np.maximum(price, np.array([floor for _, floor in floors]) + wanted * self._each[row])
+        )
 
     def _floor(self, row: int, brokers: float) -> tuple[Floats, float]:
         """What is bought at least for each volume of a candidate with so many brokers or fewer, as a load,
@@ -326,7 +360,7 @@ class Trials:
             stored[disk] = np.partition(self._stored(disk), self._level)[self._level]
         return choice.floor_price(space, np.arange(len(ebs)), stored[space.disk_row])
 
-    def family(self, row: int) -> tuple[str, bool]:
+    def family(self, row: int) -> Family:
         """The family of a candidate's shape, and whether its data lies on the instance's own disks."""
         chosen = self.space.candidates
         return chosen.catalogue.names[row].partition(".")[0], bool(chosen.local[row])
@@ -374,7 +408,7 @@ class Trials:
         """The certain choice for the middle of every range, with its own volumes, in the samples."""
         rows, positions = np.array([chosen.row]), np.array([chosen.position])
         bought = choice.buy_at(self.space, rows, positions)
-        holds = ~self._broken(chosen.row, chosen.position, bought).any(axis=0)
+        holds = np.asarray(~self._broken(chosen.row, chosen.position, bought).any(axis=0))
         load = choice.load_at(self.space, rows, positions)[:, 0]
         return self._settled(chosen.row, chosen.position, load, holds, bought)
 
