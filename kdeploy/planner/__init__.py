@@ -150,7 +150,7 @@ def _wanted(environment: Environment, datacenter: Datacenter, partitions_before:
     found = ranges(environment.workload)
     if not found:
         return Wanted(middle)
-    from kdeploy.planner.uncertainty import draw
+    from kdeploy.planner.samples import draw
 
     settings = environment.planner
     sampled = demand_of(

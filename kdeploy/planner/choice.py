@@ -29,6 +29,7 @@ SECONDS_PER_MONTH: Final = HOURS_PER_MONTH * 3600
 MIRROR: Final = "mirror"
 """What leaves the region, among the traffic."""
 
+ALL: Final = slice(None)
 SPACE: Final = COLUMNS.index("disk_space")
 REBUILDING: Final = [COLUMNS.index(name) for name in REBUILD]
 
@@ -84,10 +85,33 @@ class Field:
         position: Rows = self.needed.max(axis=1)
         return position
 
+    @cached_property
+    def least_space(self) -> Floats:
+        """Bytes that all brokers together have to have at least, by disks.
+
+        A broker holds at least its even share of the copies, so all brokers together at least all copies.
+        """
+        whole = self.load[:, SPACE] / (self.share.held * self.share.disk_skew)
+        copies = np.minimum(self.demand.partition_copies, self.counts)
+        return np.asarray((whole * copies).min(axis=1) / self.ceilings[SPACE])
+
+    @cached_property
+    def fixed_price(self) -> float:
+        """US dollars a month that every candidate costs at least: traffic, and the smallest coordination."""
+        replicas = np.array([self.partitions.min() * self.demand.partition_copies])
+        nodes = coordinators_at(self, np.zeros(1, dtype=np.intp))
+        return traffic_price(self) + float(coordination_for(self, nodes, replicas)[0])
+
     def feasible(self) -> NDArray[np.bool_]:
         """Whether any count is enough, by candidate."""
         holds: NDArray[np.bool_] = self.first < self.allowed[self.disk_row]
         return holds
+
+    @cached_property
+    def firsts(self) -> tuple[Rows, Rows, Floats]:
+        """Candidates for which a count is enough, the position of the first one, and what each then costs."""
+        rows = np.flatnonzero(self.feasible())
+        return rows, self.first[rows], monthly_price(self, rows, self.first[rows])
 
 
 @dataclass(frozen=True)
@@ -127,7 +151,7 @@ def field(
         counts: Numbers of brokers to choose from, rising by one.
         terms: What is given.
     """
-    disks, disk_row = np.unique(candidates.disks, return_inverse=True)
+    disks = np.array([disks for disks, _ in candidates.by_disks])
     ceilings = limits.by_column(demand.ceilings)
     fleet = Fleet.even(_with_its_group(counts, demand.racks), demand.racks)
     share = limits.shares(demand, fleet, disks)
@@ -135,8 +159,7 @@ def field(
     load = np.maximum.accumulate(load[..., ::-1], axis=-1)[..., ::-1][..., : len(counts)]
     share = Shares(*(value[:, : len(counts)] for value in vars(share).values()))
     needed = np.empty(candidates.capacity.shape, dtype=np.intp)
-    for row in range(len(disks)):
-        mine = disk_row == row
+    for row, (_, mine) in enumerate(candidates.by_disks):
         needed[mine] = limits.required(load[row], candidates.capacity[mine], ceilings)
     allowed = np.array([limits.allowed(demand, one) for one in share.partitions])
     return Field(
@@ -146,7 +169,7 @@ def field(
         terms.coordinators,
         counts,
         disks,
-        disk_row,
+        candidates.disk_row,
         load,
         share,
         allowed,
@@ -176,11 +199,9 @@ def choose(space: Field) -> Choice | None:
     brings free throughput, and sizes are rounded. So every greater count is looked at that could
     still undercut the best of the first ones: instances and space alone have to cost less.
     """
-    rows = np.flatnonzero(space.feasible())
+    rows, positions, prices = space.firsts
     if not len(rows):
         return None
-    positions = space.first[rows]
-    prices = monthly_price(space, rows, positions)
     more_rows, more_positions = greater_counts(space, rows, positions, prices.min())
     if len(more_rows):
         rows, positions = np.append(rows, more_rows), np.append(positions, more_positions)
@@ -190,29 +211,24 @@ def choose(space: Field) -> Choice | None:
     return Choice(int(rows[best]), int(positions[best]))
 
 
-def least_space(space: Field) -> Floats:
-    """Bytes that all brokers together have to have at least, by disks.
+def floor_price(space: Field, rows: Rows, stored: Floats | float = 0.0) -> Floats:
+    """What candidates cost at least beside instances: traffic, coordination, and space.
 
-    A broker holds at least its even share of the copies, so all brokers together at least all copies.
+    Args:
+        space: What the choice is made from.
+        rows: Candidates.
+        stored: Bytes that all brokers together have to have, where that is more than the demand's own.
     """
-    whole = space.load[:, SPACE] / (space.share.held * space.share.disk_skew)
-    copies = np.minimum(space.demand.partition_copies, space.counts)
-    return np.asarray((whole * copies).min(axis=1) / space.ceilings[SPACE])
-
-
-def floor_price(space: Field, rows: Rows) -> Floats:
-    """What candidates cost at least beside instances: traffic, coordination, and space."""
     chosen = space.candidates
     per_byte = chosen.kind.usd_per_gib * (1 - space.discount) / GIB
-    volumes = least_space(space)[space.disk_row[rows]] * per_byte
-    same = traffic_price(space) + coordination_price(space, rows[:1], np.zeros(1, dtype=np.intp)).min()
-    return np.asarray(np.where(chosen.local[rows], 0.0, volumes) + same)
+    volumes = np.maximum(space.least_space[space.disk_row[rows]], stored) * per_byte
+    return np.asarray(np.where(chosen.local[rows], 0.0, volumes) + space.fixed_price)
 
 
 def least_price(space: Field, brokers: float) -> Floats:
     """What every candidate costs at least with so many brokers or more."""
     rows = np.arange(len(space.candidates.disks))
-    held = least_space(space)[space.disk_row] / space.candidates.capacity[:, SPACE]
+    held = space.least_space[space.disk_row] / space.candidates.capacity[:, SPACE]
     each = space.candidates.catalogue.usd_per_hour * HOURS_PER_MONTH * (1 - space.discount)
     return np.asarray(floor_price(space, rows) + np.maximum(held, brokers) * each)
 
@@ -273,7 +289,11 @@ def coordinators_at(space: Field, positions: Rows) -> Floats:
 
 def coordination_price(space: Field, rows: Rows, positions: Rows) -> Floats:
     """US dollars a month for the coordination nodes and their volumes."""
-    nodes, replicas = coordinators_at(space, positions), replicas_at(space, rows, positions)
+    return coordination_for(space, coordinators_at(space, positions), replicas_at(space, rows, positions))
+
+
+def coordination_for(space: Field, nodes: Floats, replicas: Floats) -> Floats:
+    """The same for so many nodes and partition replicas."""
     price = ensemble.monthly(
         space.candidates.catalogue, space.market, nodes, replicas, space.coordinator_size
     )
@@ -358,10 +378,10 @@ def _mean(amount: Amount) -> float:
     return float(np.mean(amount))
 
 
-def ratios(space: Field, position: int) -> Floats:
-    """Load over usable capacity (its ceiling counted in) of every candidate at one count, (candidates, columns)."""
-    usable = space.candidates.capacity * space.ceilings
-    return space.load[space.disk_row, :, position] / usable
+def ratios(space: Field, position: int, rows: Rows | slice = ALL) -> Floats:
+    """Load over usable capacity (its ceiling counted in) of candidates at one count, (candidates, columns)."""
+    usable = space.candidates.capacity[rows] * space.ceilings
+    return space.load[:, :, position][space.disk_row[rows]] / usable
 
 
 def capacity_at(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> Floats:
@@ -433,11 +453,11 @@ def _average(space: Field, rows: Rows, positions: Rows) -> Floats:
 def required(space: Field, choice: Choice) -> dict[str, int]:
     """The least brokers each limit alone would need with this shape; only limits that apply.
 
-    It is counted over every number of brokers from one, so that what the replication factor or the
-    racks add can be told apart.
+    It is counted from one broker on, so that what the replication factor or the racks add can be told
+    apart, to the count that is chosen, with which all hold.
     """
     capacity = space.candidates.capacity[[choice.row]]
-    everything = np.arange(1.0, max(limits.MOST_BROKERS, space.counts[-1]) + 1)
+    everything = _with_its_group(np.arange(1.0, space.counts[choice.position] + 1), space.demand.racks)
     fleet = Fleet.even(everything, space.demand.racks)
     load = limits.loads(space.demand, fleet, space.candidates.disks[[choice.row]])[0]
     return needs(load, capacity, space.ceilings)

@@ -147,7 +147,7 @@ def _unsure(
     compare: bool = False,
 ) -> Sized:
     """The cheapest that holds with the asked probability, and beside it what is less sure or dearer."""
-    from kdeploy.planner.uncertainty import Trials, regrets, weakest
+    from kdeploy.planner.uncertainty import Trials, regrets
 
     trials = Trials(space, wanted.samples, settings.confidence)
     best = trials.cheapest(others.SHOWN)
@@ -170,7 +170,7 @@ def _unsure(
     if middle:
         less = shown.pop()
         reason = f"it holds in {middle.fits:.0%} of the samples: enough for the middle alone"
-        refused = [replace(less, reason=reason, limit=weakest(trials, middle))]
+        refused = [replace(less, reason=reason, limit=trials.weakest(middle))]
     confidence = Confidence(
         settings.confidence,
         best[0].fits,
@@ -322,14 +322,15 @@ def _shapes(datacenter: Datacenter, position: int) -> Catalogue:
     if datacenter.region is None:
         right = f"name one of {', '.join(catalogue.regions())}"
         raise InvalidSetting((*path, "region"), "provider aws needs a region", right)
-    if datacenter.region not in catalogue.regions():
+    try:
+        shapes = catalogue.load(datacenter.region)
+    except KeyError:
         nearest = _nearest(datacenter.region, catalogue.regions())
         raise InvalidSetting(
             (*path, "region"),
             f"there are no prices for a region called {datacenter.region}",
             f"did you mean {nearest}? known: {', '.join(catalogue.regions())}",
-        )
-    shapes = catalogue.load(datacenter.region)
+        ) from None
     for role, name in (
         ("brokers", datacenter.brokers.instance_type),
         ("coordination", datacenter.coordination.instance_type),
@@ -452,6 +453,7 @@ def _rebuild_time(space: Field, choice: Choice) -> float | None:
 def _bottleneck(space: Field, choice: Choice, needs: dict[str, int]) -> str:
     """The limit that needs the most brokers; among equals the fullest, with all a volume can be bought with."""
     excess: dict[str, float] = {}
-    for limit, ratio in zip(LIMIT_OF, ratios(space, choice.position)[choice.row].tolist(), strict=True):
+    mine = ratios(space, choice.position, np.array([choice.row]))
+    for limit, ratio in zip(LIMIT_OF, mine[0].tolist(), strict=True):
         excess[limit] = max(ratio, excess.get(limit, 0.0))
     return max(needs, key=lambda limit: (needs[limit], excess[limit]))

@@ -17,7 +17,7 @@ from kdeploy.planner import limits
 from kdeploy.planner.catalogue import Floats
 from kdeploy.planner.demand import Demand, demand_of, ranges
 from kdeploy.planner.limits import COLUMNS, Fleet
-from kdeploy.planner.uncertainty import draw
+from kdeploy.planner.samples import draw
 from kdeploy.spec.model import Datacenter, Environment
 
 

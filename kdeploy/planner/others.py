@@ -60,9 +60,7 @@ def described(space: Field, datacenter: Datacenter, others: list[Other]) -> tupl
 
 def alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[Alternative, ...]:
     """The cheapest of the next families, each at the first count that holds."""
-    rows = np.flatnonzero(space.feasible())
-    positions = space.first[rows]
-    prices = monthly_price(space, rows, positions)
+    rows, positions, prices = space.firsts
     chosen = float(monthly_price(space, np.array([choice.row]), np.array([choice.position]))[0])
     seen: set[tuple[str, bool]] = {_family(space, choice.row)}
     found: list[Other] = []
@@ -79,9 +77,8 @@ def alternatives(space: Field, choice: Choice, datacenter: Datacenter) -> tuple[
 
 def comparison(space: Field, datacenter: Datacenter) -> tuple[Alternative, ...]:
     """The cheapest of each kind, at the first count that holds."""
-    rows = np.flatnonzero(space.feasible())
-    positions = space.first[rows]
-    prices = np.round(monthly_price(space, rows, positions), 2)
+    rows, positions, prices = space.firsts
+    prices = np.round(prices, 2)
     shapes, counts = space.candidates.catalogue, space.counts[positions]
     graviton = shapes.architecture[rows] == "arm64"
     kinds = {

@@ -61,7 +61,7 @@ def _among(trials: Trials, mask: Mask) -> Trials:
     space = trials.space
     needed = np.where(mask[:, None], space.needed, len(space.counts))
     narrowed = Trials(replace(space, needed=needed), trials.demand, trials.confidence)
-    narrowed._loads = trials._loads
+    narrowed.loads = trials.loads
     return narrowed
 
 
@@ -78,9 +78,10 @@ def _few_large(trials: Trials) -> Settled | None:
         for i in np.flatnonzero(able)[np.argsort(least[able], kind="stable")].tolist():
             if best is not None and least[i] > best.price + CENT:
                 break
-            one = trials.settle(int(rows[i]), position)
-            if one is not None and (best is None or one.order < best.order):
-                best = one
+            if trials.enough(int(rows[i]), position):
+                one = trials.settle(int(rows[i]), position)
+                if best is None or one.order < best.order:
+                    best = one
         if best is not None:
             return best
     return None
@@ -94,7 +95,8 @@ def _many_small(trials: Trials) -> Settled | None:
     for few in np.unique(vcpus).tolist():
         best: Settled | None = None
         for row in rows[vcpus == few].tolist():
-            one = trials.first(row, int(space.first[row]), float(space.counts[-1]))
+            first = trials.first(row, int(space.first[row]))
+            one = None if first is None else trials.settle(row, first)
             if one is not None and (best is None or one.order < best.order):
                 best = one
         if best is not None:

@@ -9,6 +9,7 @@ for the same, and st1, which can, is a hard disk, whose seeks no limit here coun
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -43,6 +44,16 @@ class Candidates:
     local: NDArray[np.bool_]
     disks: Floats
     capacity: Floats
+
+    @cached_property
+    def by_disks(self) -> tuple[tuple[float, NDArray[np.intp]], ...]:
+        """The different numbers of disks, rising, each with the candidates that have so many."""
+        return tuple((disks, np.flatnonzero(self.disks == disks)) for disks in np.unique(self.disks).tolist())
+
+    @cached_property
+    def disk_row(self) -> NDArray[np.intp]:
+        """Each candidate's position among the different numbers of disks."""
+        return np.searchsorted([disks for disks, _ in self.by_disks], self.disks)
 
 
 def candidates(

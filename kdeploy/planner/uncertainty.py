@@ -1,67 +1,47 @@
 """Ranges in place of numbers: the cheapest plan that holds with the probability that is asked for.
 
-Every range is drawn from jointly, and the samples go through the same loads as the certain
-plan, as more rows. A plan is a shape, a number of brokers and volumes that are bought once; it
-holds in a sample when every load is under its ceiling there. Invariant: the answer is exact over
-the samples, whatever is left out on the way: candidates are tried from the least that they could
-cost, and none is left that could cost less than the best. Where both ends of every range are the
-same it is the certain plan. Memory is bounded by the number of loads that are kept.
+Every range is drawn from jointly, and the samples go through the same loads as the certain plan, as
+more rows (`samples`). A plan is a shape, a number of brokers and volumes that are bought once; it
+holds in a sample when every load is under its ceiling there. Invariant: the answer is exact over the
+samples, whatever is left out on the way: candidates are tried from the least that they could cost,
+and none is left that could cost less than the best. Where both ends of every range are the same it
+is the certain plan.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, reduce
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kdeploy.planner import choice, limits
-from kdeploy.planner.catalogue import GIB, Floats
-from kdeploy.planner.choice import SPACE, Choice, Field
-from kdeploy.planner.demand import Demand, Place, rank
+from kdeploy.planner.catalogue import Floats
+from kdeploy.planner.choice import SPACE, Choice, Field, Rows
+from kdeploy.planner.demand import Demand, rank
 from kdeploy.planner.ebs import Bought
-from kdeploy.planner.limits import COLUMNS, LIMIT_OF, Fleet
+from kdeploy.planner.limits import COLUMNS, LIMIT_OF
 from kdeploy.planner.result import LIMITS
-from kdeploy.units import HOURS_PER_MONTH, Range
-
-Booleans = NDArray[np.bool_]
-
-KEPT: Final = 40
-"""Loads of a number of brokers that are kept: of 10,000 samples some 1.5 MB each."""
+from kdeploy.planner.samples import Booleans, Loads, Sampled
+from kdeploy.units import HOURS_PER_MONTH
 
 CENT: Final = 0.01
 """Prices this close are equal: the first by name is taken, as in the certain choice."""
 
-BOUGHT: Final = tuple(COLUMNS.index(name) for name in ("disk_throughput", "disk_iops", "disk_space"))
+BOUGHT: Final = [COLUMNS.index(name) for name in ("disk_throughput", "disk_iops", "disk_space")]
 """Columns that volumes are bought for."""
 
+Family = tuple[str, bool]
+"""A family of shapes, and whether data lies on the instance's own disks."""
 
-def draw(ranges: Mapping[Place, Range], samples: int, seed: int) -> dict[Place, Floats]:
-    """Samples (samples, 1, 1) of every range, jointly, by a Latin hypercube.
+Waiting = tuple[float, int, int, bool]
+"""US dollars a month that a candidate costs at least, its row, a position, and whether it holds there."""
 
-    Each range is cut into as many parts of equal probability as there are samples, and every part is
-    drawn from once (McKay, Beckman, Conover, 1979). Log-uniform between the ends: half of the samples
-    are below the geometric mean; uniform where the lower end is 0.
-
-    Args:
-        ranges: By place.
-        samples: How many.
-        seed: The same seed gives the same samples.
-    """
-    lots = np.random.default_rng(seed)
-    drawn: dict[Place, Floats] = {}
-    for place, ends in ranges.items():
-        parts = (lots.permutation(samples) + lots.random(samples)) / samples
-        if ends.low > 0:
-            values = ends.low * (ends.high / ends.low) ** parts
-        else:
-            values = ends.low + (ends.high - ends.low) * parts
-        drawn[place] = values[:, None, None]
-    return drawn
+LEVELS: Final = 512
+"""Levels of what volumes are bought for that are tried at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +75,31 @@ class Settled:
         return round(self.price, 2), self.row, self.position
 
 
+class Best:
+    """The cheapest of each family that was settled, of which so many families beside the first are shown."""
+
+    def __init__(self, shown: int) -> None:
+        self._shown = shown
+        self._found: dict[Family, Settled] = {}
+        self.bound = np.inf
+
+    def add(self, family: Family, one: Settled) -> None:
+        """A candidate, which counts where it is its family's cheapest."""
+        if family not in self._found or one.order < self._found[family].order:
+            self._found[family] = one
+            prices = sorted(one.price for one in self._found.values())
+            self.bound = prices[self._shown] if len(prices) > self._shown else np.inf
+
+    def top(self, family: Family) -> float:
+        """What a candidate of a family may cost at most to be shown."""
+        mine = self._found[family].price if family in self._found else np.inf
+        return min(self.bound, mine) + CENT
+
+    def ordered(self) -> list[Settled]:
+        """The cheapest first, no more than are shown."""
+        return sorted(self._found.values(), key=lambda one: one.order)[: self._shown + 1]
+
+
 @dataclass(eq=False)
 class Trials:
     """Samples of a demand against the candidates of a field.
@@ -103,225 +108,285 @@ class Trials:
         space: The field of the middle; its traffic is the samples' average.
         demand: The samples.
         confidence: Share of the samples that a plan has to hold in.
-        samples: How many samples there are.
+        loads: Loads of the samples.
+        usable: What may be used of each candidate at most, (candidates, columns).
     """
 
     space: Field
     demand: Demand
     confidence: float
-    samples: int = field(init=False)
-    _loads: Any = field(init=False, repr=False)
+    loads: Loads = field(init=False)
+    usable: Floats = field(init=False)
+    _each: Floats = field(init=False)
+    _fixed: Floats = field(init=False)
+    _level: int = field(init=False)
+    _floors: dict[tuple[int, float], tuple[Floats, float]] = field(init=False, default_factory=dict)
+    _least_stored: dict[int, Floats] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.space = replace(self.space, traffic=choice.crossing(self.demand))
-        self.samples = max(np.size(value) for value in vars(self.demand).values() if value is not None)
-        self._loads = lru_cache(maxsize=KEPT)(self._compute)
+        self.usable = self.space.candidates.capacity * self.space.ceilings * (1 + 1e-12)
+        self.loads = Loads(self.space.demand, self.demand, self.confidence)
+        hourly = self.space.candidates.catalogue.usd_per_hour
+        self._each = hourly * (HOURS_PER_MONTH * (1 - self.space.discount))
+        self._level = rank(self.confidence, self.loads.samples) - 1
 
-    def loads(self, disks: float, brokers: float) -> Sampled:
-        """Loads of a number of brokers in every sample."""
-        found: Sampled = self._loads(disks, brokers)
-        return found
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return self.loads.samples
 
-    def _compute(self, disks: float, brokers: float) -> Sampled:
-        """As `limits.loads` has it: the greatest of the counts up to racks that are even again."""
-        racks = self.space.demand.racks
-        group = np.arange(brokers, -(-brokers // racks) * racks + 1)
-        share = limits.shares(self.space.demand, Fleet.even(group, racks), np.array([disks]))
-        table = limits.table_of(self.demand, share)
-        values = np.empty((len(COLUMNS), self.samples))
-        for column, name in enumerate(COLUMNS):
-            load = table[name].reshape(-1, len(group))
-            values[column] = reduce(np.maximum, load.T)  # few columns: faster than along the axis
-        if np.isnan(share.led_after).any():
-            values[:] = np.inf
-        return Sampled(values, self.confidence)
+    def of(self, row: int, position: int) -> Sampled:
+        """Loads of a candidate in the samples."""
+        return self.loads.at(self.disks(row), float(self.space.counts[position]))
+
+    def disks(self, row: int) -> float:
+        """Disks per broker of a candidate."""
+        return float(self.space.candidates.disks[row])
 
     def enough(self, row: int, position: int) -> bool:
         """Whether a candidate holds with the most that can be bought for its volumes."""
-        return self._most(row, position) is not None
+        loads = self.of(row, position)
+        under = int(np.count_nonzero(loads.under(self.usable[row])))
+        return bool((loads.enough <= self.usable[row]).all()) and under >= loads.missing
 
-    def _most(self, row: int, position: int) -> Booleans | None:
-        """The samples in which a candidate holds at most; None where they are too few."""
-        space = self.space
-        loads = self.loads(float(space.disks[space.disk_row[row]]), float(space.counts[position]))
-        usable = space.candidates.capacity[row] * space.ceilings * (1 + 1e-12)
-        if (loads.enough > usable).any():
-            return None
-        holds = loads.under(usable, range(len(COLUMNS)))
-        return holds if np.count_nonzero(holds) >= rank(self.confidence, len(holds)) else None
-
-    def settle(self, row: int, position: int) -> Settled | None:
-        """A candidate with the smallest volumes with which it holds; None where no volumes are enough.
+    def settle(self, row: int, position: int) -> Settled:
+        """A candidate that holds, with the smallest volumes with which it does.
 
         Volumes are bought for the loads that so many samples do not exceed, as few samples as are asked
         for; where limits are not broken by the same samples, for those of more of them.
         """
-        space = self.space
-        holds = self._most(row, position)
-        if holds is None:
-            return None
-        loads = self.loads(float(space.disks[space.disk_row[row]]), float(space.counts[position]))
-        if space.candidates.local[row]:
-            return self._settled(row, position, loads.enough, holds)
-        low, high = rank(self.confidence, len(holds)) - 1, len(holds)
-        step, least = 1, low + 1
-        while low + step < high:  # nearly always the first is enough, so from there on in growing steps
-            if np.count_nonzero(self._buy(row, position, loads, low + step, holds)[2]) >= least:
-                high = low + step
-            else:
-                low, step = low + step, step * 2
-        while high - low > 1:
-            middle = (low + high) // 2
-            if np.count_nonzero(self._buy(row, position, loads, middle, holds)[2]) >= least:
-                high = middle
-            else:
-                low = middle
-        bought, load, under = self._buy(row, position, loads, high, holds)
-        if np.count_nonzero(under) < least:
-            return None
-        return self._settled(row, position, load, under, bought)
+        loads = self.of(row, position)
+        under = loads.under(self.usable[row])
+        if self.space.candidates.local[row]:
+            load = loads.enough
+        else:
+            load, under = self._enough_volumes(row, position, loads, under)
+        bought = choice.buy_for(self.space, load[:, None], np.array([row]))
+        return self._settled(row, position, load, loads.spread(under), bought)
 
-    def _buy(
-        self, row: int, position: int, loads: Sampled, level: int, holds: Booleans
-    ) -> tuple[Bought, Floats, Booleans]:
-        """Volumes for what so many samples do not exceed, those loads, and the samples that then hold."""
-        space = self.space
-        wanted = loads.enough.copy()
-        for column in BOUGHT:
-            wanted[column] = loads.at(column, level)
-        rows = np.array([row])
-        bought = choice.buy_for(space, wanted[:, None], rows)
-        capacity = choice.capacity_at(space, rows, np.array([position]), bought)[0]
-        return bought, wanted, holds & loads.under(capacity * space.ceilings * (1 + 1e-9), BOUGHT)
+    def _enough_volumes(
+        self, row: int, position: int, loads: Sampled, under: Booleans
+    ) -> tuple[Floats, Booleans]:
+        """The least level of loads at which so bought volumes hold often enough, and what then holds.
 
-    def _settled(
-        self,
-        row: int,
-        position: int,
-        load: Floats,
-        holds: Booleans,
-        bought: Bought | None = None,
-    ) -> Settled:
+        Many levels are tried at once: each sample has a first of them at which it holds. Volumes that
+        would be too small for the middle are bought for the middle.
+        """
+        space, middle = self.space, self.space.load[self.space.disk_row[row], BOUGHT, position]
+        tops = np.stack([loads.beyond(column) for column in BOUGHT])
+        low, high = 0, tops.shape[1] - 1
+        while True:
+            tried = np.unique(np.linspace(low, high, LEVELS).astype(np.intp))
+            rows = np.full(len(tried), row)
+            wanted = np.repeat(loads.enough[:, None], len(tried), axis=1)
+            wanted[BOUGHT] = np.maximum(tops[:, tried], middle[:, None])
+            bought = choice.buy_for(space, wanted, rows)
+            capacity = choice.capacity_at(space, rows, np.full(len(tried), position), bought)
+            usable = (capacity * space.ceilings * (1 + 1e-9)).T
+            first = np.where(under, 0, len(tried))
+            for column in BOUGHT:
+                np.maximum(first, np.searchsorted(usable[column], loads.values[column]), out=first)
+            least = int(np.partition(first, loads.missing - 1)[loads.missing - 1]) if loads.missing > 0 else 0
+            least = min(least, len(tried) - 1)
+            if least == 0 or tried[least] == tried[least - 1] + 1:
+                return wanted[:, least], first <= least
+            low, high = int(tried[least - 1]) + 1, int(tried[least])
+
+    def _settled(self, row: int, position: int, load: Floats, holds: Booleans, bought: Bought) -> Settled:
         rows, positions = np.array([row]), np.array([position])
-        if bought is None:
-            bought = choice.buy_for(self.space, load[:, None], rows)
         price = float(choice.monthly_price(self.space, rows, positions, bought)[0])
         return Settled(row, position, price, bought, load, holds)
-
-    def first(self, row: int, start: int, most: float) -> Settled | None:
-        """A candidate with the fewest brokers that are enough, from a position on; None above a number of brokers.
-
-        More brokers hold wherever fewer do, so it is found by halving.
-        """
-        space = self.space
-        last = int(space.allowed[space.disk_row[row]]) - 1
-        last = min(last, int(np.searchsorted(space.counts, most, side="right")) - 1)
-        low, step, high = start - 1, 1, start
-        while high <= last and not self.enough(row, high):
-            low, high, step = high, min(high + step, last) if high < last else last + 1, step * 2
-        if high > last:
-            return None
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.enough(row, middle):
-                high = middle
-            else:
-                low = middle
-        return self.settle(row, high)
 
     def cheapest(self, shown: int) -> list[Settled]:
         """The cheapest candidate that holds, then the cheapest of so many other families.
 
+        Always goes on with the candidate that could still cost least: what it has to have is narrowed
+        down by one more number of brokers, or it is settled, and more brokers of it are looked at.
+
         Returns:
             Nothing where none holds.
         """
-        space = self.space
+        space, best = self.space, Best(shown)
         rows = np.flatnonzero(space.feasible())
-        each = space.candidates.catalogue.usd_per_hour * HOURS_PER_MONTH * (1 - space.discount)
-        floor = self._floor()
-        bounds = floor[rows] + space.counts[space.first[rows]] * each[rows]
-        waiting = list(zip(bounds.tolist(), rows.tolist(), strict=True))
+        self._fixed = self._floor_of_all()
+        bounds = self._fixed[rows] + space.counts[space.first[rows]] * self._each[rows]
+        columns = (bounds.tolist(), rows.tolist(), space.first[rows].tolist(), [False] * len(rows))
+        waiting: list[Waiting] = list(zip(*columns, strict=True))
         heapq.heapify(waiting)
-        best: dict[tuple[str, bool], Settled] = {}
-        bound = np.inf
-        while waiting:
-            least, row = heapq.heappop(waiting)
-            if least > bound + CENT:
-                break
-            family = self.family(row)
-            top = (bound if family not in best else min(bound, best[family].price)) + CENT
-            for one in self._of_row(row, floor[row], each[row], top):
-                if family not in best or one.order < best[family].order:
-                    best[family] = one
-            prices = sorted(one.price for one in best.values())
-            bound = prices[shown] if len(prices) > shown else np.inf
-        return sorted(best.values(), key=lambda one: one.order)[: shown + 1]
+        while waiting and waiting[0][0] <= best.bound + CENT:
+            one = heapq.heappop(waiting)
+            if one[0] <= best.top(self.family(one[1])):
+                for more in self._go_on(one, best, waiting[0][0] if waiting else np.inf):
+                    heapq.heappush(waiting, more)
+        return best.ordered()
 
-    def _of_row(self, row: int, floor: float, each: float, top: float) -> Iterator[Settled]:
-        """A shape with the fewest brokers, and with more of them as long as it could cost less."""
-        space = self.space
-        first = self.first(row, int(space.first[row]), (top - floor) / each)
-        if first is None:
+    def _go_on(self, one: Waiting, best: Best, following: float) -> Iterator[Waiting]:
+        """One step with a candidate: what of it has to wait again.
+
+        Args:
+            one: What it costs at least from a position on, or at it, where it is known to hold there.
+            best: What was settled; the candidate is added where it is settled.
+            following: What the next that waits costs at least.
+        """
+        _, row, position, known = one
+        holds = known
+        if not known:
+            position, holds = self._reach(row, position)
+        if not holds:
+            if position < self.space.allowed[self.space.disk_row[row]]:
+                least = float(self._fixed[row] + self.space.counts[position] * self._each[row])
+                yield least, row, position, False
             return
-        yield first
-        top = min(top, first.price + CENT)
-        for position in range(first.position + 1, int(space.allowed[space.disk_row[row]])):
-            if floor + space.counts[position] * each > top:
-                return
-            if space.demand.copies > 1 and space.counts[position] % space.demand.racks:
-                continue
-            more = self.settle(row, position)
-            if more is not None:
-                top = min(top, more.price + CENT)
-                yield more
+        self.of(row, position)
+        least, family = float(self._least(row, np.array([position]))[0]), self.family(row)
+        if known and least > following:
+            yield least, row, position, True
+            return
+        if least <= best.top(family):
+            best.add(family, self.settle(row, position))
+        if not known:
+            yield from self._more(row, position, best.top(family))
 
-    def _floor(self) -> Floats:
-        """What candidates cost at least beside instances, with the space that enough samples need."""
+    def _more(self, row: int, position: int, top: float) -> Iterator[Waiting]:
+        """A candidate that holds, with more brokers, where that could cost less: see `choice.greater_counts`."""
         space = self.space
-        rows = np.arange(len(space.candidates.disks))
-        floor = choice.floor_price(space, rows)
-        copies = min(space.demand.partition_copies, float(space.counts[0]))
-        more = np.zeros(len(space.disks))
-        for i, disks in enumerate(space.disks):
-            needed = self.loads(float(disks), float(space.counts[0])).enough[SPACE]
-            whole = needed / (space.share.held[i, 0] * space.share.disk_skew[i, 0])
-            more[i] = whole * copies / space.ceilings[SPACE]
-        saved = np.maximum(more - choice.least_space(space), 0.0)[space.disk_row]
-        per_byte = space.candidates.kind.usd_per_gib * (1 - space.discount) / GIB
-        return np.asarray(floor + np.where(space.candidates.local, 0.0, saved * per_byte))
+        most = (top - self._fixed[row]) / self._each[row]
+        last = min(
+            int(np.searchsorted(space.counts, most, side="right")), int(space.allowed[space.disk_row[row]])
+        )
+        positions = np.arange(position + 1, last)
+        if space.demand.copies > 1:
+            positions = positions[space.counts[positions] % space.demand.racks == 0]
+        if len(positions):
+            prices = self._least(row, positions)
+            for i in np.flatnonzero(prices <= top).tolist():
+                yield float(prices[i]), row, int(positions[i]), True
 
-    def family(self, row: int) -> tuple[str, bool]:
+    def _reach(self, row: int, position: int) -> tuple[int, bool]:
+        """The first position from one on that is not known to fail, and whether it holds.
+
+        Loads never rise with brokers: what fails with some fails with fewer, what holds, with more.
+        At most one more number of brokers is looked at.
+        """
+        space, disks = self.space, self.disks(row)
+        counts, enough = self.loads.known(disks)
+        fails = (enough > self.usable[row]).any(axis=1)
+        known = int(np.count_nonzero(fails))
+        if known:
+            position = max(position, int(np.searchsorted(space.counts, counts[known - 1], side="right")))
+        last = int(space.allowed[space.disk_row[row]]) - 1
+        if position > last:
+            return position, False
+        if known < len(counts) and counts[known] <= space.counts[position]:
+            holds = self.enough(row, position)
+            return position + (not holds), holds
+        if known < len(counts):
+            last = int(np.searchsorted(space.counts, counts[known])) - 1
+        self.loads.at(disks, float(space.counts[min(max(self._guess(row, position), position), last)]))
+        return position, False
+
+    def first(self, row: int, position: int) -> int | None:
+        """The first position from one on at which a candidate holds; None where it holds at none."""
+        holds = False
+        while not holds and position < self.space.allowed[self.space.disk_row[row]]:
+            position, holds = self._reach(row, position)
+        return position if holds else None
+
+    def _guess(self, row: int, position: int) -> int:
+        """Where a candidate should be enough, if its loads change with brokers as those of the middle do."""
+        space, disk = self.space, int(self.space.disk_row[row])
+        counts, enough = self.loads.known(float(space.disks[disk]))
+        within = counts >= space.counts[0]
+        if not within.any():
+            return position
+        nearest = int(np.abs(counts[within] - space.counts[position]).argmin())
+        at = int(np.searchsorted(space.counts, counts[within][nearest]))
+        middle = space.load[disk, :, at]
+        ratio = np.divide(enough[within][nearest], middle, out=np.ones_like(middle), where=middle > 0)
+        load = space.load[disk] * np.where(np.isfinite(ratio), ratio, 1.0)[:, None]
+        return int(limits.required(load, self.usable[[row]], np.ones(len(COLUMNS))).max())
+
+    def _least(self, row: int, positions: Rows) -> Floats:
+        """What a candidate costs at least at positions, by what enough samples need with as many brokers or more."""
+        disks, wanted = self.disks(row), self.space.counts[positions]
+        counts, _ = self.loads.known(disks)
+        if wanted[-1] > counts[-1]:
+            self.loads.at(disks, min(_step(float(wanted[-1])), float(self.space.counts[-1])))
+            counts, _ = self.loads.known(disks)
+        rows = np.full(len(positions), row)
+        following = counts[np.searchsorted(counts, wanted)].tolist()
+        floors = [self._floor(row, brokers) for brokers in following]
+        load = np.stack([load for load, _ in floors], axis=1)
+        price = choice.monthly_price(self.space, rows, positions, choice.buy_for(self.space, load, rows))
+        return np.asarray(
+            np.maximum(price, np.array([floor for _, floor in floors]) + wanted * self._each[row])
+        )
+
+    def _floor(self, row: int, brokers: float) -> tuple[Floats, float]:
+        """What is bought at least for each volume of a candidate with so many brokers or fewer, as a load,
+        and what it costs at least beside instances.
+
+        Volumes hold every sample in which the plan holds, and it holds in none in which as many brokers,
+        with the most that can be bought, do not.
+        """
+        place = (row, brokers)
+        if place not in self._floors:
+            loads, disk = self.loads.at(self.disks(row), brokers), int(self.space.disk_row[row])
+            under = loads.under(self.usable[row])
+            stored, load = 0.0, loads.enough
+            if not self.space.candidates.local[row]:
+                load = loads.least(under, BOUGHT)
+                every = self._stored(disk).copy()
+                every[loads.rows[~under]] = np.inf
+                stored = float(np.partition(every, self._level)[self._level])
+            self._floors[place] = load, float(choice.floor_price(self.space, np.array([row]), stored)[0])
+        return self._floors[place]
+
+    def _stored(self, disk: int) -> Floats:
+        """Bytes that all brokers together have to have at least, by sample.
+
+        A broker holds at least its even share of the copies, and all bytes grow no faster than the
+        partitions: with the fewest of these they are at least as much less.
+        """
+        if disk not in self._least_stored:
+            space = self.space
+            partitions, even = space.partitions[disk], space.counts % space.demand.racks == 0
+            at = int(np.where(even | ~even.any(), partitions, np.inf).argmin())
+            whole = self.loads.matrix(float(space.disks[disk]), float(space.counts[at]))[SPACE]
+            whole = whole / (space.share.held[disk, at] * space.share.disk_skew[disk, at])
+            copies = min(space.demand.partition_copies, float(space.counts[0])) / space.ceilings[SPACE]
+            self._least_stored[disk] = whole * (copies * partitions.min() / partitions[at])
+        return self._least_stored[disk]
+
+    def _floor_of_all(self) -> Floats:
+        """What candidates cost at least beside instances, with the space that enough samples need."""
+        space, ebs = self.space, ~self.space.candidates.local
+        stored = np.zeros(len(space.disks))
+        for disk in np.unique(space.disk_row[ebs]).tolist():
+            stored[disk] = np.partition(self._stored(disk), self._level)[self._level]
+        return choice.floor_price(space, np.arange(len(ebs)), stored[space.disk_row])
+
+    def family(self, row: int) -> Family:
         """The family of a candidate's shape, and whether its data lies on the instance's own disks."""
         chosen = self.space.candidates
         return chosen.catalogue.names[row].partition(".")[0], bool(chosen.local[row])
 
     def required(self, row: int) -> dict[str, int]:
         """The least brokers with which each limit alone holds in enough samples; see `choice.required`."""
-        space = self.space
-        disks = float(space.disks[space.disk_row[row]])
-        usable = space.candidates.capacity[row] * space.ceilings * (1 + 1e-12)
         found: dict[str, int] = {}
         for column, limit in enumerate(LIMIT_OF):
-            if not np.isfinite(usable[column]):
-                continue
-            low, high = 0, int(space.counts[-1])
-            if self.loads(disks, float(high)).enough[column] > usable[column]:
-                continue
-            while high - low > 1:
-                middle = (low + high) // 2
-                if self.loads(disks, float(middle)).enough[column] <= usable[column]:
-                    high = middle
-                else:
-                    low = middle
-            found[limit] = max(found.get(limit, 0), high)
+            usable = float(self.usable[row, column])
+            if np.isfinite(usable):
+                least = self.loads.least(self.disks(row), column, usable, float(self.space.counts[-1]))
+                if least is not None:
+                    found[limit] = max(found.get(limit, 0), least)
         return found
 
     def alone(self, settled: Settled) -> tuple[Field, Choice]:
         """A field with one candidate at one count, loaded as enough samples load it."""
-        space = self.space
-        kept = np.zeros(len(space.candidates.disks), dtype=bool)
-        kept[settled.row] = True
-        chosen = space.candidates
+        space, chosen = self.space, self.space.candidates
+        kept = np.arange(len(chosen.disks)) == settled.row
         only = replace(
             chosen,
             catalogue=chosen.catalogue.only(kept),
@@ -348,58 +413,37 @@ class Trials:
 
     def bought_for_the_middle(self, chosen: Choice) -> Settled:
         """The certain choice for the middle of every range, with its own volumes, in the samples."""
-        space = self.space
         rows, positions = np.array([chosen.row]), np.array([chosen.position])
-        bought = choice.buy_at(space, rows, positions)
-        capacity = choice.capacity_at(space, rows, positions, bought)[0] * space.ceilings * (1 + 1e-9)
-        loads = self.loads(
-            float(space.disks[space.disk_row[chosen.row]]), float(space.counts[chosen.position])
-        )
-        holds = loads.under(capacity, range(len(COLUMNS)))
-        return self._settled(
-            chosen.row, chosen.position, choice.load_at(space, rows, positions)[:, 0], holds, bought
-        )
+        bought = choice.buy_at(self.space, rows, positions)
+        holds = np.asarray(~self._broken(chosen.row, chosen.position, bought).any(axis=0))
+        load = choice.load_at(self.space, rows, positions)[:, 0]
+        return self._settled(chosen.row, chosen.position, load, holds, bought)
+
+    def _broken(self, row: int, position: int, bought: Bought) -> Booleans:
+        """Which limits are exceeded in which samples, (columns, samples)."""
+        space = self.space
+        capacity = choice.capacity_at(space, np.array([row]), np.array([position]), bought)[0]
+        matrix = self.loads.matrix(self.disks(row), float(space.counts[position]))
+        return np.asarray(matrix > (capacity * space.ceilings * (1 + 1e-9))[:, None])
+
+    def weakest(self, settled: Settled) -> str:
+        """The limit that is exceeded in most samples."""
+        broken = self._broken(settled.row, settled.position, settled.bought).sum(axis=1)
+        return LIMIT_OF[int(broken.argmax())] if broken.any() else LIMITS[0]
 
     def excess(self, position: int) -> tuple[str, float]:
         """The limit that binds the best candidate at a count, and by how much, at what enough samples need."""
         space = self.space
-        usable = space.candidates.capacity * space.ceilings
-        loads = np.stack([self.loads(float(d), float(space.counts[position])).enough for d in space.disks])
-        excess = loads[space.disk_row] / usable
+        loads = [self.loads.at(float(d), float(space.counts[position])).enough for d in space.disks]
+        excess = np.stack(loads)[space.disk_row] / (space.candidates.capacity * space.ceilings)
         row = int(excess.max(axis=1).argmin())
         column = int(excess[row].argmax())
         return LIMIT_OF[column], max(float(excess[row, column]), 1 + 1e-9)
 
 
-class Sampled:
-    """Loads in every sample, (columns, samples), with what is worked out of them once."""
-
-    def __init__(self, values: Floats, confidence: float) -> None:
-        level = rank(confidence, values.shape[1])
-        self.values = values
-        self.most = values.max(axis=1)
-        varies = values.min(axis=1) < self.most
-        self.enough = self.most.copy()
-        self._level = level
-        for column in np.flatnonzero(varies):
-            self.enough[column] = np.partition(values[column], level - 1)[level - 1]
-        self._sorted: dict[int, Floats] = {}
-
-    def at(self, column: int, level: int) -> float:
-        """The load that so many samples do not exceed."""
-        if level == self._level:
-            return float(self.enough[column])
-        if column not in self._sorted:
-            self._sorted[column] = np.sort(self.values[column])
-        return float(self._sorted[column][level - 1])
-
-    def under(self, usable: Floats, columns: Any) -> Booleans:  # noqa: ANN401
-        """By sample, whether all of some columns are under what may be used."""
-        holds = np.ones(self.values.shape[1], dtype=bool)
-        for column in columns:
-            if self.most[column] > usable[column]:
-                holds &= self.values[column] <= usable[column]
-        return holds
+def _step(brokers: float) -> float:
+    """The next of numbers of brokers that grow by a quarter: few enough for every candidate to look at the same."""
+    return float(math.ceil(1.25 ** math.ceil(math.log(brokers, 1.25) - 1e-9)))
 
 
 def regrets(settled: list[Settled]) -> list[float]:
@@ -416,14 +460,3 @@ def regrets(settled: list[Settled]) -> list[float]:
         mine = holds[i]
         found.append(float((one.price - cheapest[mine]).mean()) if mine.any() else 0.0)
     return found
-
-
-def weakest(trials: Trials, settled: Settled) -> str:
-    """The limit that is exceeded in most samples."""
-    space, disks = trials.space, float(trials.space.disks[trials.space.disk_row[settled.row]])
-    values = trials.loads(disks, float(space.counts[settled.position])).values
-    capacity = choice.capacity_at(
-        space, np.array([settled.row]), np.array([settled.position]), settled.bought
-    )[0]
-    broken = (values > (capacity * space.ceilings * (1 + 1e-9))[:, None]).sum(axis=1)
-    return LIMIT_OF[int(broken.argmax())] if broken.any() else LIMITS[0]
