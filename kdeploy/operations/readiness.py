@@ -160,40 +160,41 @@ def settle(site: Site, admin: Admin) -> None:
     _wait(site, site.cluster.brokers, len(expected), unsettled, "partitions in sync")
 
 
-def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
-    """Wait until a broker or a KRaft controller may be stopped.
+def wait_for_gate(site: Site, admin: Admin, *nodes: Node) -> None:
+    """Wait until a KRaft controller, a broker, or several brokers together, may be stopped.
 
     Raises:
         GateClosed: It may not, still; says what needs it.
     """
     environment = site.design.blueprint.environment
+    names, were = ", ".join(node.name for node in nodes), "were" if len(nodes) > 1 else "was"
     deadline, said = time.monotonic() + site.patience, ""
     while True:
         try:
-            reasons = "\n".join(_verdict(site, admin, node).reasons)
+            reasons = "\n".join(_verdict(site, admin, *nodes).reasons)
         except KdeployError as error:  # what cannot be seen now is a reason to wait, not to give up
             reasons = str(error).splitlines()[0]
         if not reasons:
             return
         if time.monotonic() > deadline:
             raise GateClosed(
-                f"{node.name} was not stopped, since it was not safe within {site.patience:.0f} s:\n{reasons}\n"
+                f"{names} {were} not stopped, since it was not safe within {site.patience:.0f} s:\n{reasons}\n"
                 "  everything still serves; mend what is named and run this again\n"
                 f"  or, with a pause for all clients: `kdeploy down {environment}`, then `kdeploy up {environment}`"
             )
         if reasons != said:
-            site.progress.step("gate", f"{node.name} waits: {reasons}")
+            site.progress.step("gate", f"{names} waits: {reasons}")
             said = reasons
         time.sleep(PAUSE)
 
 
-def _verdict(site: Site, admin: Admin, node: Node) -> Verdict:
+def _verdict(site: Site, admin: Admin, *nodes: Node) -> Verdict:
     from kdeploy.cluster import gate, health
 
     state = health.observe(admin)
-    if node.role == "controller" and state.quorum is not None:
-        return gate.judge_voter(state.quorum, node.id)
-    return gate.judge(state, node.id, site.manner.accepted)
+    if nodes[0].role == "controller" and state.quorum is not None:
+        return gate.judge_voter(state.quorum, nodes[0].id)
+    return gate.judge(state, {node.id for node in nodes}, site.manner.accepted)
 
 
 def leading_coordinator(site: Site) -> int | None:

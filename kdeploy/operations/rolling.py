@@ -1,13 +1,14 @@
-"""The rolling order: change a running cluster one node at a time, and never stop the last in-sync copy.
+"""The rolling order: change a running cluster step by step, and never stop the last in-sync copy.
 
     1. ZooKeeper followers, then the leader; or KRaft controllers, the active one last.
        Before and after each the whole ensemble answers.
-    2. Brokers one at a time, the controller last. Each is stopped only when its gate is
-       open (`cluster.gate`), by controlled shutdown, and the next one only after it is
-       back and every partition is in sync again, under its preferred leader.
+    2. Brokers one at a time, the controller last; or, where a person asks for it, one rack
+       at a time. Each is stopped only when its gate is open (`cluster.gate`), by controlled
+       shutdown, and the next one only after it is back and every partition is in sync again,
+       under its preferred leader.
 
-Invariant: at every moment at most one node of the cluster is stopped by us, and when
-a gate does not open in time nothing is stopped (`GateClosed`, exit code 7). Nothing is
+Invariant: at every moment at most one node of the cluster, or brokers of at most one rack, are
+stopped by us, and when a gate does not open in time nothing is stopped (`GateClosed`, exit code 7). Nothing is
 remembered between runs: what still has to be restarted is seen from what runs.
 """
 
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from kdeploy.operations import readiness
 from kdeploy.operations.killpoint import kill_point
-from kdeploy.operations.site import Site
+from kdeploy.operations.site import Site, in_parallel
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
@@ -33,7 +34,7 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
         nodes: Those to restart; any order.
 
     Returns:
-        Those that were left as they are: all but the first, where only a canary is wanted.
+        Those that were left as they are: all but the first, or the first rack, where only a canary is wanted.
 
     Raises:
         GateClosed: It was not safe to go on in time; everything still serves.
@@ -50,10 +51,19 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
         return ()
     with readiness.connected(site) as admin:
         ordered = _leader_last(brokers, lambda: readiness.controller_id(admin))
-        meant = ordered[:1] if site.manner.canary else ordered
-        for node in meant:
-            _roll_broker(site, admin, node)
-    return tuple(ordered[len(meant) :])
+        steps = _racks(ordered) if site.manner.by_rack else [[node] for node in ordered]
+        meant = steps[:1] if site.manner.canary else steps
+        for step in meant:
+            _roll_brokers(site, admin, step)
+    return tuple(node for step in steps[len(meant) :] for node in step)
+
+
+def _racks(ordered: list[Node]) -> list[list[Node]]:
+    """The brokers by rack; the rack of the last one last, and the order kept within each."""
+    racks: dict[str, list[Node]] = {}
+    for node in ordered:
+        racks.setdefault(node.rack, []).append(node)
+    return sorted(racks.values(), key=lambda rack: ordered[-1] in rack)
 
 
 def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[Node]:
@@ -74,12 +84,26 @@ def _roll_coordinator(site: Site, node: Node) -> None:
     readiness.wait_for_coordination(site, all_of_them=True)
 
 
-def _roll_broker(site: Site, admin: Admin, node: Node) -> None:
-    readiness.wait_for_gate(site, admin, node)
-    site.progress.step("roll", f"{node.name}: no partition needs it to stay writable, restarting")
-    _restart(site, node, "broker")
+def _roll_brokers(site: Site, admin: Admin, nodes: list[Node]) -> None:
+    """Restart one broker, or all of a rack together; the last of them is stopped after the others."""
+    readiness.wait_for_gate(site, admin, *nodes)
+    names = ", ".join(node.name for node in nodes)
+    them = "it" if len(nodes) == 1 else "them"
+    site.progress.step("roll", f"{names}: no partition needs {them} to stay writable, restarting")
+    if len(nodes) == 1:
+        _restart(site, nodes[0], "broker")
+    else:
+        _restart_together(site, nodes)
     readiness.wait_for_brokers(site, admin)
     readiness.settle(site, admin)
+
+
+def _restart_together(site: Site, nodes: list[Node]) -> None:
+    """As `_restart`, for brokers of one rack; while they hand their leaders over the controller stays."""
+    in_parallel(site.provider.stop, nodes[:-1])
+    site.provider.stop(nodes[-1])
+    site.apply_all(nodes, site.apply)
+    in_parallel(site.provider.start, nodes)
 
 
 def _restart(site: Site, node: Node, kind: str) -> None:

@@ -80,6 +80,8 @@ def up(
     with lease(places.state_folder(name), "up"), told(name, progress):
         kill_point("lease-taken")
         design = prepare.design(loaded, freeze=True)
+        for cluster in design.blueprint.clusters:
+            manner.refuse_impossible(cluster.brokers)
         prepare.save_lock(design)
         kill_point("lock-written")
         vault = prepare.complete_vault(design, password_file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from kdeploy.cluster import gate
 from kdeploy.cluster.state import ClusterState
+from kdeploy.errors import UsageError
 from kdeploy.operations import readiness, rolling
+from kdeploy.operations.progress import Silent
 from kdeploy.operations.site import Manner
 from tests.infra.nodes import node
 
@@ -26,7 +29,9 @@ def restarted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(readiness, "controller_id", lambda admin: 2)
     monkeypatch.setattr(readiness, "leading_coordinator", lambda site: 1)
     monkeypatch.setattr(rolling, "_roll_coordinator", lambda site, one: names.append(one.name))
-    monkeypatch.setattr(rolling, "_roll_broker", lambda site, admin, one: names.append(one.name))
+    monkeypatch.setattr(
+        rolling, "_roll_brokers", lambda site, admin, some: names.append("+".join(one.name for one in some))
+    )
     return names
 
 
@@ -71,4 +76,79 @@ def test_topics_that_a_person_accepts_are_asked_of_the_gate(monkeypatch: pytest.
 
     monkeypatch.setattr(gate, "judge", judge)
     readiness._verdict(site(accepted=("single",)), None, BROKERS[0])  # type: ignore[arg-type]
-    assert asked == [(1, ("single",))]
+    readiness._verdict(site(accepted=()), None, *BROKERS)  # type: ignore[arg-type]
+    assert asked == [({1}, ("single",)), ({1, 2, 3}, ())]
+
+
+RACKS = [replace(node(f"broker-{number}"), rack=rack) for number, rack in enumerate("abcabcabc", 1)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "order"),
+    [
+        (RACKS, ["broker-1+broker-4+broker-7", "broker-3+broker-6+broker-9", "broker-5+broker-8+broker-2"]),
+        (RACKS[:5], ["broker-1+broker-4", "broker-3", "broker-5+broker-2"]),
+        (RACKS[2:4], ["broker-3", "broker-4"]),
+        ([*ENSEMBLE, RACKS[0]], ["zookeeper-2", "zookeeper-3", "zookeeper-1", "broker-1"]),
+    ],
+)
+def test_by_the_rack_the_controllers_rack_comes_last_and_the_ensemble_stays_one_by_one(
+    restarted: list[str], nodes: list[Any], order: list[str]
+) -> None:
+    assert rolling.roll(site(by_rack=True), nodes) == ()
+    assert restarted == order
+
+
+def test_a_canary_by_the_rack_is_one_rack(restarted: list[str]) -> None:
+    left = rolling.roll(site(by_rack=True, canary=True), RACKS[:6])
+    assert restarted == ["broker-1+broker-4"]
+    assert [one.name for one in left] == ["broker-3", "broker-6", "broker-5", "broker-2"]
+
+
+class Machines:
+    """A provider and the site around it, that note what is done to which nodes."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, tuple[str, ...]]] = []
+        self.provider, self.progress, self.manner = self, Silent(), Manner(by_rack=True)
+
+    def stop(self, one: Any) -> None:
+        self.done.append(("stop", (one.name,)))
+
+    def start(self, one: Any) -> None:
+        self.done.append(("start", (one.name,)))
+
+    def apply(self, one: Any) -> None:
+        raise AssertionError("files of a rack are put in place in one go")
+
+    def apply_all(self, nodes: list[Any], apply: Any) -> None:
+        self.done.append(("apply", tuple(one.name for one in nodes)))
+
+
+def test_a_rack_is_stopped_with_its_last_after_the_others_then_applied_and_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machines = Machines()
+    for wait in ("wait_for_gate", "wait_for_brokers", "settle"):
+
+        def note(site: Any, admin: Any, *nodes: Any, name: str = wait) -> None:
+            machines.done.append((name, tuple(one.name for one in nodes)))
+
+        monkeypatch.setattr(readiness, wait, note)
+    rolling._roll_brokers(machines, None, [RACKS[4], RACKS[7], RACKS[1]])  # type: ignore[arg-type]
+    names = ("broker-5", "broker-8", "broker-2")
+    assert machines.done[0] == ("wait_for_gate", names)
+    assert sorted(machines.done[1:3]) == [("stop", ("broker-5",)), ("stop", ("broker-8",))]
+    assert machines.done[3:5] == [("stop", ("broker-2",)), ("apply", names)]
+    assert sorted(machines.done[5:8]) == [("start", (name,)) for name in sorted(names)]
+    assert machines.done[8:] == [("wait_for_brokers", ()), ("settle", ())]
+
+
+def test_a_rack_that_is_all_there_is_cannot_be_restarted_together() -> None:
+    with pytest.raises(
+        UsageError, match=r"every broker of here is in rack r1, so --by-rack would stop them all"
+    ):
+        Manner(by_rack=True).refuse_impossible(BROKERS)
+    Manner().refuse_impossible(BROKERS)
+    Manner(by_rack=True).refuse_impossible(RACKS)
+    Manner(by_rack=True).refuse_impossible(BROKERS[:1])
