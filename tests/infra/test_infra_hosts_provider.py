@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kdeploy.blueprint import Blueprint, ClusterBlueprint, Disk, Node, RenderedFile, SecretFile
+from kdeploy.blueprint import Blueprint, ClusterBlueprint, Disk, HostFirewall, Node, RenderedFile, SecretFile
 from kdeploy.errors import KdeployError
 from kdeploy.infra.hosts.provider import HostsProvider
 from kdeploy.infra.hosts.sources import Sources
@@ -23,6 +23,7 @@ from tests.infra.test_infra_hosts_preflight import EMPTY, GOOD
 
 SECRETS = {"/etc/kafka/secrets/identity.pem": b"-----BEGIN PRIVATE KEY-----\nhunter2\n"}
 MOUNT = "/var/lib/kafka/data/0"
+QUEUES = {"0": {"scheduler": "none"}, "1": {"scheduler": "mq-deadline"}}
 SYSCTL = "/etc/sysctl.d/90-kdeploy.conf"
 
 
@@ -39,7 +40,9 @@ def broker(number: int = 1, **changes: Any) -> Node:
             RenderedFile("/etc/systemd/system/var-lib-kafka-data-0.mount", "[Mount]\n", restart=False),
         ),
         "secrets": (SecretFile("/etc/kafka/secrets/identity.pem", "identity"),),
-        "disks": (Disk("/dev/disk/by-id/one", f"0000000{number}-0000-5000-8000-000000000000", MOUNT),),
+        "disks": (
+            Disk("/dev/disk/by-id/one", f"0000000{number}-0000-5000-8000-000000000000", MOUNT, QUEUES),
+        ),
     }
     return node(f"broker-{number}", **{**given, **changes})
 
@@ -60,6 +63,7 @@ def seen(of: Node, **changes: Any) -> dict[str, Any]:
         "was_formatted": True,
         "drift": [],
         "open_files": 524288,
+        "synchronised": True,
         "last": "",
         **changes,
     }
@@ -77,6 +81,7 @@ class Hosts:
     carried: dict[str, list[str]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    output: dict[str, str] = field(default_factory=dict)
     settings = Ssh(user="deploy")
     configuration = Path("/somewhere/ssh_config")
 
@@ -100,6 +105,8 @@ class Hosts:
                 result.failures.append(Failure(name, "", "UNREACHABLE"))
             elif part == "preflight":
                 result.output[name] = {"Look at the host": json.dumps(self.facts[name])}
+            else:
+                result.output[name] = self.output
         return result
 
     def provider(self) -> HostsProvider:
@@ -140,6 +147,15 @@ def facts(number: int, **changes: Any) -> dict[str, Any]:
         ({}, True, "wanted", "wanted", "process 42 since Wed"),
         ({"damaged": [SYSCTL]}, True, None, "wanted", "process 42"),
         ({"record": {"files": {}}}, True, None, "wanted", "process 42"),
+        ({"synchronised": False}, True, "wanted", "wanted", "its clock is not synchronised"),
+        ({"synchronised": None}, True, "wanted", "wanted", "process 42 since Wed"),
+        (
+            {"drift": [["firewall", "loaded", "changed by hand"]]},
+            True,
+            None,
+            "wanted",
+            "firewall is changed by hand",
+        ),
         ({"drift": [["vm.swappiness", "1", "60"]]}, True, None, "wanted", "vm.swappiness is 60, wanted 1"),
         ({"open_files": 20000}, True, "wanted", "wanted", "LimitNOFILE is 20000, wanted 524288"),
         ({"started": None}, True, "wanted", None, "process 42"),
@@ -194,6 +210,63 @@ def test_looking_asks_for_every_kernel_setting_of_the_files(hosts: Hosts) -> Non
     hosts.shows["10.0.0.1"] = seen(one)
     hosts.provider().observe([one])
     assert hosts.asked[0]["settings"] == [["vm.swappiness", "/proc/sys/vm/swappiness", "1"]]
+    assert hosts.asked[0]["queues"] == {"/dev/disk/by-id/one": QUEUES}
+    assert hosts.asked[0]["firewall"] == ""
+
+
+def test_a_file_that_is_no_longer_wanted_is_a_reason_to_put_files_in_place_again(hosts: Hosts) -> None:
+    guarded = broker()
+    unguarded = replace(guarded, files=guarded.files[:-1])
+    hosts.shows["10.0.0.1"] = seen(guarded)
+    assert hosts.provider().observe([guarded])[guarded.key].applied == "wanted"
+    assert hosts.provider().observe([unguarded])[guarded.key].applied is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "keep_time", "packages", "unit"),
+    [
+        ({}, True, [], ""),
+        ({"nft": False}, True, ["nftables"], ""),
+        ({"synchronised": False}, True, ["chrony"], "chrony.service"),
+        ({"synchronised": False}, False, [], ""),
+        ({"synchronised": False, "time_units": ["ntpsec.service"]}, True, [], ""),
+        (
+            {"synchronised": False, "nft": False, "os": "rocky"},
+            True,
+            ["nftables", "chrony"],
+            "chronyd.service",
+        ),
+    ],
+)
+def test_a_host_gets_what_it_lacks_for_time_and_firewall_and_nothing_else(
+    hosts: Hosts, changes: dict[str, Any], keep_time: bool, packages: list[str], unit: str
+) -> None:
+    one = broker(firewall=HostFirewall("digest", ("0.0.0.0/0",), (22,)))
+    hosts.facts = {"here.broker-1": facts(1, **{"version": "12", **changes})}
+    drawn = blueprint(one)
+    hosts.provider().provision(replace(drawn, clusters=(replace(drawn.clusters[0], keep_time=keep_time),)))
+    given = hosts.played[-1][1]["here.broker-1"]
+    assert (given["host_packages"], given["host_time_unit"]) == (packages, unit)
+    assert given["firewall_digest"] == "digest"
+
+
+def test_what_could_not_be_set_is_told_with_its_hosts(hosts: Hosts) -> None:
+    one = broker()
+    hosts.facts = {"here.broker-1": facts(1)}
+    read_back = {
+        "Set kernel settings, and read them back": {"fixed": ["/proc/sys/net/core/rmem_max: no"]},
+        "Set the queues of data disks, and read them back": {
+            "refused": ["scheduler of /dev/a: bfq, wanted none"]
+        },
+        "Load the firewall as a whole, and read it back": {"fixed": ["firewall: not to be set here"]},
+    }
+    hosts.output = {task: json.dumps(said) for task, said in read_back.items()}
+    hosts.provider().provision(blueprint(one))
+    assert hosts.said == [
+        "scheduler of /dev/a: cannot be set, on broker-1",
+        "/proc/sys/net/core/rmem_max: not to be set in a container, on broker-1",
+        "firewall: not to be set in a container, on broker-1",
+    ]
 
 
 def test_every_problem_of_every_host_is_said_before_anything_is_changed(hosts: Hosts) -> None:
@@ -223,10 +296,12 @@ def test_provisioning_carries_what_the_blueprint_says(hosts: Hosts, tmp_path: Pa
             "file_system": one.disks[0].file_system,
             "mount": MOUNT,
             "unit": "var-lib-kafka-data-0.mount",
+            "queues": QUEUES,
         }
     ]
     assert given["host_names"] == ["10.0.0.1 broker-1.here broker-1", "10.0.0.2 broker-2.here broker-2"]
     assert given["ansible_become"] is True
+    assert (given["firewall_digest"], given["host_packages"], given["host_time_unit"]) == ("", [], "")
     assert sorted(hosts.carried["here.broker-1"]) == [
         "etc/sysctl.d/90-kdeploy.conf",
         "etc/systemd/system/var-lib-kafka-data-0.mount",

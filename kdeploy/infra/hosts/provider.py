@@ -25,6 +25,7 @@ from kdeploy.infra import NodeState, Secrets
 from kdeploy.infra.hosts import archive, look, preflight, variables
 from kdeploy.infra.hosts.sources import Failure, Played, Sources
 from kdeploy.infra.hosts.ssh import NoPrivilege, Unreachable
+from kdeploy.infra.hosts.systems import TIME_UNITS
 
 STOP_PATIENCE: Final = 330.0
 """Seconds for a stop: the unit's own 300, in which systemd lets the controlled shutdown finish, and some."""
@@ -34,8 +35,12 @@ AT_ONCE: Final = 25
 
 PROGRAM: Final = "remote.py"
 
-SETTINGS_TASK: Final = "Set kernel settings, and read them back"
-"""Task of role host whose output says what could not be set."""
+READ_BACK: Final = (
+    "Set kernel settings, and read them back",
+    "Set the queues of data disks, and read them back",
+    "Load the firewall as a whole, and read it back",
+)
+"""Tasks of roles host, disks and firewall whose output says what could not be set."""
 
 
 class HostsProvider:
@@ -90,6 +95,8 @@ class HostsProvider:
                     )
                     given[variables.name(node)] = self._connection(node) | {
                         **variables.host_variables(node, cluster, carried),
+                        **preflight.host_needs(node, facts[node.key], keep_time=cluster.keep_time),
+                        **variables.firewall_variables(node, known=bool(facts[node.key]["known"])),
                         **variables.disk_variables(node, known=bool(facts[node.key]["known"])),
                         "java_package": preflight.java_package(facts[node.key]),
                         "kafka_version": cluster.kafka_version,
@@ -235,6 +242,8 @@ class HostsProvider:
             "mounts": [disk.mount for disk in node.disks],
             "logs": variables.log_folder(node),
             "settings": [list(one) for one in variables.settings(node)],
+            "queues": {disk.device: disk.queues for disk in node.disks},
+            "firewall": node.firewall.digest if node.firewall else "",
             **more,
         }
         program = (resources.files("kdeploy.infra.hosts") / PROGRAM).read_text()
@@ -256,6 +265,7 @@ class HostsProvider:
                     "ports": sorted(node.ports.values()),
                     "names": names,
                     "service": variables.unit(node),
+                    "time_units": list(TIME_UNITS),
                 }
                 questions[variables.name(node)] = self._connection(node) | {"preflight_questions": asked}
         with self._playing:
@@ -295,14 +305,16 @@ class HostsProvider:
         return failure.reason.splitlines()[-1]
 
     def _tell_settings(self, played: Played) -> None:
-        """Say which kernel settings hosts do not have after all, by what was read back."""
+        """Say which settings hosts do not have after all, by what was read back."""
         for kind, words in (("refused", "cannot be set"), ("fixed", "not to be set in a container")):
             lines: dict[str, list[str]] = {}
             for host, output in sorted(played.output.items()):
-                for line in json.loads(output.get(SETTINGS_TASK, "{}")).get(kind, ()):
+                for line in (
+                    one for task in READ_BACK for one in json.loads(output.get(task, "{}")).get(kind, ())
+                ):
                     lines.setdefault(line, []).append(host.partition(".")[2])
             for line, hosts in sorted(lines.items()):
-                self._sources.tell("kernel", f"{line.partition(':')[0]}: {words}, on {', '.join(hosts)}")
+                self._sources.tell("settings", f"{line.partition(':')[0]}: {words}, on {', '.join(hosts)}")
 
     def _play(self, part: str, given: Mapping[str, Mapping[str, Any]]) -> Played:
         played = self._sources.play(part, given)
