@@ -27,6 +27,7 @@ from kdeploy.errors import UsageError
     "--rack", "racks", multiple=True, metavar="RACK", help="Restart this rack's nodes; can be repeated."
 )
 @by_rack_option
+@click.option("--reboot", is_flag=True, help="Boot each node's host anew while the node is stopped.")
 @accept_unavailable_option
 @vault_password_option
 @output_option
@@ -35,6 +36,7 @@ def restart(
     nodes: tuple[str, ...],
     racks: tuple[str, ...],
     by_rack: bool,
+    reboot: bool,
     accepted: tuple[str, ...],
     vault_password_file: Path | None,
     output: str,
@@ -43,12 +45,15 @@ def restart(
 
     Exit code 7: it was not safe to go on in time; everything still serves.
 
+    With --reboot each host is booted anew, for a new kernel for example: its node is stopped as
+    always, the host comes back, the node is in sync again, and only then comes the next.
+
     With --by-rack all brokers of a rack are down together; it is done only while every topic
     keeps its min.insync.replicas without that rack.
 
     \b
     Example: kdeploy restart local --node broker-1
-             kdeploy restart datacenter-zk --by-rack
+             kdeploy restart datacenter-zk --rack a --reboot
     """
     from kdeploy.operations.progress import Lines
     from kdeploy.operations.restart import restart as roll
@@ -62,7 +67,7 @@ def restart(
         vault_password_file,
         nodes=nodes,
         racks=racks,
-        manner=Manner(False, accepted, by_rack),
+        manner=Manner(False, accepted, by_rack, reboot),
     )
     if output == "json":
         name = loaded.environment.name

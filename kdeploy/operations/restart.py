@@ -52,6 +52,11 @@ def restart(
     name = loaded.environment.name
     design = prepare.design(loaded, freeze=True)
     chosen = _chosen(design.blueprint.nodes, nodes, racks)
+    if manner.reboot and places.is_local(loaded):
+        raise UsageError(
+            f"the nodes of {name} are processes on this machine, which --reboot would boot anew\n"
+            "  leave --reboot out; it is for provider hosts"
+        )
     for cluster in design.blueprint.clusters:
         manner.refuse_impossible(cluster.brokers)
     if design.previous is None:

@@ -102,6 +102,7 @@ def _restart_together(site: Site, nodes: list[Node]) -> None:
     """As `_restart`, for brokers of one rack; while they hand their leaders over the controller stays."""
     in_parallel(site.provider.stop, nodes[:-1])
     site.provider.stop(nodes[-1])
+    _reboot(site, nodes)
     site.apply_all(nodes, site.apply)
     in_parallel(site.provider.start, nodes)
 
@@ -109,9 +110,19 @@ def _restart_together(site: Site, nodes: list[Node]) -> None:
 def _restart(site: Site, node: Node, kind: str) -> None:
     site.provider.stop(node)
     kill_point(f"{kind}-stopped-in-roll")
+    _reboot(site, [node])
     site.apply(node)
     if kind == "broker":
         kill_point("broker-applied-in-roll")
     site.provider.start(node)
     if kind == "broker":
         kill_point("broker-started-in-roll")
+
+
+def _reboot(site: Site, nodes: list[Node]) -> None:
+    """Boot the hosts of stopped nodes anew, where a person wants it."""
+    from kdeploy.infra import Reboots
+
+    if site.manner.reboot and isinstance(site.provider, Reboots):
+        site.progress.step("reboot", ", ".join(f"{node.host} ({node.name})" for node in nodes))
+        in_parallel(site.provider.reboot, nodes)

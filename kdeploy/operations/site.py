@@ -36,11 +36,13 @@ class Manner:
         accepted: Topics that may be unavailable to acks=all producers meanwhile, because they can
             never spare a broker.
         by_rack: Whether all brokers of a rack are restarted together, rack by rack.
+        reboot: Whether each node's host is booted anew while the node is stopped.
     """
 
     canary: bool = False
     accepted: tuple[str, ...] = ()
     by_rack: bool = False
+    reboot: bool = False
 
     def refuse_impossible(self, brokers: Sequence[Node]) -> None:
         """Refuse a manner that could never be kept to, before anything is touched.

@@ -13,6 +13,7 @@ import pytest
 
 from kdeploy.blueprint import Blueprint, ClusterBlueprint, Disk, HostFirewall, Node, RenderedFile, SecretFile
 from kdeploy.errors import KdeployError
+from kdeploy.infra.hosts import provider
 from kdeploy.infra.hosts.provider import HostsProvider
 from kdeploy.infra.hosts.sources import Sources
 from kdeploy.infra.hosts.ssh import Unreachable
@@ -370,3 +371,55 @@ def test_what_stands_for_a_node_changes_with_its_files_and_its_secrets(hosts: Ho
     assert provider.wanted(broker(2), SECRETS) != wanted
     with pytest.raises(KdeployError, match="the vault gives no content"):
         provider.wanted(one, {})
+
+
+class Rebooted(Hosts):
+    """A host that goes away when it is told to, and comes back with another boot."""
+
+    def __init__(self, folder: Path, away: int, serves: bool = False) -> None:
+        super().__init__(folder)
+        self.away, self.serves, self.verbs = away, serves, list[str]()
+
+    def run(self, host: str, program: str, *, patience: float) -> str:
+        verb = program.splitlines()[-1].partition("main('")[2].partition("'")[0]
+        self.verbs.append(verb)
+        if verb == "reboot":
+            return json.dumps({"ok": not self.serves, "boot": "one", "holder": {"operator": "me"}})
+        if verb == "hold":
+            assert json.loads(eval(program.splitlines()[-1].partition("json.loads(")[2].removesuffix("))")))[
+                "holder"
+            ] == {"operator": "me"}
+            return json.dumps({"ok": True, "holder": {"operator": "me"}})
+        self.away -= 1
+        if self.away > 3:
+            return json.dumps({"boot": "one"})  # it has not gone down yet
+        if self.away > 0:
+            raise Unreachable(f"{host} cannot be reached: it does not answer")
+        return json.dumps({"boot": "two"})
+
+
+def test_a_reboot_ends_when_the_host_is_in_another_boot_and_its_lease_is_ours_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "REBOOT_PAUSE", 0.0)
+    hosts = Rebooted(tmp_path, away=6)
+    hosts.provider().reboot(broker())
+    assert hosts.verbs == ["reboot", *["boot"] * 6, "hold"]
+
+
+def test_a_host_whose_node_runs_is_not_booted_anew(tmp_path: Path) -> None:
+    hosts = Rebooted(tmp_path, away=1, serves=True)
+    with pytest.raises(KdeployError, match="here/broker-1 still runs; its host is not booted anew"):
+        hosts.provider().reboot(broker())
+    assert hosts.verbs == ["reboot"]
+
+
+def test_a_host_that_does_not_come_back_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "REBOOT_PAUSE", 0.0)
+    monkeypatch.setattr(provider, "REBOOT_PATIENCE", 0.0)
+    with pytest.raises(
+        KdeployError, match=r"10\.0\.0\.1 \(broker-1\) did not come back within 0 s of its reboot"
+    ):
+        Rebooted(tmp_path, away=3).provider().reboot(broker())

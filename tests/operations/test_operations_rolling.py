@@ -144,6 +144,36 @@ def test_a_rack_is_stopped_with_its_last_after_the_others_then_applied_and_start
     assert machines.done[8:] == [("wait_for_brokers", ()), ("settle", ())]
 
 
+class Rebooting(Machines):
+    """Machines that can be booted anew."""
+
+    def reboot(self, one: Any) -> None:
+        self.done.append(("reboot", (one.name,)))
+
+    def apply(self, one: Any) -> None:
+        self.done.append(("apply", (one.name,)))
+
+
+@pytest.mark.parametrize("kind", ["broker", "coordinator"])
+def test_a_host_is_booted_anew_between_the_stop_and_the_start_of_its_node(kind: str) -> None:
+    machines = Rebooting()
+    machines.manner = Manner(reboot=True)
+    rolling._restart(machines, RACKS[0], kind)  # type: ignore[arg-type]
+    assert [what for what, _ in machines.done] == ["stop", "reboot", "apply", "start"]
+    machines.done.clear()
+    machines.manner = Manner()
+    rolling._restart(machines, RACKS[0], kind)  # type: ignore[arg-type]
+    assert [what for what, _ in machines.done] == ["stop", "apply", "start"]
+
+
+def test_hosts_of_a_rack_are_booted_anew_together_when_all_of_its_brokers_are_stopped() -> None:
+    machines = Rebooting()
+    machines.manner = Manner(by_rack=True, reboot=True)
+    rolling._restart_together(machines, RACKS[:2])  # type: ignore[arg-type]
+    kinds = [what for what, _ in machines.done]
+    assert kinds == ["stop", "stop", "reboot", "reboot", "apply", "start", "start"]
+
+
 def test_a_rack_that_is_all_there_is_cannot_be_restarted_together() -> None:
     with pytest.raises(
         UsageError, match=r"every broker of here is in rack r1, so --by-rack would stop them all"

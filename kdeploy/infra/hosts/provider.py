@@ -30,6 +30,14 @@ from kdeploy.infra.hosts.systems import TIME_UNITS
 STOP_PATIENCE: Final = 330.0
 """Seconds for a stop: the unit's own 300, in which systemd lets the controlled shutdown finish, and some."""
 
+REBOOT_PATIENCE: Final = 900.0
+"""Seconds for a host to come back: servers check their memory and controllers for minutes before they boot."""
+
+REBOOT_PAUSE: Final = 1.0
+REBOOT_ANSWER: Final = 20.0
+"""Seconds between two looks, and for one: longer than a connection of before takes to be given up
+(`ssh`: three times 5 s)."""
+
 AT_ONCE: Final = 25
 """Hosts that are asked at the same time."""
 
@@ -177,6 +185,33 @@ class HostsProvider:
         answer = self._ask("stop", node, patience=STOP_PATIENCE, how=how)
         if not answer["ok"]:
             raise KdeployError(f"{node.key} could not be stopped: {_said(answer)}")
+
+    def reboot(self, node: Node) -> None:
+        """Boot a host anew, wait until it answers, and take its lease again, which a boot ends.
+
+        Raises:
+            KdeployError: Its node still runs, or it does not come back.
+        """
+        before = self._ask("reboot", node)
+        if not before["ok"]:
+            raise KdeployError(f"{node.key} still runs; its host is not booted anew\n  stop it first")
+        deadline = time.monotonic() + REBOOT_PATIENCE
+        while self._boot(node) in (None, before["boot"]):
+            if time.monotonic() > deadline:
+                raise KdeployError(
+                    f"{node.host} ({node.name}) did not come back within {REBOOT_PATIENCE:.0f} s of its reboot\n"
+                    "  look at its console; once it answers, `kdeploy up` goes on"
+                )
+            time.sleep(REBOOT_PAUSE)
+        if before["holder"]:
+            self.hold([node], before["holder"])
+
+    def _boot(self, node: Node) -> str | None:
+        """What stands for the boot a host is in; None while it does not answer."""
+        try:
+            return str(self._ask("boot", node, patience=REBOOT_ANSWER)["boot"])
+        except KdeployError:
+            return None
 
     def delete(self, node: Node) -> None:
         """Delete a stopped node's data, files and secrets; machine, packages and file systems stay.
