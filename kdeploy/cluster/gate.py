@@ -64,6 +64,42 @@ def judge(state: ClusterState, stop: int | Collection[int], accepted: Collection
     return Verdict(tuple(reasons))
 
 
+def judge_replacement(state: ClusterState, broker_id: int, lost: Collection[str] = ()) -> Verdict:
+    """Say whether an empty broker may come in the place of a dead one.
+
+    Kafka knows a broker by its id: where it is counted in sync it may lead, and followers of an empty
+    leader throw away what they have. So of each of its partitions another replica has to be in sync and
+    alive, and the dead one counted in sync no more.
+
+    Args:
+        state: The cluster as it is now.
+        broker_id: The broker whose machine is replaced.
+        lost: Topics whose records a person gives up.
+    """
+    reasons = _unknown(state)
+    if broker_id in state.alive:
+        reasons.append(f"broker {broker_id} answers")
+    elif broker_id in {broker.id for broker in state.brokers}:
+        reasons.append(f"broker {broker_id} is still registered")
+    if state.reassigning:
+        reasons.append(f"partitions are being moved: {_some(state.reassigning)}")
+    hosted = [one for one in state.partitions if broker_id in one.replicas and one.topic not in lost]
+    last = [one for one in hosted if not _in_sync(state, one) - {broker_id}]
+    if last:
+        reasons.append(
+            f"no other replica is in sync of {_some([one.name for one in last])}: their last copy is on the old "
+            "machine; bring that back, or give the records of a topic up with --accept-loss TOPIC"
+        )
+    counted = [
+        one.name
+        for one in hosted
+        if one not in last and (broker_id in one.isr or one.leader not in state.alive)
+    ]
+    if counted:
+        reasons.append(f"the dead broker is still counted in sync, or leads: {_some(counted)}")
+    return Verdict(tuple(reasons))
+
+
 def settled(state: ClusterState, expected: Collection[int]) -> Verdict:
     """Say whether all brokers are there and every partition is in sync under its preferred leader.
 

@@ -50,7 +50,7 @@ class Design:
     blueprint: Blueprint
 
 
-def design(loaded: Loaded, *, freeze: bool, reshape: bool = False) -> Design:
+def design(loaded: Loaded, *, freeze: bool, reshape: bool = False, previous: Lock | None = None) -> Design:
     """Plan, decide and draw.
 
     Args:
@@ -58,6 +58,7 @@ def design(loaded: Loaded, *, freeze: bool, reshape: bool = False) -> Design:
         freeze: Refuse where the lock was written for another environment. Provider
             local decides afresh instead: its lock is its own.
         reshape: Whether running brokers may get another EC2 type.
+        previous: What was decided before, where that is not what the lock's file says.
 
     Raises:
         NoPlan: Nothing fits.
@@ -69,7 +70,7 @@ def design(loaded: Loaded, *, freeze: bool, reshape: bool = False) -> Design:
     from kdeploy.spec import lockfile
 
     environment = loaded.environment
-    previous = lockfile.read_lock(places.lock_file(loaded))
+    previous = previous or lockfile.read_lock(places.lock_file(loaded))
     try:
         plan = planner.plan(environment, previous, reshape=reshape)
         if not plan.feasible:

@@ -37,12 +37,15 @@ class Manner:
             never spare a broker.
         by_rack: Whether all brokers of a rack are restarted together, rack by rack.
         reboot: Whether each node's host is booted anew while the node is stopped.
+        catch_up: Seconds more than the site's patience that brokers may take to come in sync, where one
+            begins without its data.
     """
 
     canary: bool = False
     accepted: tuple[str, ...] = ()
     by_rack: bool = False
     reboot: bool = False
+    catch_up: float = 0.0
 
     def refuse_impossible(self, brokers: Sequence[Node]) -> None:
         """Refuse a manner that could never be kept to, before anything is touched.

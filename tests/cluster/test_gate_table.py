@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdeploy.cluster.gate import judge, judge_voter, settled
+from kdeploy.cluster.gate import judge, judge_replacement, judge_voter, settled
 from kdeploy.cluster.state import Broker, ClusterState, Partition, Quorum, Voter
 
 
@@ -336,6 +336,47 @@ def test_a_cluster_is_at_rest_exactly_when_all_is_where_it_belongs(
     assert why is None or why in "\n".join(verdict.reasons)
 
 
+GONE: dict[str, Any] = {"brokers": "13"}
+REPLACEMENTS = (
+    ("every partition in sync elsewhere", state(("t-0 1 123 13", "t-1 3 231 31"), **GONE), None, ()),
+    ("no partitions at all", state((), **GONE), None, ()),
+    ("it held nothing", state(("t-0 1 13 13",), **GONE), None, ()),
+    ("one copy elsewhere is enough", state(("t-0 1 123 1",), **GONE), None, ()),
+    ("fewer than min ISR elsewhere", state(("t-0 3 23 3",), least={"t": 2}, **GONE), None, ()),
+    ("it answers", state(("t-0 1 123 123",)), "broker 2 answers", ()),
+    ("its session is not over", state(("t-0 1 123 13",), silent="2"), "broker 2 is still registered", ()),
+    ("still counted in sync", state(("t-0 1 123 123",), **GONE), "still counted in sync, or leads: t-0", ()),
+    ("still the leader", state(("t-0 2 213 13",), **GONE), "still counted in sync, or leads: t-0", ()),
+    ("the leader is dead too", state(("t-0 3 213 13",), brokers="1"), "still counted in sync, or leads", ()),
+    ("the last in sync", state(("t-0 2 213 2",), **GONE), "no other replica is in sync of t-0", ()),
+    ("the last in sync, without a leader", state(("t-0 . 213 2",), **GONE), "last copy is on the old", ()),
+    ("nobody in sync", state(("t-0 . 213 .",), **GONE), "no other replica is in sync of t-0", ()),
+    (
+        "the other in sync is dead too",
+        state(("t-0 . 23 23",), brokers="1"),
+        "no other replica is in sync",
+        (),
+    ),
+    ("the other in sync is offline", state(("t-0 3 23 3 3",), **GONE), "no other replica is in sync", ()),
+    ("the only copy", state(("t-0 . 2 2",), **GONE), "--accept-loss TOPIC", ()),
+    ("the only copy, given up", state(("t-0 . 2 2",), **GONE), None, ("t",)),
+    ("another topic is given up", state(("t-0 . 2 2",), **GONE), "no other replica", ("u",)),
+    ("one given up, another not", state(("t-0 . 2 2", "u-0 2 213 2"), **GONE), "in sync of u-0", ("t",)),
+    ("a partition is moved", state((), moving=("x-1",), **GONE), "being moved: x-1", ()),
+    ("no controller", state((), controller=None, **GONE), "no controller", ()),
+    ("an internal topic", state(("__consumer_offsets-1 . 213 2",), **GONE), "__consumer_offsets-1", ()),
+)
+
+
+@pytest.mark.parametrize(("name", "found", "why", "lost"), REPLACEMENTS, ids=[row[0] for row in REPLACEMENTS])
+def test_an_empty_broker_comes_in_a_dead_ones_place_only_where_nothing_is_lost(
+    name: str, found: ClusterState, why: str | None, lost: tuple[str, ...]
+) -> None:
+    verdict = judge_replacement(found, 2, lost)
+    assert verdict.open == (why is None), (name, verdict.reasons)
+    assert why is None or why in "\n".join(verdict.reasons)
+
+
 VOTERS = (Voter(1, 0, 0.0), Voter(2, 3, 0.2), Voter(3, 0, 0.5))
 QUORUMS = (
     ("all three keep up", Quorum(1, VOTERS), 2, None),
@@ -390,6 +431,16 @@ def test_what_may_stop_together_may_stop_one_by_one(found: ClusterState, stop: f
             before = set(one.isr) & found.alive
             assert len(before - stop) >= found.min_insync["t"] or not stop & before
         assert all(judge(found, one).open for one in stop)
+
+
+@given(clusters(), st.integers(1, 6))
+def test_where_a_broker_may_be_replaced_another_leads_all_it_held(found: ClusterState, gone: int) -> None:
+    if judge_replacement(found, gone).open:
+        for one in found.partitions:
+            if gone in one.replicas:
+                assert gone not in one.isr
+                assert one.leader in found.alive - {gone}
+                assert set(one.isr) & found.alive
 
 
 @given(clusters(), st.integers(1, 6))

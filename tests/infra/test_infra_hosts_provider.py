@@ -6,6 +6,7 @@ import json
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -423,3 +424,38 @@ def test_a_host_that_does_not_come_back_is_told_with_what_to_do(
         KdeployError, match=r"10\.0\.0\.1 \(broker-1\) did not come back within 0 s of its reboot"
     ):
         Rebooted(tmp_path, away=3).provider().reboot(broker())
+
+
+def test_a_node_that_is_replaced_loses_its_unit_and_keys_unless_it_runs(hosts: Hosts) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = {"ok": True}
+    assert hosts.provider().retire(one)
+    hosts.shows["10.0.0.1"] = {"ok": False}
+    with pytest.raises(KdeployError, match="still runs broker-1, and two nodes of one id must never run"):
+        hosts.provider().retire(one)
+    hosts.shows["10.0.0.1"] = Unreachable("10.0.0.1 cannot be reached: it does not answer")
+    assert not hosts.provider().retire(one)
+    assert not hosts.provider().reaches(one)
+
+
+@pytest.mark.parametrize(("state", "retired"), [("inactive", True), ("failed", True), ("active", False)])
+def test_on_the_host_unit_and_keys_go_and_data_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, retired: bool
+) -> None:
+    text = resources.files("kdeploy.infra.hosts").joinpath("remote.py").read_text()
+    program: dict[str, Any] = {"__name__": "remote"}
+    exec(text.replace("/etc/", f"{tmp_path}/etc/"), program)
+    unit, key, data = (
+        tmp_path / "etc" / name for name in ("systemd/system/kafka.service", "key.pem", "data")
+    )
+    unit.parent.mkdir(parents=True)
+    (tmp_path / "etc/kdeploy").mkdir()
+    for file in (unit, key, data):
+        file.write_text("there")
+    record = {"files": {str(key): "x", str(data): "x"}, "secrets": [str(key)]}
+    (tmp_path / "etc/kdeploy/node.json").write_text(json.dumps(record))
+    said: list[tuple[str, ...]] = []
+    program["output"] = lambda *command: said.append(command) or f"ActiveState={state}\n"  # type: ignore[func-returns-value]
+    assert program["retire"]({"unit": "kafka.service"}) == {"ok": retired}
+    assert (unit.exists(), key.exists(), data.exists()) == (not retired, not retired, True)
+    assert (("systemctl", "disable", "kafka.service") in said) == retired

@@ -186,6 +186,34 @@ class HostsProvider:
         if not answer["ok"]:
             raise KdeployError(f"{node.key} could not be stopped: {_said(answer)}")
 
+    def reaches(self, node: Node) -> bool:
+        """Whether a host can be asked about its node."""
+        try:
+            self._ask("boot", node)
+        except (Unreachable, NoPrivilege):
+            return False
+        return True
+
+    def retire(self, node: Node) -> bool:
+        """Make sure that a stopped node never starts again on its host: its unit and its keys go, data stays.
+
+        Returns:
+            Whether that is so; False where the host cannot be reached.
+
+        Raises:
+            KdeployError: It still runs there.
+        """
+        try:
+            answer = self._ask("retire", node)
+        except (Unreachable, NoPrivilege):
+            return False
+        if not answer["ok"]:
+            raise KdeployError(
+                f"{node.host} still runs {node.name}, and two nodes of one id must never run\n"
+                f"  stop it first: `systemctl stop {variables.unit(node)}` there; nothing was changed"
+            )
+        return True
+
     def reboot(self, node: Node) -> None:
         """Boot a host anew, wait until it answers, and take its lease again, which a boot ends.
 

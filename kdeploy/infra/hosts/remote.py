@@ -231,6 +231,19 @@ def release(asked):
     return {"ok": True, "said": "", "holder": None}
 
 
+def retire(asked):
+    """Make this host unable to start a stopped node: no unit, no keys. Its data stays."""
+    if service(asked["unit"]).get("ActiveState") not in ("inactive", "failed"):
+        return {"ok": False}
+    output("systemctl", "disable", asked["unit"])
+    record = json.loads(read(RECORD) or b"{}")
+    for path in ["/etc/systemd/system/" + asked["unit"], *record.get("secrets", ())]:
+        if os.path.exists(path):
+            os.unlink(path)
+    output("systemctl", "daemon-reload")
+    return {"ok": not os.path.exists("/etc/systemd/system/" + asked["unit"])}
+
+
 def boot(asked):
     """What stands for this boot."""
     return {"boot": text("/proc/sys/kernel/random/boot_id")}
@@ -246,7 +259,7 @@ def reboot(asked):
     return answer
 
 
-VERBS = {verb.__name__: verb for verb in (look, start, stop, delete, hold, release, boot, reboot)}
+VERBS = {verb.__name__: verb for verb in (look, start, stop, delete, hold, release, boot, reboot, retire)}
 
 
 def main(verb, asked):
