@@ -185,6 +185,29 @@ def wait_for_gate(site: Site, admin: Admin, *nodes: Node) -> None:
     )
 
 
+def wait_for_others(site: Site, admin: Admin, node: Node) -> None:
+    """Wait until a broker that has none of its data may come: all that it held is in sync elsewhere.
+
+    Raises:
+        GateClosed: It is not, still; says what is.
+    """
+    from kdeploy.cluster import gate, health
+
+    def judge() -> Verdict:
+        state = health.observe(admin)
+        held = any(node.id in one.replicas for one in state.partitions)
+        empty = gate.judge_replacement(state, node.id, site.manner.lost)
+        return empty if held and node.id not in state.alive else gate.Verdict()
+
+    wait_until_open(
+        site,
+        judge,
+        f"{node.name} has nothing of its data on its host, and waits",
+        f"{node.name} was not begun anew without its data",
+        "bring its data back to its host, or mend what is named, and run this again",
+    )
+
+
 def wait_until_open(
     site: Site, judge: Callable[[], Verdict], waiting: str, refused: str, remedy: str
 ) -> None:

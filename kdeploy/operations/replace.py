@@ -96,7 +96,7 @@ def replace(
         fence = _clear_the_way(exchanged, progress, password_file, dead, lost)
         replacing.write(exchanged, password_file)
         progress.step("replace", f"{exchanged.node}: {exchanged.new} in place of {exchanged.old}")
-    manner = site.Manner(catch_up=CATCH_UP)
+    manner = site.Manner(lost=tuple(lost), catch_up=CATCH_UP)
     outcomes = up(exchanged.after, progress, password_file, manner)
     return Replaced(exchanged.node, exchanged.old, exchanged.new, fence, outcomes)
 

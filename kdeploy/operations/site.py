@@ -37,6 +37,7 @@ class Manner:
             never spare a broker.
         by_rack: Whether all brokers of a rack are restarted together, rack by rack.
         reboot: Whether each node's host is booted anew while the node is stopped.
+        lost: Topics whose records a person gives up, where the last copy was on a machine that is replaced.
         catch_up: Seconds more than the site's patience that brokers may take to come in sync, where one
             begins without its data.
     """
@@ -45,6 +46,7 @@ class Manner:
     accepted: tuple[str, ...] = ()
     by_rack: bool = False
     reboot: bool = False
+    lost: tuple[str, ...] = ()
     catch_up: float = 0.0
 
     def refuse_impossible(self, brokers: Sequence[Node]) -> None:
