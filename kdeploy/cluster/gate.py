@@ -64,6 +64,27 @@ def judge(state: ClusterState, stop: int | Collection[int], accepted: Collection
     return Verdict(tuple(reasons))
 
 
+def judge_ever(
+    state: ClusterState, steps: Iterable[Collection[int]], accepted: Collection[str] = ()
+) -> Verdict:
+    """Say whether brokers may ever be stopped, however healthy the cluster is; asked before the first of them is.
+
+    Args:
+        state: The cluster as it is now.
+        steps: Ids of brokers that are to be stopped together, step after step.
+        accepted: As in `judge`.
+
+    Returns:
+        Open, or the topics that can never spare them, each once.
+    """
+    reasons: dict[str, None] = {}
+    for stop in steps:
+        stopped = frozenset(stop)
+        held = [one for one in state.partitions if not stopped.isdisjoint(one.replicas)]
+        reasons |= dict.fromkeys(_never(state, stopped, [one for one in held if one.topic not in accepted]))
+    return Verdict(tuple(reasons))
+
+
 def judge_replacement(state: ClusterState, broker_id: int, lost: Collection[str] = ()) -> Verdict:
     """Say whether an empty broker may come in the place of a dead one.
 

@@ -241,6 +241,23 @@ def wait_until_open(
         time.sleep(PAUSE)
 
 
+def refuse_impossible(site: Site, admin: Admin, steps: Sequence[Sequence[Node]]) -> None:
+    """Refuse a roll whose gate would never open, before anything is stopped.
+
+    Raises:
+        GateClosed: Names each topic that can never spare brokers of one of the steps.
+    """
+    from kdeploy.cluster import gate, health
+
+    groups = [{node.id for node in step} for step in steps]
+    reasons = gate.judge_ever(health.observe(admin), groups, site.manner.accepted).reasons
+    if reasons:
+        listed = "\n".join(reasons)
+        raise GateClosed(
+            f"no running node was restarted, since waiting would not help:\n{listed}\n  everything still serves"
+        )
+
+
 def _verdict(site: Site, admin: Admin, *nodes: Node) -> Verdict:
     from kdeploy.cluster import gate, health
 

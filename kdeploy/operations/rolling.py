@@ -42,6 +42,9 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
     coordinators = [node for node in nodes if node.role != "broker"]
     brokers = [node for node in nodes if node.role == "broker"]
     ordered = _leader_last(coordinators, lambda: readiness.leading_coordinator(site))
+    if brokers:
+        with readiness.connected(site) as admin:
+            readiness.refuse_impossible(site, admin, _steps(site, admin, brokers))
     if site.manner.canary and ordered:
         _roll_coordinator(site, ordered[0])
         return (*ordered[1:], *brokers)
@@ -50,12 +53,17 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
     if not brokers:
         return ()
     with readiness.connected(site) as admin:
-        ordered = _leader_last(brokers, lambda: readiness.controller_id(admin))
-        steps = _racks(ordered) if site.manner.by_rack else [[node] for node in ordered]
+        steps = _steps(site, admin, brokers)
         meant = steps[:1] if site.manner.canary else steps
         for step in meant:
             _roll_brokers(site, admin, step)
     return tuple(node for step in steps[len(meant) :] for node in step)
+
+
+def _steps(site: Site, admin: Admin, brokers: list[Node]) -> list[list[Node]]:
+    """Brokers that are stopped together, in their order as it is now: the controller may move meanwhile."""
+    ordered = _leader_last(brokers, lambda: readiness.controller_id(admin))
+    return _racks(ordered) if site.manner.by_rack else [[node] for node in ordered]
 
 
 def _racks(ordered: list[Node]) -> list[list[Node]]:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdeploy.cluster.gate import judge, judge_replacement, judge_voter, settled
+from kdeploy.cluster.gate import judge, judge_ever, judge_replacement, judge_voter, settled
 from kdeploy.cluster.state import Broker, ClusterState, Partition, Quorum, Voter
 
 
@@ -441,6 +441,18 @@ def test_where_a_broker_may_be_replaced_another_leads_all_it_held(found: Cluster
                 assert gone not in one.isr
                 assert one.leader in found.alive - {gone}
                 assert set(one.isr) & found.alive
+
+
+@given(clusters(), st.frozensets(st.integers(1, 6), min_size=1, max_size=3))
+def test_what_may_never_be_stopped_may_not_be_stopped_now(found: ClusterState, stop: frozenset[int]) -> None:
+    whole = replace(
+        found, partitions=tuple(replace(one, isr=one.replicas) for one in found.partitions), silent=()
+    )
+    ever = judge_ever(whole, [stop])
+    held = any(reason in judge(whole, stop).reasons for reason in ever.reasons)
+    assert ever.open or held
+    if stop < whole.alive:
+        assert judge(whole, stop).open == ever.open, "a whole cluster waits for nothing else"
 
 
 @given(clusters(), st.integers(1, 6))

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from kdeploy.cluster import gate
-from kdeploy.cluster.state import ClusterState
-from kdeploy.errors import UsageError
+from kdeploy.cluster.fake import FakeAdmin
+from kdeploy.cluster.state import ClusterState, NewTopic
+from kdeploy.errors import GateClosed, UsageError
 from kdeploy.operations import readiness, rolling
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.site import Manner
@@ -28,6 +29,7 @@ def restarted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(readiness, "connected", lambda site: nullcontext(None))
     monkeypatch.setattr(readiness, "controller_id", lambda admin: 2)
     monkeypatch.setattr(readiness, "leading_coordinator", lambda site: 1)
+    monkeypatch.setattr(readiness, "refuse_impossible", lambda site, admin, steps: None)
     monkeypatch.setattr(rolling, "_roll_coordinator", lambda site, one: names.append(one.name))
     monkeypatch.setattr(
         rolling, "_roll_brokers", lambda site, admin, some: names.append("+".join(one.name for one in some))
@@ -62,6 +64,45 @@ def test_a_canary_is_the_first_of_the_order_and_the_rest_is_named(
 ) -> None:
     assert [one.name for one in rolling.roll(site(canary=True), nodes)] == left
     assert restarted == first
+
+
+def test_what_can_never_be_done_is_refused_before_the_first_node_is_touched(
+    restarted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[list[str]]] = []
+
+    def refuse(site: Any, admin: Any, steps: Any) -> None:
+        asked.append([[one.name for one in step] for step in steps])
+        raise GateClosed("never")
+
+    monkeypatch.setattr(readiness, "refuse_impossible", refuse)
+    with pytest.raises(GateClosed):
+        rolling.roll(site(), [*BROKERS, *ENSEMBLE])
+    with pytest.raises(GateClosed):
+        rolling.roll(site(by_rack=True), RACKS[:5])
+    assert restarted == []
+    assert asked == [
+        [["broker-1"], ["broker-3"], ["broker-2"]],
+        [["broker-1", "broker-4"], ["broker-3"], ["broker-5", "broker-2"]],
+    ]
+
+
+def test_topics_that_can_never_spare_a_broker_are_all_named_at_once() -> None:
+    admin = FakeAdmin()
+    admin.create_topics(
+        [
+            NewTopic("lone", assignment=((3,),)),
+            NewTopic("pair", assignment=((2, 3),)),
+            NewTopic("fine", assignment=((1, 2, 3),)),
+        ]
+    )
+    steps = [[one] for one in BROKERS]
+    with pytest.raises(GateClosed, match="no running node was restarted") as caught:
+        readiness.refuse_impossible(site(), admin, steps)  # type: ignore[arg-type]
+    assert str(caught.value).count("topic lone") == str(caught.value).count("topic pair") == 1
+    assert "fine" not in str(caught.value)
+    readiness.refuse_impossible(site(accepted=("lone", "pair")), admin, steps)  # type: ignore[arg-type]
+    readiness.refuse_impossible(site(), admin, steps[:1])  # type: ignore[arg-type]
 
 
 def test_topics_that_a_person_accepts_are_asked_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
