@@ -102,7 +102,9 @@ def up(
 
     loaded = _load(environment)
     warn_of(risks_of(loaded))
-    outcomes = bring_up(loaded, _progress(), vault_password_file, Manner(canary, accepted, by_rack))
+    outcomes = bring_up(
+        loaded, _progress(), vault_password_file, Manner(canary=canary, accepted=accepted, by_rack=by_rack)
+    )
     if output == "json":
         print_json(report.outcomes_json(loaded.environment.name, outcomes))
     else:

@@ -67,7 +67,7 @@ def restart(
         vault_password_file,
         nodes=nodes,
         racks=racks,
-        manner=Manner(False, accepted, by_rack, reboot),
+        manner=Manner(accepted=accepted, by_rack=by_rack, reboot=reboot),
     )
     if output == "json":
         name = loaded.environment.name

@@ -7,6 +7,9 @@
        shutdown, and the next one only after it is back and every partition is in sync again,
        under its preferred leader.
 
+A node's files are put in place while it still runs, so that it is down no longer than it
+takes to stop and to start, and nothing comes between an open gate and the stop.
+
 Invariant: at every moment at most one node of the cluster, or brokers of at most one rack, are
 stopped by us, and when a gate does not open in time nothing is stopped (`GateClosed`, exit code 7). Nothing is
 remembered between runs: what still has to be restarted is seen from what runs.
@@ -83,6 +86,7 @@ def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[No
 
 
 def _roll_coordinator(site: Site, node: Node) -> None:
+    site.apply(node)
     readiness.wait_for_coordination(site, all_of_them=True)
     if node.role == "controller":
         with readiness.connected(site) as admin:
@@ -94,6 +98,11 @@ def _roll_coordinator(site: Site, node: Node) -> None:
 
 def _roll_brokers(site: Site, admin: Admin, nodes: list[Node]) -> None:
     """Restart one broker, or all of a rack together; the last of them is stopped after the others."""
+    if len(nodes) == 1:
+        site.apply(nodes[0])
+    else:
+        site.apply_all(nodes, site.apply)
+    kill_point("broker-applied-in-roll")
     readiness.wait_for_gate(site, admin, *nodes)
     names = ", ".join(node.name for node in nodes)
     them = "it" if len(nodes) == 1 else "them"
@@ -111,7 +120,6 @@ def _restart_together(site: Site, nodes: list[Node]) -> None:
     in_parallel(site.provider.stop, nodes[:-1])
     site.provider.stop(nodes[-1])
     _reboot(site, nodes)
-    site.apply_all(nodes, site.apply)
     in_parallel(site.provider.start, nodes)
 
 
@@ -119,9 +127,6 @@ def _restart(site: Site, node: Node, kind: str) -> None:
     site.provider.stop(node)
     kill_point(f"{kind}-stopped-in-roll")
     _reboot(site, [node])
-    site.apply(node)
-    if kind == "broker":
-        kill_point("broker-applied-in-roll")
     site.provider.start(node)
     if kind == "broker":
         kill_point("broker-started-in-roll")

@@ -166,7 +166,7 @@ class Machines:
         self.done.append(("apply", tuple(one.name for one in nodes)))
 
 
-def test_a_rack_is_stopped_with_its_last_after_the_others_then_applied_and_started(
+def test_a_rack_gets_its_files_while_it_runs_and_its_last_broker_stops_after_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     machines = Machines()
@@ -178,9 +178,9 @@ def test_a_rack_is_stopped_with_its_last_after_the_others_then_applied_and_start
         monkeypatch.setattr(readiness, wait, note)
     rolling._roll_brokers(machines, None, [RACKS[4], RACKS[7], RACKS[1]])  # type: ignore[arg-type]
     names = ("broker-5", "broker-8", "broker-2")
-    assert machines.done[0] == ("wait_for_gate", names)
-    assert sorted(machines.done[1:3]) == [("stop", ("broker-5",)), ("stop", ("broker-8",))]
-    assert machines.done[3:5] == [("stop", ("broker-2",)), ("apply", names)]
+    assert machines.done[:2] == [("apply", names), ("wait_for_gate", names)]
+    assert sorted(machines.done[2:4]) == [("stop", ("broker-5",)), ("stop", ("broker-8",))]
+    assert machines.done[4] == ("stop", ("broker-2",))
     assert sorted(machines.done[5:8]) == [("start", (name,)) for name in sorted(names)]
     assert machines.done[8:] == [("wait_for_brokers", ()), ("settle", ())]
 
@@ -191,20 +191,17 @@ class Rebooting(Machines):
     def reboot(self, one: Any) -> None:
         self.done.append(("reboot", (one.name,)))
 
-    def apply(self, one: Any) -> None:
-        self.done.append(("apply", (one.name,)))
-
 
 @pytest.mark.parametrize("kind", ["broker", "coordinator"])
 def test_a_host_is_booted_anew_between_the_stop_and_the_start_of_its_node(kind: str) -> None:
     machines = Rebooting()
     machines.manner = Manner(reboot=True)
     rolling._restart(machines, RACKS[0], kind)  # type: ignore[arg-type]
-    assert [what for what, _ in machines.done] == ["stop", "reboot", "apply", "start"]
+    assert [what for what, _ in machines.done] == ["stop", "reboot", "start"]
     machines.done.clear()
     machines.manner = Manner()
     rolling._restart(machines, RACKS[0], kind)  # type: ignore[arg-type]
-    assert [what for what, _ in machines.done] == ["stop", "apply", "start"]
+    assert [what for what, _ in machines.done] == ["stop", "start"]
 
 
 def test_hosts_of_a_rack_are_booted_anew_together_when_all_of_its_brokers_are_stopped() -> None:
@@ -212,7 +209,7 @@ def test_hosts_of_a_rack_are_booted_anew_together_when_all_of_its_brokers_are_st
     machines.manner = Manner(by_rack=True, reboot=True)
     rolling._restart_together(machines, RACKS[:2])  # type: ignore[arg-type]
     kinds = [what for what, _ in machines.done]
-    assert kinds == ["stop", "stop", "reboot", "reboot", "apply", "start", "start"]
+    assert kinds == ["stop", "stop", "reboot", "reboot", "start", "start"]
 
 
 def test_a_rack_that_is_all_there_is_cannot_be_restarted_together() -> None:
