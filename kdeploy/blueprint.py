@@ -81,7 +81,7 @@ class HostFirewall:
     """The firewall of a host; its rules are a file of the node.
 
     Attributes:
-        digest: Stands for the rules, and is in the last of them.
+        digest: Stands for the rules, and is in a comment among them.
         operators: Networks that may log in.
         ssh_ports: Ports that they log in on.
     """

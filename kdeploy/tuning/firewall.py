@@ -1,7 +1,7 @@
 """The firewall of a host: which ports it lets in from whom, as rules of nftables.
 
-Invariant: pure. Kafka's own ports are open to exactly those who need them, SSH to operators, and a
-packet that no rule lets in is dropped; all is in one table of kdeploy's own.
+Invariant: pure. Kafka's own ports are open to exactly those who need them, SSH to operators, and what
+no rule lets in is refused; all is in one table of kdeploy's own.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Ruleset:
 
     Attributes:
         rules: Each a line of nftables, in their order.
-        digest: Hash of all of them; it stands in the last one, so that it is seen which are loaded.
+        digest: Hash of those that let in; it stands in a comment, so that it is seen which are loaded.
         names: Whether a rule has a name in it, that nft looks up when it loads them.
     """
 
@@ -86,8 +86,10 @@ def ruleset(situation: Situation, wanted: Firewall) -> Ruleset:
     rules = list(dict.fromkeys(rules))
     digest = hashlib.sha256("\n".join(rules).encode()).hexdigest()[:16]
     named = any(_network(source) is None for group in groups.values() for source in group)
-    # Counts what is dropped: the first thing to look at when somebody cannot connect.
-    return Ruleset((*rules, f'counter comment "kdeploy {digest}"'), digest, named)
+    # Counted, as the first thing to look at when somebody cannot connect; and told so at once, since a client
+    # or a peer that hears nothing waits minutes (RFC 9293, section 3.10.7.1). All but TCP is dropped.
+    counted = f'counter comment "kdeploy {digest}"'
+    return Ruleset((*rules, counted, "meta l4proto tcp reject with tcp reset"), digest, named)
 
 
 def unit(*, names: bool) -> dict[str, dict[str, str]]:

@@ -98,14 +98,15 @@ def test_what_is_let_in_besides_is_open_to_its_sources() -> None:
     assert not lets_in(one, STRANGER, 22)
 
 
-def test_all_else_is_dropped_and_the_table_is_replaced_at_once() -> None:
+def test_all_else_is_refused_and_the_table_is_replaced_at_once() -> None:
     lines = text(node(hosts(), "broker-1"), "firewall.nft").splitlines()
     assert lines[2:5] == ["table inet kdeploy", "delete table inet kdeploy", "table inet kdeploy {"]
     assert "        type filter hook input priority filter; policy drop;" in lines
+    assert lines[-3].strip() == "meta l4proto tcp reject with tcp reset", "after all that let in"
     assert not any("flush" in line for line in lines), "other tables are not ours"
 
 
-def test_what_stands_for_the_rules_is_in_the_last_of_them_and_changes_with_them() -> None:
+def test_what_stands_for_the_rules_is_in_a_comment_among_them_and_changes_with_them() -> None:
     one, other = node(hosts(), "broker-1"), node(hosts(**CLOSED), "broker-1")
     assert one.firewall
     assert other.firewall
