@@ -250,7 +250,11 @@ def refuse_impossible(site: Site, admin: Admin, steps: Sequence[Sequence[Node]])
     from kdeploy.cluster import gate, health
 
     groups = [{node.id for node in step} for step in steps]
-    reasons = gate.judge_ever(health.observe(admin), groups, site.manner.accepted).reasons
+    try:
+        state = health.observe(admin)
+    except KdeployError:  # the gate asks again, and waits for what cannot be seen now
+        return
+    reasons = gate.judge_ever(state, groups, site.manner.accepted).reasons
     if reasons:
         listed = "\n".join(reasons)
         raise GateClosed(

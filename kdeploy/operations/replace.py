@@ -10,7 +10,7 @@ may be on the old machine: an empty broker that comes in its place would be take
 
 from __future__ import annotations
 
-import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
@@ -38,7 +38,7 @@ FORGOTTEN: Final = 60.0
 9 s with KRaft (Kafka 3.9 and 4.x defaults), and a slow machine has three times that."""
 
 PROBE: Final = 3.0
-"""Seconds for a port to answer: three tries of a connection at one second each (RFC 6298, section 2)."""
+"""Seconds for a port to answer: a connection is tried again after one and after three (RFC 6298, section 2)."""
 
 CATCH_UP: Final = 7 * 86400.0
 """Seconds that data may take to come back: 100 TB at 1.25 Gbit/s. Stopping kdeploy meanwhile stops nothing else."""
@@ -151,19 +151,29 @@ def _clear_the_way(
 
 
 def _refuse_running(old: Node, running: bool) -> None:
-    """Refuse where the broker runs, or answers at its ports whatever can be seen of its machine otherwise."""
+    """Refuse where the broker runs, or speaks at its ports whatever can be seen of its machine otherwise."""
     where = f"{old.host} runs {old.name}" if running else ""
     for port in () if running else sorted(old.ports.values()):
-        try:
-            with socket.create_connection((old.host, port), timeout=PROBE):
-                where = f"{old.host} answers on port {port} of {old.name}"
-        except OSError:
-            continue
+        if _speaks(old.host, port):
+            where = f"{old.host} answers on port {port} of {old.name}"
     if where:
         raise KdeployError(
             f"{where}, and two brokers of one id must never run\n"
             "  stop it there first, or switch that machine off; nothing was changed"
         )
+
+
+def _speaks(host: str, port: int) -> bool:
+    """Whether something speaks TLS there, as every broker does; a proxy on the way that only listens does not count."""
+    try:
+        ssl.get_server_certificate((host, port), timeout=PROBE)
+    except ssl.SSLEOFError:
+        return False
+    except ssl.SSLError as error:
+        return "ALERT" in str(error.reason)  # it was asked for a certificate of ours, and said so
+    except OSError:
+        return False
+    return True
 
 
 def _wait_until_nothing_is_lost(here: site.Site, node: Node, lost: Sequence[str], *, begun: bool) -> None:

@@ -76,7 +76,13 @@ def memory(situation: Situation) -> Settings:
 
 
 def network() -> Settings:
-    """Bounds for the socket buffers that Kafka leaves to the kernel (`broker.network`)."""
+    """Bounds for the socket buffers that Kafka leaves to the kernel (`broker.network`).
+
+    Others that lists for Kafka often name are left alone, because what is there already does: fs.file-max is as good
+    as without end under systemd (240 and later, its NEWS), net.core.somaxconn (4096 since Linux 5.4) is far above
+    the 50 connections that Kafka lets wait (socket.listen.backlog.size), and ports lent to outgoing connections
+    begin above every port of ours (`spec.ports.FIRST_LENT`).
+    """
     largest = str(SOCKET_BUFFER)
     return {
         "net.core.rmem_max": largest,

@@ -150,6 +150,7 @@ def facts(number: int, **changes: Any) -> dict[str, Any]:
         ({"damaged": [SYSCTL]}, True, None, "wanted", "process 42"),
         ({"record": {"files": {}}}, True, None, "wanted", "process 42"),
         ({"synchronised": False}, True, "wanted", "wanted", "its clock is not synchronised"),
+        ({"swapped": 52_428_800}, True, "wanted", "wanted", "50 MiB of it are swapped out, wanted none"),
         ({"synchronised": None}, True, "wanted", "wanted", "process 42 since Wed"),
         (
             {"drift": [["firewall", "loaded", "changed by hand"]]},

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import socket
+import ssl
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +24,7 @@ from kdeploy.operations import hosts, prepare, readiness, replacing, site, vault
 from kdeploy.operations import replace as operation
 from kdeploy.operations.progress import Silent
 from kdeploy.security import vault
+from kdeploy.security.authority import issue, new_authority
 from kdeploy.spec import load, lockfile
 
 SHIPPED = Path(__file__).parents[2] / "environments"
@@ -95,9 +99,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     def connected(here: site.Site) -> Iterator[FakeAdmin]:
         yield made.admin
 
-    def refuse(*address: Any, **more: Any) -> Any:
-        raise OSError("nobody there")
-
     def up(loaded: Any, progress: Any, password: Any, manner: Any) -> Any:
         made.ups.append((loaded, manner))
         return ()
@@ -108,7 +109,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(readiness, "connected", connected)
     monkeypatch.setattr(operation, "FORGOTTEN", 0.0)
     monkeypatch.setattr(operation, "up", up)
-    monkeypatch.setattr(operation.socket, "create_connection", refuse)
+    monkeypatch.setattr(operation, "_speaks", lambda host, port: False)
     return made
 
 
@@ -153,9 +154,9 @@ def test_one_that_answers_at_a_port_is_refused_whatever_a_person_says(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.machines.reached = False
-    monkeypatch.setattr(operation.socket, "create_connection", lambda *_, **__: socket.socket())
+    monkeypatch.setattr(operation, "_speaks", lambda host, port: port == 9094)
     before = world.files()
-    with pytest.raises(KdeployError, match=rf"{OLD} answers on port \d+ of broker-2"):
+    with pytest.raises(KdeployError, match=f"{OLD} answers on port 9094 of broker-2"):
         world.replace(dead=OLD)
     assert world.files() == before
 
@@ -193,6 +194,39 @@ def test_nothing_is_written_while_records_could_be_lost(
 def test_records_that_a_person_gives_up_hold_nothing(world: World) -> None:
     world.isr("13", "2")
     assert world.replace(lost=["t"]).fence == "stopped"
+
+
+def test_only_what_speaks_tls_at_a_port_counts_as_a_broker(tmp_path: Path) -> None:
+    authority = new_authority("CN=nodes,O=test", datetime.now(UTC))
+    identity = issue(authority, "CN=broker-1,O=test", "node", datetime.now(UTC), 1)
+    (tmp_path / "node.pem").write_bytes(identity.pem)
+    (tmp_path / "authority.pem").write_text(authority.certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "node.pem")
+    context.load_verify_locations(tmp_path / "authority.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def serve(how: str) -> bool:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+
+            def answer() -> None:
+                with listening.accept()[0] as taken, suppress(OSError):
+                    if how != "silent":
+                        context.minimum_version = context.maximum_version = ssl.TLSVersion[how]
+                        context.wrap_socket(taken, server_side=True).close()
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            spoken = operation._speaks("127.0.0.1", listening.getsockname()[1])
+            thread.join()
+        return spoken
+
+    assert serve("TLSv1_3")
+    assert serve("TLSv1_2"), "it refuses who has no certificate, and that is an answer"
+    assert not serve("silent"), "something took the connection and said nothing"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        closed = listening.getsockname()[1]
+    assert not operation._speaks("127.0.0.1", closed)
 
 
 class Killed(BaseException):

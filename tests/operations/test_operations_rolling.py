@@ -12,7 +12,7 @@ import pytest
 from kdeploy.cluster import gate
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import ClusterState, NewTopic
-from kdeploy.errors import GateClosed, UsageError
+from kdeploy.errors import GateClosed, KdeployError, UsageError
 from kdeploy.operations import readiness, rolling
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.site import Manner
@@ -103,6 +103,12 @@ def test_topics_that_can_never_spare_a_broker_are_all_named_at_once() -> None:
     assert "fine" not in str(caught.value)
     readiness.refuse_impossible(site(accepted=("lone", "pair")), admin, steps)  # type: ignore[arg-type]
     readiness.refuse_impossible(site(), admin, steps[:1])  # type: ignore[arg-type]
+    admin.metadata = unanswered  # type: ignore[method-assign]
+    readiness.refuse_impossible(site(), admin, steps)  # type: ignore[arg-type]
+
+
+def unanswered() -> Any:
+    raise KdeployError("no answer just now")
 
 
 def test_topics_that_a_person_accepts_are_asked_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ fi
 SYSTEMCTL = """#!/bin/sh
 case "$1" in
   reload-or-restart) cp {here}/firewall.nft {here}/loaded; cp {here}/loaded {here}/recorded ;;
-  disable) rm -f {here}/loaded ;;
+  disable) rm -f {here}/loaded {here}/sysinit.target.wants/* ;;
 esac
 """
 
@@ -143,6 +143,7 @@ class Wall:
             "/etc/kdeploy/firewall.nft": str(self.folder / "firewall.nft"),
             "/run/kdeploy/firewall": str(self.folder / "recorded"),
             '"systemctl"': f'"{self.folder / "systemctl"}"',
+            "/etc/systemd/system/%s": f"{self.folder}/%s",
         }
         return run("firewall/files/firewall.py", replaced, digest, mode)
 
@@ -178,6 +179,16 @@ def test_a_firewall_that_is_no_longer_wanted_is_removed(wall: Wall) -> None:
     assert (wall.folder / "loaded").exists()
     assert wall.load("") == {"changed": ["firewall: removed"], "refused": [], "fixed": []}
     assert not (wall.folder / "loaded").exists()
+
+
+def test_one_that_is_no_longer_wanted_is_not_loaded_at_the_next_boot_either(wall: Wall) -> None:
+    link = wall.folder / "sysinit.target.wants" / "kdeploy-firewall.service"
+    link.parent.mkdir()
+    link.symlink_to("/nowhere")
+    assert wall.load("", "check")["changed"] == ["firewall: removed"]
+    assert wall.load("")["changed"] == ["firewall: removed"]
+    assert not link.is_symlink()
+    assert wall.load("")["changed"] == []
 
 
 def test_where_nobody_may_set_one_that_is_said(wall: Wall) -> None:

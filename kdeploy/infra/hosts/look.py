@@ -12,6 +12,7 @@ from typing import Any
 from kdeploy.blueprint import Node
 from kdeploy.infra import NodeState
 from kdeploy.infra.hosts import archive, variables
+from kdeploy.units import format_bytes
 
 
 def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
@@ -32,7 +33,7 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
         running=bool(seen["running"]),
         applied=seen["applied"] if whole else None,
         started=seen["started"],
-        detail=_detail(seen, service) + _limited(node, seen) + _clock(seen),
+        detail=_detail(seen, service) + _limited(node, seen) + _swapped(seen) + _clock(seen),
     )
 
 
@@ -47,6 +48,12 @@ def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
     if service.get("Result", "success") == "success":
         return f"stopped{drift}"
     return f"ended by itself ({service.get('Result')}); its logs last say: {seen['last']}"
+
+
+def _swapped(seen: Mapping[str, Any]) -> str:
+    """That part of a node is swapped out, which its service forbids where the host can keep to that."""
+    found = seen.get("swapped", 0)
+    return f"; {format_bytes(found)} of it are swapped out, wanted none" if found else ""
 
 
 def _clock(seen: Mapping[str, Any]) -> str:

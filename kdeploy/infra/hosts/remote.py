@@ -119,6 +119,14 @@ def open_files(pid):
     return None
 
 
+def swapped(pid):
+    """Bytes of a process that are swapped out; 0 where it does not run."""
+    for line in (text("/proc/%s/status" % pid) or "").splitlines():
+        if line.startswith("VmSwap:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def last_error(folder, unit):
     """The last lines that may say why a node ended: of its log, and of what systemd caught."""
     lines = []
@@ -156,6 +164,7 @@ def look(asked):
         "drift": drift(asked["settings"]) + queue_drift(asked["queues"]) + firewall_drift(asked["firewall"]),
         "synchronised": synchronised(),
         "open_files": open_files(shown.get("MainPID")) if running else None,
+        "swapped": swapped(shown.get("MainPID")) if running else 0,
         "last": "" if running else last_error(asked["logs"], unit),
     }
 

@@ -12,6 +12,7 @@ import sys
 NFT = "/usr/sbin/nft"
 FILE = "/etc/kdeploy/firewall.nft"
 UNIT = "kdeploy-firewall.service"
+AT_BOOT = ["/etc/systemd/system/%s.target.wants/%s" % (one, UNIT) for one in ("sysinit", "multi-user")]
 TABLE = ["table", "inet", "kdeploy"]
 
 
@@ -65,8 +66,8 @@ def remove():
 
 
 def without(result, mode):
-    """There is to be none."""
-    if loaded():
+    """There is to be none, now and at the next boot."""
+    if loaded() or any(os.path.lexists(link) for link in AT_BOOT):
         result["changed"].append("firewall: removed")
         if mode == "set":
             remove()
