@@ -118,7 +118,7 @@ def _clear_the_way(
     exchanged: Exchange, progress: Progress, password_file: Path | None, dead: str, lost: Sequence[str]
 ) -> Fence:
     """See that the old machine is out of the way, and that nothing is lost with it."""
-    design = prepare.design(exchanged.before, freeze=True)
+    design = prepare.design(exchanged.before, freeze=False)
     vault = vaults.open_existing(exchanged.before, password_file)
     expiry.refuse_ended(design, vault)
     with hosts.held(design, "replace"):

@@ -60,6 +60,7 @@ def exchange(loaded: Loaded, name: str, address: str) -> Exchange:
 
     Raises:
         UsageError: There is no such node, or it cannot go there.
+        StaleLock: The environment asks for other changes too.
         KdeployError: Nothing is decided about the environment yet.
     """
     from kdeploy.spec import lockfile
@@ -71,6 +72,7 @@ def exchange(loaded: Loaded, name: str, address: str) -> Exchange:
     old = node.host or ""
     _refuse_taken(lock, node, address)
     at, position = _declared(loaded, datacenter, node, old, address)
+    _refuse_stale(_with_address(loaded, at, position, old), lock, at, position)
     addressed = loaded.environment.datacenters[at].hosts[position].address
     text = None if addressed == address else _edited(loaded, at, position, addressed, address)
     return Exchange(
@@ -132,6 +134,15 @@ def _refuse_taken(lock: Lock, node: LockedNode, address: str) -> None:
         for other in datacenter.nodes:
             if other.host == address and other is not node:
                 raise UsageError(f"{address} is the machine of {other.name}\n  let each machine run one node")
+
+
+def _refuse_stale(before: Loaded, lock: Lock, at: int, position: int) -> None:
+    """Refuse other changes at the same time; the new machine may have other hardware, and disks at other paths."""
+    from kdeploy.planner import decide
+
+    own = f"datacenters[{at}].hosts[{position}].hardware."
+    differences = [one for one in decide.stale(before.environment, lock) if not one.startswith(own)]
+    prepare.refuse_stale(before, differences)
 
 
 def _declared(

@@ -18,7 +18,7 @@ import pytest
 from kdeploy.blueprint import Node
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import NewTopic, Partition
-from kdeploy.errors import GateClosed, KdeployError, UsageError
+from kdeploy.errors import GateClosed, KdeployError, StaleLock, UsageError
 from kdeploy.infra import NodeState
 from kdeploy.operations import hosts, prepare, readiness, replacing, site, vaults
 from kdeploy.operations import replace as operation
@@ -263,6 +263,27 @@ def test_an_address_that_a_person_wrote_already_is_taken_as_it_is(world: World) 
     assert world.replace().old == OLD
     assert file.read_bytes() == written
     assert world.host() == NEW
+
+
+def test_a_new_machine_may_have_its_disks_at_other_paths(world: World) -> None:
+    file = world.folder / "environment.yaml"
+    head, found, tail = file.read_text().partition(f"address: {OLD}")
+    tail = tail.replace("disks: [/dev/disk/by-path/pci-0000:01:00.0-nvme-1", "disks: [/dev/disk/by-id/new", 1)
+    file.write_text(head + found + tail)
+    world.replace()
+    design = prepare.design(load.load(world.folder), freeze=True)
+    (node,) = [one for one in design.blueprint.nodes if one.name == "broker-2"]
+    assert (node.host, node.disks[0].device) == (NEW, "/dev/disk/by-id/new")
+
+
+def test_other_changes_at_the_same_time_are_refused_by_name(world: World) -> None:
+    file = world.folder / "environment.yaml"
+    file.write_text(file.read_text().replace("retention: 3d", "retention: 4d"))
+    before = world.files()
+    with pytest.raises(StaleLock, match=r"workload\.retention: the lock was written for") as caught:
+        world.replace()
+    assert "hosts" not in str(caught.value)
+    assert world.files() == before
 
 
 def test_an_address_that_is_written_otherwise_is_left_to_a_person_with_its_line(world: World) -> None:
