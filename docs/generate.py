@@ -110,7 +110,7 @@ def _default(part: dict[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
+    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*")
 
 
 def _risks() -> str:

@@ -9,12 +9,12 @@ give the same bytes.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kdeploy.spec.identity import endpoint, host_name
 from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, Role
-from kdeploy.spec.model import Coordination, Environment, Hardware, Provider
+from kdeploy.spec.model import Coordination, Datacenter, Environment, Hardware, Provider
 
 if TYPE_CHECKING:
     from kdeploy.planner.result import DatacenterPlan, Plan
@@ -78,11 +78,28 @@ class Disk:
         device: Its stable path, as the person declared it.
         file_system: UUID that its file system gets and is mounted by; its data is ours by it.
         mount: Where it is mounted: one of the node's data directories.
+        queues: Settings of its queue in the kernel, by whether it turns out to rotate ("0" or "1").
     """
 
     device: str
     file_system: str
     mount: str
+    queues: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HostFirewall:
+    """The firewall of a host; its rules are a file of the node.
+
+    Attributes:
+        digest: Stands for the rules, and is in a comment among them.
+        operators: Networks that may log in.
+        ssh_ports: Ports that they log in on.
+    """
+
+    digest: str
+    operators: tuple[str, ...]
+    ssh_ports: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -110,6 +127,7 @@ class Node:
         files: Rendered files.
         secrets: Secret files.
         disks: Data disks of its host, where they are declared (provider hosts).
+        firewall: The firewall of its host, where kdeploy keeps it (provider hosts).
     """
 
     datacenter: str
@@ -130,6 +148,7 @@ class Node:
     files: tuple[RenderedFile, ...]
     secrets: tuple[SecretFile, ...]
     disks: tuple[Disk, ...] = ()
+    firewall: HostFirewall | None = None
 
     @property
     def key(self) -> str:
@@ -167,6 +186,7 @@ class ClusterBlueprint:
         kafka_version: Version of every node.
         cluster_id: Known beforehand for KRaft, None in ZooKeeper mode.
         nodes: Coordination nodes first, then brokers, by id.
+        keep_time: Whether its hosts get a time service where they have none (provider hosts).
     """
 
     datacenter: str
@@ -175,6 +195,7 @@ class ClusterBlueprint:
     kafka_version: str
     cluster_id: str | None
     nodes: tuple[Node, ...]
+    keep_time: bool = False
 
     @property
     def brokers(self) -> tuple[Node, ...]:
@@ -284,6 +305,7 @@ def _cluster(
         kafka_version=lock.kafka_version,
         cluster_id=locked.cluster_id,
         nodes=tuple(_node(cluster, locked, member) for member in ordered),
+        keep_time=locked.provider == "hosts" and _datacenter(environment, locked).time_service != "none",
     )
 
 
@@ -305,6 +327,7 @@ def _member(environment: Environment, locked: LockedDatacenter, node: LockedNode
 
 
 def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
+    from kdeploy.tuning.disks import QUEUES
     from kdeploy.tuning.node import tune
     from kdeploy.tuning.situation import Situation, layout
 
@@ -332,8 +355,18 @@ def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
         arguments=tuned.arguments,
         files=tuple(RenderedFile(file.path, file.text, file.restart, file.live) for file in tuned.files),
         secrets=tuple(SecretFile(path, kind) for path, kind in tuned.secrets),
-        disks=tuple(Disk(volume.device, volume.file_system, volume.mount) for volume in tuned.volumes),
+        disks=tuple(
+            Disk(volume.device, volume.file_system, volume.mount, QUEUES) for volume in tuned.volumes
+        ),
+        firewall=_firewall(cluster.environment, locked, tuned.firewall),
     )
+
+
+def _firewall(environment: Environment, locked: LockedDatacenter, digest: str | None) -> HostFirewall | None:
+    if digest is None:
+        return None
+    wanted = _datacenter(environment, locked).firewall
+    return HostFirewall(digest, wanted.operators, wanted.ssh_ports)
 
 
 def _machine(environment: Environment, locked: LockedDatacenter, member: Member) -> tuple[int, float, int]:
@@ -348,5 +381,9 @@ def _machine(environment: Environment, locked: LockedDatacenter, member: Member)
 def _declared(environment: Environment, locked: LockedDatacenter, member: Member) -> Hardware | None:
     if locked.provider != "hosts":
         return None
-    datacenter = next(one for one in environment.datacenters if one.name == locked.name)
+    datacenter = _datacenter(environment, locked)
     return next((host.hardware for host in datacenter.hosts if host.address == member.host), None)
+
+
+def _datacenter(environment: Environment, locked: LockedDatacenter) -> Datacenter:
+    return next(one for one in environment.datacenters if one.name == locked.name)

@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "status": ("lifecycle", "Show each node and the cluster's health."),
     "verify": ("lifecycle", "Prove by named checks that the cluster works."),
     "restart": ("restart", "Restart nodes one at a time, without losing a record."),
+    "replace": ("replace", "Put a new machine in a dead broker's place."),
     "unlock": ("restart", "End the leases that a killed run left on hosts."),
     "clients": ("clients", "Write client properties and certificates."),
     "down": ("lifecycle", "Stop the cluster; keeps its data unless told otherwise."),

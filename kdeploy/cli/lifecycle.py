@@ -15,6 +15,8 @@ import click
 
 from kdeploy.cli import report
 from kdeploy.cli.options import (
+    accept_unavailable_option,
+    by_rack_option,
     environment_argument,
     output_option,
     print_json,
@@ -72,19 +74,17 @@ def preview(environment: str, vault_password_file: Path | None, output: str) -> 
 
 @click.command()
 @environment_argument
-@click.option("--canary", is_flag=True, help="Restart only the first node that needs it; up again goes on.")
 @click.option(
-    "--accept-unavailable",
-    "accepted",
-    multiple=True,
-    metavar="TOPIC",
-    help="Restart although acks=all producers cannot write to this topic meanwhile; can be repeated.",
+    "--canary", is_flag=True, help="Restart only the first node (or rack) that needs it; up again goes on."
 )
+@by_rack_option
+@accept_unavailable_option
 @vault_password_option
 @output_option
 def up(
     environment: str,
     canary: bool,
+    by_rack: bool,
     accepted: tuple[str, ...],
     vault_password_file: Path | None,
     output: str,
@@ -102,7 +102,9 @@ def up(
 
     loaded = _load(environment)
     warn_of(risks_of(loaded))
-    outcomes = bring_up(loaded, _progress(), vault_password_file, Manner(canary, accepted))
+    outcomes = bring_up(
+        loaded, _progress(), vault_password_file, Manner(canary=canary, accepted=accepted, by_rack=by_rack)
+    )
     if output == "json":
         print_json(report.outcomes_json(loaded.environment.name, outcomes))
     else:

@@ -60,6 +60,20 @@ vault_password_option = click.option(
 )
 """`--vault-password-file`, wherever the vault is opened."""
 
+accept_unavailable_option = click.option(
+    "--accept-unavailable",
+    "accepted",
+    multiple=True,
+    metavar="TOPIC",
+    help="Restart although acks=all producers cannot write to this topic meanwhile; can be repeated.",
+)
+"""`--accept-unavailable`, wherever nodes are restarted."""
+
+by_rack_option = click.option(
+    "--by-rack", is_flag=True, help="Restart all brokers of a rack together, one rack at a time."
+)
+"""`--by-rack`, wherever nodes are restarted."""
+
 
 def print_text(text: str, output: str) -> None:
     """Print a text for people; as markdown, in a block of its own that keeps its columns."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from kdeploy.cli.options import (
+    accept_unavailable_option,
+    by_rack_option,
     environment_argument,
     output_option,
     print_json,
@@ -24,12 +26,18 @@ from kdeploy.errors import UsageError
 @click.option(
     "--rack", "racks", multiple=True, metavar="RACK", help="Restart this rack's nodes; can be repeated."
 )
+@by_rack_option
+@click.option("--reboot", is_flag=True, help="Boot each node's host anew while the node is stopped.")
+@accept_unavailable_option
 @vault_password_option
 @output_option
 def restart(
     environment: str,
     nodes: tuple[str, ...],
     racks: tuple[str, ...],
+    by_rack: bool,
+    reboot: bool,
+    accepted: tuple[str, ...],
     vault_password_file: Path | None,
     output: str,
 ) -> None:
@@ -37,15 +45,30 @@ def restart(
 
     Exit code 7: it was not safe to go on in time; everything still serves.
 
+    With --reboot each host is booted anew, for a new kernel for example: its node is stopped as
+    always, the host comes back, the node is in sync again, and only then comes the next.
+
+    With --by-rack all brokers of a rack are down together; it is done only while every topic
+    keeps its min.insync.replicas without that rack.
+
     \b
     Example: kdeploy restart local --node broker-1
+             kdeploy restart datacenter-zk --rack a --reboot
     """
     from kdeploy.operations.progress import Lines
     from kdeploy.operations.restart import restart as roll
+    from kdeploy.operations.site import Manner
     from kdeploy.spec import load
 
     loaded = load.load(load.find(environment))
-    done = roll(loaded, Lines(), vault_password_file, nodes=nodes, racks=racks)
+    done = roll(
+        loaded,
+        Lines(),
+        vault_password_file,
+        nodes=nodes,
+        racks=racks,
+        manner=Manner(accepted=accepted, by_rack=by_rack, reboot=reboot),
+    )
     if output == "json":
         name = loaded.environment.name
         print_json({"schema": "kdeploy.restart/v1", "environment": name, "restarted": list(done)})

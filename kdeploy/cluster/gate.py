@@ -1,8 +1,8 @@
-"""The gate: whether a broker may be stopped, and whether the cluster is back to rest.
+"""The gate: whether brokers may be stopped, and whether the cluster is back to rest.
 
-A broker may be stopped when no partition would be left with fewer in-sync replicas than
-its topic's min.insync.replicas, nothing is being moved, and the cluster has a controller.
-Invariant: pure, and careful: what is not known counts as a reason to wait, and only
+Brokers, one or all of a rack together, may be stopped when no partition would be left with
+fewer in-sync replicas than its topic's min.insync.replicas with all of them gone, nothing is
+being moved, and the cluster has a controller. Invariant: pure, and careful: what is not known counts as a reason to wait, and only
 replicas whose brokers are alive count as in sync.
 """
 
@@ -34,30 +34,90 @@ class Verdict:
         return not self.reasons
 
 
-def judge(state: ClusterState, broker_id: int, accepted: Collection[str] = ()) -> Verdict:
-    """Say whether a broker may be stopped.
+def judge(state: ClusterState, stop: int | Collection[int], accepted: Collection[str] = ()) -> Verdict:
+    """Say whether brokers may be stopped.
 
     Args:
         state: The cluster as it is now.
-        broker_id: The broker to stop.
+        stop: The id of the broker to stop, or of all that are to be stopped together.
         accepted: Topics whose partitions a person agrees to see unavailable to acks=all
-            producers meanwhile: without it, topics whose replication factor does not exceed
-            their min.insync.replicas keep the gate closed for ever. Of a partition with
-            several copies one stays in sync even so.
+            producers meanwhile: without it, topics that can never spare these brokers keep the
+            gate closed for ever. Of a partition with several copies one stays in sync even so.
 
     Returns:
         Open, or every reason why not.
     """
+    stopped = frozenset((stop,) if isinstance(stop, int) else stop)
     reasons = _unknown(state)
-    if broker_id not in state.alive:
-        reasons.append(f"broker {broker_id} is not registered, or does not answer")
+    reasons += [
+        f"broker {one} is not registered, or does not answer" for one in sorted(stopped - state.alive)
+    ]
+    if len(stopped) > 1 and state.alive <= stopped:
+        reasons.append("no broker would be left")
     if state.reassigning:
         reasons.append(f"partitions are being moved: {_some(state.reassigning)}")
-    hosted = [partition for partition in state.partitions if broker_id in partition.isr]
-    reasons += _last(state, broker_id, [one for one in hosted if one.topic in accepted])
+    hosted = [partition for partition in state.partitions if not stopped.isdisjoint(partition.isr)]
+    reasons += _last(state, stopped, [one for one in hosted if one.topic in accepted])
     hosted = [partition for partition in hosted if partition.topic not in accepted]
-    reasons += _never(state, hosted)
-    reasons += _fallen(state, broker_id, hosted)
+    reasons += _never(state, stopped, hosted)
+    reasons += _fallen(state, stopped, hosted)
+    return Verdict(tuple(reasons))
+
+
+def judge_ever(
+    state: ClusterState, steps: Iterable[Collection[int]], accepted: Collection[str] = ()
+) -> Verdict:
+    """Say whether brokers may ever be stopped, however healthy the cluster is; asked before the first of them is.
+
+    Args:
+        state: The cluster as it is now.
+        steps: Ids of brokers that are to be stopped together, step after step.
+        accepted: As in `judge`.
+
+    Returns:
+        Open, or the topics that can never spare them, each once.
+    """
+    reasons: dict[str, None] = {}
+    for stop in steps:
+        stopped = frozenset(stop)
+        held = [one for one in state.partitions if not stopped.isdisjoint(one.replicas)]
+        reasons |= dict.fromkeys(_never(state, stopped, [one for one in held if one.topic not in accepted]))
+    return Verdict(tuple(reasons))
+
+
+def judge_replacement(state: ClusterState, broker_id: int, lost: Collection[str] = ()) -> Verdict:
+    """Say whether an empty broker may come in the place of a dead one.
+
+    Kafka knows a broker by its id: where it is counted in sync it may lead, and followers of an empty
+    leader throw away what they have. So of each of its partitions another replica has to be in sync and
+    alive, and the dead one counted in sync no more.
+
+    Args:
+        state: The cluster as it is now.
+        broker_id: The broker whose machine is replaced.
+        lost: Topics whose records a person gives up.
+    """
+    reasons = _unknown(state)
+    if broker_id in state.alive:
+        reasons.append(f"broker {broker_id} answers")
+    elif broker_id in {broker.id for broker in state.brokers}:
+        reasons.append(f"broker {broker_id} is still registered")
+    if state.reassigning:
+        reasons.append(f"partitions are being moved: {_some(state.reassigning)}")
+    hosted = [one for one in state.partitions if broker_id in one.replicas and one.topic not in lost]
+    last = [one for one in hosted if not _in_sync(state, one) - {broker_id}]
+    if last:
+        reasons.append(
+            f"no other replica is in sync of {_some([one.name for one in last])}: their last copy is on the old "
+            "machine; bring that back, or give the records of a topic up with --accept-loss TOPIC"
+        )
+    counted = [
+        one.name
+        for one in hosted
+        if one not in last and (broker_id in one.isr or one.leader not in state.alive)
+    ]
+    if counted:
+        reasons.append(f"the dead broker is still counted in sync, or leads: {_some(counted)}")
     return Verdict(tuple(reasons))
 
 
@@ -125,24 +185,38 @@ def _unknown(state: ClusterState) -> list[str]:
     return ["the cluster has no controller"] if state.controller is None else []
 
 
-def _last(state: ClusterState, broker_id: int, hosted: Iterable[Partition]) -> list[str]:
+def _last(state: ClusterState, stopped: frozenset[int], hosted: Iterable[Partition]) -> list[str]:
     """Partitions with several copies, of which no other is in sync: what is agreed to is a pause, not a loss."""
-    last = [one.name for one in hosted if len(one.replicas) > 1 and not _in_sync(state, one) - {broker_id}]
+    last = [one.name for one in hosted if len(one.replicas) > 1 and not _in_sync(state, one) - stopped]
     return [f"no other replica is in sync of {_some(last)}"] if last else []
 
 
-def _never(state: ClusterState, hosted: Iterable[Partition]) -> list[str]:
-    """Topics that cannot lose any replica: waiting does not help them."""
-    topics = {one.topic: one for one in hosted if _cannot_spare(state, one)}
-    return [
-        f"topic {topic} has replication factor {len(one.replicas)} and min.insync.replicas "
-        f"{state.min_insync[topic]}: it can never spare a broker; raise its replication factor, "
-        f"lower its min.insync.replicas, or run up with --accept-unavailable {topic}"
-        for topic, one in sorted(topics.items())
-    ]
+def _never(state: ClusterState, stopped: frozenset[int], hosted: Iterable[Partition]) -> list[str]:
+    """Topics that cannot lose these replicas however long anybody waits."""
+    topics: dict[str, Partition] = {}
+    for one in hosted:
+        if _cannot_spare(state, stopped, one):
+            topics.setdefault(one.topic, one)
+    return [_why_never(state, stopped, one) for _, one in sorted(topics.items())]
 
 
-def _fallen(state: ClusterState, broker_id: int, hosted: Sequence[Partition]) -> list[str]:
+def _why_never(state: ClusterState, stopped: frozenset[int], partition: Partition) -> str:
+    topic, least = partition.topic, state.min_insync[partition.topic]
+    gone = stopped.intersection(partition.replicas)
+    if len(gone) == 1:
+        return (
+            f"topic {topic} has replication factor {len(partition.replicas)} and min.insync.replicas "
+            f"{least}: it can never spare a broker; raise its replication factor, "
+            f"lower its min.insync.replicas, or run this with --accept-unavailable {topic}"
+        )
+    return (
+        f"{partition.name} has {len(gone)} of its {len(partition.replicas)} replicas on brokers "
+        f"{', '.join(map(str, sorted(gone)))}, and min.insync.replicas {least}: it can never spare them together; "
+        f"restart one broker at a time, or run this with --accept-unavailable {topic}"
+    )
+
+
+def _fallen(state: ClusterState, stopped: frozenset[int], hosted: Sequence[Partition]) -> list[str]:
     """Partitions that would be left with too few in-sync replicas, now."""
     reasons = []
     unknown = sorted({one.topic for one in hosted if one.topic not in state.min_insync})
@@ -150,9 +224,9 @@ def _fallen(state: ClusterState, broker_id: int, hosted: Sequence[Partition]) ->
         reasons.append(f"min.insync.replicas is not known yet of {_some(unknown)}")
     fallen = []
     for one in hosted:
-        if one.topic not in state.min_insync or _cannot_spare(state, one):
+        if one.topic not in state.min_insync or _cannot_spare(state, stopped, one):
             continue
-        left = len(_in_sync(state, one) - {broker_id})
+        left = len(_in_sync(state, one) - stopped)
         if left < state.min_insync[one.topic]:
             fallen.append(f"{one.name} ({left} of at least {state.min_insync[one.topic]})")
     if fallen:
@@ -160,9 +234,9 @@ def _fallen(state: ClusterState, broker_id: int, hosted: Sequence[Partition]) ->
     return reasons
 
 
-def _cannot_spare(state: ClusterState, partition: Partition) -> bool:
+def _cannot_spare(state: ClusterState, stopped: frozenset[int], partition: Partition) -> bool:
     least = state.min_insync.get(partition.topic)
-    return least is not None and len(partition.replicas) <= least
+    return least is not None and len(set(partition.replicas) - stopped) < least
 
 
 def _in_sync(state: ClusterState, partition: Partition) -> set[int]:

@@ -74,3 +74,12 @@ class AppliesTogether(Protocol):
     def apply_together(self, work: Sequence[tuple[Node, Secrets]]) -> None:
         """As `Provider.apply`, for every node at once."""
         ...
+
+
+@runtime_checkable
+class Reboots(Protocol):
+    """A provider whose nodes have machines of their own, that can be booted anew."""
+
+    def reboot(self, node: Node) -> None:
+        """Boot the machine of a stopped node anew; returns when it answers again, whatever runs on it by then."""
+        ...

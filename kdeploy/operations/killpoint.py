@@ -11,6 +11,7 @@ from typing import Final
 
 KILL_POINTS: Final = (
     "lease-taken",
+    "environment-edited",
     "lock-written",
     "vault-completed",
     "vault-written",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +51,7 @@ class Design:
     blueprint: Blueprint
 
 
-def design(loaded: Loaded, *, freeze: bool, reshape: bool = False) -> Design:
+def design(loaded: Loaded, *, freeze: bool, reshape: bool = False, previous: Lock | None = None) -> Design:
     """Plan, decide and draw.
 
     Args:
@@ -58,6 +59,7 @@ def design(loaded: Loaded, *, freeze: bool, reshape: bool = False) -> Design:
         freeze: Refuse where the lock was written for another environment. Provider
             local decides afresh instead: its lock is its own.
         reshape: Whether running brokers may get another EC2 type.
+        previous: What was decided before, where that is not what the lock's file says.
 
     Raises:
         NoPlan: Nothing fits.
@@ -69,7 +71,7 @@ def design(loaded: Loaded, *, freeze: bool, reshape: bool = False) -> Design:
     from kdeploy.spec import lockfile
 
     environment = loaded.environment
-    previous = lockfile.read_lock(places.lock_file(loaded))
+    previous = previous or lockfile.read_lock(places.lock_file(loaded))
     try:
         plan = planner.plan(environment, previous, reshape=reshape)
         if not plan.feasible:
@@ -77,7 +79,7 @@ def design(loaded: Loaded, *, freeze: bool, reshape: bool = False) -> Design:
         if previous is not None:
             decide.refuse_unsupported(environment, plan, previous)
             if freeze and not places.is_local(loaded):
-                _refuse_stale(loaded, decide.stale(environment, previous))
+                refuse_stale(loaded, decide.stale(environment, previous))
         lock = decide.decide(environment, plan, previous, new_id)
         drawn = blueprint.draw(environment, plan, lock)
     except InvalidSetting as error:
@@ -105,7 +107,12 @@ def _why(plan: Plan) -> str:
     return "no plan fits this environment\n" + "\n".join(lines)
 
 
-def _refuse_stale(loaded: Loaded, differences: tuple[str, ...]) -> None:
+def refuse_stale(loaded: Loaded, differences: Sequence[str]) -> None:
+    """Refuse to go on where the environment differs from what its lock was written for.
+
+    Raises:
+        StaleLock: Names each difference.
+    """
     if differences:
         listed = "\n".join(f"  - {difference}" for difference in differences)
         raise StaleLock(

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PAUSE: Final = 0.25
 """Seconds between two looks at a condition: short against a JVM's start, cheap against two cores."""
 
+TELL: Final = 15.0
+"""Seconds between two words about data that comes back, which takes minutes to days."""
+
 CALM_READINGS: Final = 4
 """Times in a row that a cluster has to be seen at rest: brokers that have just come back are in sync by the
 metadata of before, until the first of them falls behind."""
@@ -144,57 +147,129 @@ def settle(site: Site, admin: Admin) -> None:
     from kdeploy.cluster import gate, health
 
     expected = {node.id for node in site.cluster.brokers}
-    calm = 0
+    calm, told = 0, 0.0
 
     def unsettled() -> str | None:
-        nonlocal calm
+        nonlocal calm, told
         verdict = gate.settled(health.observe(admin), expected)
         calm = calm + 1 if verdict.open else 0
         if not verdict.open:
             admin.elect_preferred_leaders()
+            if site.manner.catch_up and time.monotonic() > told + TELL:
+                site.progress.step("catch up", "; ".join(verdict.reasons))
+                told = time.monotonic()
         return (
             None
             if calm >= CALM_READINGS
             else "; ".join(verdict.reasons) or "in sync, but not for long enough"
         )
 
-    _wait(site, site.cluster.brokers, len(expected), unsettled, "partitions in sync")
+    more = site.manner.catch_up
+    _wait(site, site.cluster.brokers, len(expected), unsettled, "partitions in sync", more)
 
 
-def wait_for_gate(site: Site, admin: Admin, node: Node) -> None:
-    """Wait until a broker or a KRaft controller may be stopped.
+def wait_for_gate(site: Site, admin: Admin, *nodes: Node) -> None:
+    """Wait until a KRaft controller, a broker, or several brokers together, may be stopped.
 
     Raises:
         GateClosed: It may not, still; says what needs it.
     """
     environment = site.design.blueprint.environment
+    names, were = ", ".join(node.name for node in nodes), "were" if len(nodes) > 1 else "was"
+    wait_until_open(
+        site,
+        lambda: _verdict(site, admin, *nodes),
+        f"{names} waits",
+        f"{names} {were} not stopped",
+        "everything still serves; mend what is named and run this again\n"
+        f"  or, with a pause for all clients: `kdeploy down {environment}`, then `kdeploy up {environment}`",
+    )
+
+
+def wait_for_others(site: Site, admin: Admin, node: Node) -> None:
+    """Wait until a broker that has none of its data may come: all that it held is in sync elsewhere.
+
+    Raises:
+        GateClosed: It is not, still; says what is.
+    """
+    from kdeploy.cluster import gate, health
+
+    def judge() -> Verdict:
+        state = health.observe(admin)
+        held = any(node.id in one.replicas for one in state.partitions)
+        empty = gate.judge_replacement(state, node.id, site.manner.lost)
+        return empty if held and node.id not in state.alive else gate.Verdict()
+
+    wait_until_open(
+        site,
+        judge,
+        f"{node.name} has nothing of its data on its host, and waits",
+        f"{node.name} was not begun anew without its data",
+        "bring its data back to its host, or mend what is named, and run this again",
+    )
+
+
+def wait_until_open(
+    site: Site, judge: Callable[[], Verdict], waiting: str, refused: str, remedy: str
+) -> None:
+    """Wait until a gate opens.
+
+    Args:
+        site: The cluster.
+        judge: Asked again and again.
+        waiting: What waits, told with the reasons whenever they change.
+        refused: What was not done, where it does not open in time.
+        remedy: What a person may do then.
+
+    Raises:
+        GateClosed: It did not open in time.
+    """
     deadline, said = time.monotonic() + site.patience, ""
     while True:
         try:
-            reasons = "\n".join(_verdict(site, admin, node).reasons)
+            reasons = "\n".join(judge().reasons)
         except KdeployError as error:  # what cannot be seen now is a reason to wait, not to give up
             reasons = str(error).splitlines()[0]
         if not reasons:
             return
         if time.monotonic() > deadline:
             raise GateClosed(
-                f"{node.name} was not stopped, since it was not safe within {site.patience:.0f} s:\n{reasons}\n"
-                "  everything still serves; mend what is named and run this again\n"
-                f"  or, with a pause for all clients: `kdeploy down {environment}`, then `kdeploy up {environment}`"
+                f"{refused}, since it was not safe within {site.patience:.0f} s:\n{reasons}\n  {remedy}"
             )
         if reasons != said:
-            site.progress.step("gate", f"{node.name} waits: {reasons}")
+            site.progress.step("gate", f"{waiting}: {reasons}")
             said = reasons
         time.sleep(PAUSE)
 
 
-def _verdict(site: Site, admin: Admin, node: Node) -> Verdict:
+def refuse_impossible(site: Site, admin: Admin, steps: Sequence[Sequence[Node]]) -> None:
+    """Refuse a roll whose gate would never open, before anything is stopped.
+
+    Raises:
+        GateClosed: Names each topic that can never spare brokers of one of the steps.
+    """
+    from kdeploy.cluster import gate, health
+
+    groups = [{node.id for node in step} for step in steps]
+    try:
+        state = health.observe(admin)
+    except KdeployError:  # the gate asks again, and waits for what cannot be seen now
+        return
+    reasons = gate.judge_ever(state, groups, site.manner.accepted).reasons
+    if reasons:
+        listed = "\n".join(reasons)
+        raise GateClosed(
+            f"no running node was restarted, since waiting would not help:\n{listed}\n  everything still serves"
+        )
+
+
+def _verdict(site: Site, admin: Admin, *nodes: Node) -> Verdict:
     from kdeploy.cluster import gate, health
 
     state = health.observe(admin)
-    if node.role == "controller" and state.quorum is not None:
-        return gate.judge_voter(state.quorum, node.id)
-    return gate.judge(state, node.id, site.manner.accepted)
+    if nodes[0].role == "controller" and state.quorum is not None:
+        return gate.judge_voter(state.quorum, nodes[0].id)
+    return gate.judge(state, {node.id for node in nodes}, site.manner.accepted)
 
 
 def leading_coordinator(site: Site) -> int | None:
@@ -296,10 +371,16 @@ def _listens(host: str, port: int) -> bool:
 
 
 def _wait(
-    site: Site, nodes: Sequence[Node], alive: int, lacking: Callable[[], str | None], what: str
+    site: Site,
+    nodes: Sequence[Node],
+    alive: int,
+    lacking: Callable[[], str | None],
+    what: str,
+    more: float = 0.0,
 ) -> None:
     """Look until `lacking` has nothing to say; ends early when fewer than `alive` of the nodes run."""
-    deadline = time.monotonic() + site.patience
+    patience = site.patience + more
+    deadline = time.monotonic() + patience
     while True:
         try:
             reason = lacking()
@@ -312,7 +393,7 @@ def _wait(
         _refuse_dead(site, nodes, alive)
         if time.monotonic() > deadline:
             raise Unhealthy(
-                f"waited {site.patience:.0f} s for {what}: {reason}\n"
+                f"waited {patience:.0f} s for {what}: {reason}\n"
                 f"  look at `kdeploy status {site.design.blueprint.environment}`, then run this again"
             )
         time.sleep(PAUSE)

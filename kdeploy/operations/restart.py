@@ -28,8 +28,9 @@ def restart(
     *,
     nodes: Sequence[str] = (),
     racks: Sequence[str] = (),
+    manner: site.Manner = site.Manner(),  # noqa: B008 - frozen
 ) -> tuple[str, ...]:
-    """Restart nodes of every cluster of an environment, one at a time.
+    """Restart nodes of every cluster of an environment, one at a time or rack by rack.
 
     Args:
         loaded: The environment.
@@ -37,12 +38,13 @@ def restart(
         password_file: File with the vault's password.
         nodes: Names of the nodes to restart.
         racks: Racks whose nodes to restart; with neither, every node is.
+        manner: How they are to be restarted; there is no canary here, since nodes can be named.
 
     Returns:
         Names of the nodes that were restarted.
 
     Raises:
-        UsageError: A node or a rack is not there.
+        UsageError: A node or a rack is not there, or the manner is impossible.
         KdeployError: A node does not run as it should; nothing was restarted.
         GateClosed: It was not safe to go on in time; everything still serves.
     """
@@ -50,12 +52,19 @@ def restart(
     name = loaded.environment.name
     design = prepare.design(loaded, freeze=True)
     chosen = _chosen(design.blueprint.nodes, nodes, racks)
+    if manner.reboot and places.is_local(loaded):
+        raise UsageError(
+            f"the nodes of {name} are processes on this machine, which --reboot would boot anew\n"
+            "  leave --reboot out; it is for provider hosts"
+        )
+    for cluster in design.blueprint.clusters:
+        manner.refuse_impossible(cluster.brokers)
     if design.previous is None:
         raise KdeployError(vaults.undecided(loaded))
     with lease(places.state_folder(name), "restart"), told(name, progress):
         vault = vaults.open_existing(loaded, password_file)
         expiry.refuse_ended(design, vault)
-        here = site.sites(design, vault, progress)
+        here = site.sites(design, vault, progress, manner)
         with hosts.held(design, "restart"):
             for one in here:
                 _refuse_pending(one)

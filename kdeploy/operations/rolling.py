@@ -1,13 +1,17 @@
-"""The rolling order: change a running cluster one node at a time, and never stop the last in-sync copy.
+"""The rolling order: change a running cluster step by step, and never stop the last in-sync copy.
 
     1. ZooKeeper followers, then the leader; or KRaft controllers, the active one last.
        Before and after each the whole ensemble answers.
-    2. Brokers one at a time, the controller last. Each is stopped only when its gate is
-       open (`cluster.gate`), by controlled shutdown, and the next one only after it is
-       back and every partition is in sync again, under its preferred leader.
+    2. Brokers one at a time, the controller last; or, where a person asks for it, one rack
+       at a time. Each is stopped only when its gate is open (`cluster.gate`), by controlled
+       shutdown, and the next one only after it is back and every partition is in sync again,
+       under its preferred leader.
 
-Invariant: at every moment at most one node of the cluster is stopped by us, and when
-a gate does not open in time nothing is stopped (`GateClosed`, exit code 7). Nothing is
+A node's files are put in place while it still runs, so that it is down no longer than it
+takes to stop and to start, and nothing comes between an open gate and the stop.
+
+Invariant: at every moment at most one node of the cluster, or brokers of at most one rack, are
+stopped by us, and when a gate does not open in time nothing is stopped (`GateClosed`, exit code 7). Nothing is
 remembered between runs: what still has to be restarted is seen from what runs.
 """
 
@@ -18,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from kdeploy.operations import readiness
 from kdeploy.operations.killpoint import kill_point
-from kdeploy.operations.site import Site
+from kdeploy.operations.site import Site, in_parallel
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
@@ -33,7 +37,7 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
         nodes: Those to restart; any order.
 
     Returns:
-        Those that were left as they are: all but the first, where only a canary is wanted.
+        Those that were left as they are: all but the first, or the first rack, where only a canary is wanted.
 
     Raises:
         GateClosed: It was not safe to go on in time; everything still serves.
@@ -41,6 +45,9 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
     coordinators = [node for node in nodes if node.role != "broker"]
     brokers = [node for node in nodes if node.role == "broker"]
     ordered = _leader_last(coordinators, lambda: readiness.leading_coordinator(site))
+    if brokers:
+        with readiness.connected(site) as admin:
+            readiness.refuse_impossible(site, admin, _steps(site, admin, brokers))
     if site.manner.canary and ordered:
         _roll_coordinator(site, ordered[0])
         return (*ordered[1:], *brokers)
@@ -49,11 +56,25 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
     if not brokers:
         return ()
     with readiness.connected(site) as admin:
-        ordered = _leader_last(brokers, lambda: readiness.controller_id(admin))
-        meant = ordered[:1] if site.manner.canary else ordered
-        for node in meant:
-            _roll_broker(site, admin, node)
-    return tuple(ordered[len(meant) :])
+        steps = _steps(site, admin, brokers)
+        meant = steps[:1] if site.manner.canary else steps
+        for step in meant:
+            _roll_brokers(site, admin, step)
+    return tuple(node for step in steps[len(meant) :] for node in step)
+
+
+def _steps(site: Site, admin: Admin, brokers: list[Node]) -> list[list[Node]]:
+    """Brokers that are stopped together, in their order as it is now: the controller may move meanwhile."""
+    ordered = _leader_last(brokers, lambda: readiness.controller_id(admin))
+    return _racks(ordered) if site.manner.by_rack else [[node] for node in ordered]
+
+
+def _racks(ordered: list[Node]) -> list[list[Node]]:
+    """The brokers by rack; the rack of the last one last, and the order kept within each."""
+    racks: dict[str, list[Node]] = {}
+    for node in ordered:
+        racks.setdefault(node.rack, []).append(node)
+    return sorted(racks.values(), key=lambda rack: ordered[-1] in rack)
 
 
 def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[Node]:
@@ -65,6 +86,7 @@ def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[No
 
 
 def _roll_coordinator(site: Site, node: Node) -> None:
+    site.apply(node)
     readiness.wait_for_coordination(site, all_of_them=True)
     if node.role == "controller":
         with readiness.connected(site) as admin:
@@ -74,30 +96,56 @@ def _roll_coordinator(site: Site, node: Node) -> None:
     readiness.wait_for_coordination(site, all_of_them=True)
 
 
-def _roll_broker(site: Site, admin: Admin, node: Node) -> None:
-    readiness.wait_for_gate(site, admin, node)
-    site.progress.step("roll", f"{node.name}: no partition needs it to stay writable, restarting")
-    _restart(site, node, "broker")
+def _roll_brokers(site: Site, admin: Admin, nodes: list[Node]) -> None:
+    """Restart one broker, or all of a rack together; the last of them is stopped after the others."""
+    if len(nodes) == 1:
+        site.apply(nodes[0])
+    else:
+        site.apply_all(nodes, site.apply)
+    kill_point("broker-applied-in-roll")
+    readiness.wait_for_gate(site, admin, *nodes)
+    names = ", ".join(node.name for node in nodes)
+    them = "it" if len(nodes) == 1 else "them"
+    site.progress.step("roll", f"{names}: no partition needs {them} to stay writable, restarting")
+    if len(nodes) == 1:
+        _restart(site, nodes[0], "broker")
+    else:
+        _restart_together(site, nodes)
     readiness.wait_for_brokers(site, admin)
     readiness.settle(site, admin)
-    _relieve(site, admin, node)
+    _relieve(site, admin, nodes)
 
 
-def _relieve(site: Site, admin: Admin, node: Node) -> None:
-    """Take away the dynamic values that a broker needs no more, now that it runs with its new file."""
+def _relieve(site: Site, admin: Admin, nodes: list[Node]) -> None:
+    """Take away the dynamic values that brokers need no more, now that they run with their new files."""
     from kdeploy.cluster import live
 
-    for change in live.changes(site.live_settings([node]), admin):
+    for change in live.changes(site.live_settings(nodes), admin):
         site.progress.step("roll", str(change))
         live.apply(admin, change)
+
+
+def _restart_together(site: Site, nodes: list[Node]) -> None:
+    """As `_restart`, for brokers of one rack; while they hand their leaders over the controller stays."""
+    in_parallel(site.provider.stop, nodes[:-1])
+    site.provider.stop(nodes[-1])
+    _reboot(site, nodes)
+    in_parallel(site.provider.start, nodes)
 
 
 def _restart(site: Site, node: Node, kind: str) -> None:
     site.provider.stop(node)
     kill_point(f"{kind}-stopped-in-roll")
-    site.apply(node)
-    if kind == "broker":
-        kill_point("broker-applied-in-roll")
+    _reboot(site, [node])
     site.provider.start(node)
     if kind == "broker":
         kill_point("broker-started-in-roll")
+
+
+def _reboot(site: Site, nodes: list[Node]) -> None:
+    """Boot the hosts of stopped nodes anew, where a person wants it."""
+    from kdeploy.infra import Reboots
+
+    if site.manner.reboot and isinstance(site.provider, Reboots):
+        site.progress.step("reboot", ", ".join(f"{node.host} ({node.name})" for node in nodes))
+        in_parallel(site.provider.reboot, nodes)

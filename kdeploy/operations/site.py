@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.errors import KdeployError, Stopped
+from kdeploy.errors import KdeployError, Stopped, UsageError
 from kdeploy.operations import places, prepare
 from kdeploy.operations.difference import Action, actions
 from kdeploy.operations.progress import Progress
@@ -35,10 +35,35 @@ class Manner:
         canary: Whether to stop after the first of them; the next `up` goes on.
         accepted: Topics that may be unavailable to acks=all producers meanwhile, because they can
             never spare a broker.
+        by_rack: Whether all brokers of a rack are restarted together, rack by rack.
+        reboot: Whether each node's host is booted anew while the node is stopped.
+        lost: Topics whose records a person gives up, where the last copy was on a machine that is replaced.
+        catch_up: Seconds more than the site's patience that brokers may take to come in sync, where one
+            begins without its data.
     """
 
     canary: bool = False
     accepted: tuple[str, ...] = ()
+    by_rack: bool = False
+    reboot: bool = False
+    lost: tuple[str, ...] = ()
+    catch_up: float = 0.0
+
+    def refuse_impossible(self, brokers: Sequence[Node]) -> None:
+        """Refuse a manner that could never be kept to, before anything is touched.
+
+        Args:
+            brokers: Every broker of a cluster.
+
+        Raises:
+            UsageError: Brokers are to be restarted by the rack, and all of them are in one.
+        """
+        racks = sorted({node.rack for node in brokers})
+        if self.by_rack and len(racks) == 1 and len(brokers) > 1:
+            raise UsageError(
+                f"every broker of {brokers[0].datacenter} is in rack {racks[0]}, so --by-rack would stop them all\n"
+                "  leave --by-rack out: brokers are then restarted one at a time"
+            )
 
 
 @dataclass(frozen=True)

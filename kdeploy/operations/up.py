@@ -83,6 +83,8 @@ def up(
     with lease(places.state_folder(name), "up"), told(name, progress):
         kill_point("lease-taken")
         design = prepare.design(loaded, freeze=True)
+        for cluster in design.blueprint.clusters:
+            manner.refuse_impossible(cluster.brokers)
         prepare.save_lock(design)
         kill_point("lock-written")
         vault = prepare.complete_vault(design, password_file)
@@ -96,6 +98,7 @@ def _up(site: Site) -> Outcome:
     todo, left = site.compare(), tuple[str, ...]()
     if any(action.kind != "none" for action in todo):
         site.progress.step("plan", _summary(todo))
+        _wait_for_others(site, todo)
         site.provider.provision(site.design.blueprint)
         kill_point("provisioned")
         _refuse_invalid(site, [action.node for action in todo if action.kind == "update"])
@@ -112,6 +115,19 @@ def _up(site: Site) -> Outcome:
     folder = _hand_out(site)
     bootstrap = site.cluster.bootstrap("client")
     return Outcome(site.cluster.datacenter, bootstrap, todo, changes, report, folder, left)
+
+
+def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> None:
+    """Where a cluster serves, let no broker of it begin without its data while others may lack that.
+
+    A host that was made anew has no trace of its node, as one that was added has none; the cluster knows.
+    """
+    brokers = [action for action in todo if action.node.role == "broker"]
+    created = [action.node for action in brokers if action.kind == "create"]
+    if created and any(action.kind not in ("create", "start") for action in brokers):
+        with readiness.connected(site) as admin:
+            for node in created:
+                readiness.wait_for_others(site, admin, node)
 
 
 def _hand_out(site: Site) -> Path | None:

@@ -88,6 +88,16 @@ class Identity:
         return self.parsed.not_valid_after_utc
 
     @property
+    def reached_by(self) -> frozenset[str]:
+        """Names and addresses that a TLS client may reach it by."""
+        try:
+            found = self.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            return frozenset()
+        addresses = found.get_values_for_type(x509.IPAddress)
+        return frozenset((*found.get_values_for_type(x509.DNSName), *map(str, addresses)))
+
+    @property
     def pem(self) -> bytes:
         """Key and certificate in one file, as Kafka, ZooKeeper, librdkafka and Python read it."""
         return f"{self.key.strip()}\n{self.certificate.strip()}\n".encode()

@@ -159,6 +159,29 @@ def complete(vault: Vault | None, requirements: Requirements, now: datetime) -> 
     )
 
 
+def made_out_anew(vault: Vault, requirements: Requirements, key: str, now: datetime) -> Vault:
+    """The vault with a new certificate for a node, where its present one is not made out to all it is reached by.
+
+    Args:
+        vault: What there is.
+        requirements: What there has to be.
+        key: The node, `DATACENTER/NODE`.
+        now: The present, with a time zone.
+
+    Returns:
+        The same vault, where nothing is to be changed.
+
+    Raises:
+        KdeployError: The vault is another environment's, or its authority has ended.
+    """
+    node = next(one for one in requirements.nodes if one.key == key)
+    present = vault.nodes.get(key)
+    if present is not None and {*node.names, *node.addresses} <= present.reached_by:
+        return vault
+    others = {name: identity for name, identity in vault.nodes.items() if name != key}
+    return complete(replace(vault, nodes=others), requirements, now)
+
+
 def new_password() -> str:
     """A new random password of URL-safe characters (see `PASSWORD_BYTES`)."""
     return secrets.token_urlsafe(PASSWORD_BYTES)

@@ -17,7 +17,10 @@ def descriptions() -> dict[str, dict[str, str]]:
     from inspect import cleandoc
 
     room = resources.files("kdeploy.spec")
-    files = [ast.parse(room.joinpath(name).read_text("utf-8")) for name in ("model.py", "planning.py")]
+    files = [
+        ast.parse(room.joinpath(name).read_text("utf-8"))
+        for name in ("model.py", "planning.py", "firewall.py")
+    ]
     found: dict[str, dict[str, str]] = {}
     for part in (part for file in files for part in file.body):
         if not isinstance(part, ast.ClassDef):

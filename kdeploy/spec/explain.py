@@ -26,6 +26,7 @@ _PATTERNS: Final = {
     r"^[A-Za-z0-9._-]{1,249}$": "letters, digits, dots, hyphens and underscores, at most 249 (Kafka's own rule)",
     r"^[A-Za-z0-9._-]{1,64}$": "letters, digits, dots, hyphens and underscores, at most 64",
     r"^[A-Za-z0-9.:-]{1,253}$": "a host name or an address, without port and user",
+    r"^[0-9A-Fa-f.:]{1,45}(/[0-9]{1,3})?$": "an address or a network, like 10.1.2.3 or 10.0.0.0/8",
     r"^[a-z_][a-z0-9_-]{0,31}$": "the name of a user of the machine: lower case letters, digits, hyphens",
     r'^[^"\s]{1,4096}$': "the path of a file, without blanks and quotes",
     r"^[A-Za-z0-9._@:,\[\]-]{1,1024}$": "USER@HOST:PORT, more than one separated by commas",

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from kdeploy.spec.firewall import Firewall
 from kdeploy.spec.frozen import Frozen
 from kdeploy.spec.planning import Planner
 from kdeploy.units import (
@@ -307,6 +308,12 @@ class Datacenter(Frozen):
 
     ssh: Ssh = Ssh.default()
     """How kdeploy logs in to them (provider hosts)."""
+
+    firewall: Firewall = Firewall.default()
+    """What they let in from the network (provider hosts)."""
+
+    time_service: Literal["chrony", "none"] = "chrony"
+    """What keeps their clocks right where nothing does yet (provider hosts); none leaves them as they are."""
 
 
 class Kafka(Frozen):

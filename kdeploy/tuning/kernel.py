@@ -63,8 +63,9 @@ def memory(situation: Situation) -> Settings:
         else MEMORY_MAPS
     )
     return {
-        # A paused broker loses its session; 1, not 0, or the kernel would rather kill (Linux
-        # Documentation/admin-guide/sysctl/vm.rst; cp-ansible and Canonical's charm have 1).
+        # A paused broker loses its session, and swap takes room from the page cache; 1, not 0, or the kernel
+        # would rather kill (Linux Documentation/admin-guide/sysctl/vm.rst; Cloudera Runtime 7.1, Kafka
+        # Performance Tuning, Virtual memory handling, has 1, as have cp-ansible and Canonical's charm).
         "vm.swappiness": "1",
         # Kafka leaves flushing to the kernel: begin at 5 % so that it is steady, block writers only at 80 %
         # (both as cp-ansible and Canonical's charm; Kafka 3.9 documentation, 6.7, Application vs. OS Flush).
@@ -75,7 +76,13 @@ def memory(situation: Situation) -> Settings:
 
 
 def network() -> Settings:
-    """Bounds for the socket buffers that Kafka leaves to the kernel (`broker.network`)."""
+    """Bounds for the socket buffers that Kafka leaves to the kernel (`broker.network`).
+
+    Others that lists for Kafka often name are left alone, because what is there already does: fs.file-max is as good
+    as without end under systemd (240 and later, its NEWS), net.core.somaxconn (4096 since Linux 5.4) is far above
+    the 50 connections that Kafka lets wait (socket.listen.backlog.size), and ports lent to outgoing connections
+    begin above every port of ours (`spec.ports.FIRST_LENT`).
+    """
     largest = str(SOCKET_BUFFER)
     return {
         "net.core.rmem_max": largest,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kdeploy.spec.lock import Role
-from kdeploy.tuning import broker, controller, disks, jvm, kernel, logs, render, service, zookeeper
+from kdeploy.tuning import broker, controller, disks, firewall, jvm, kernel, logs, render, service, zookeeper
 from kdeploy.tuning.definitions import definitions
 from kdeploy.tuning.disks import Volume
 from kdeploy.tuning.overrides import taken_while_running
@@ -50,6 +50,7 @@ class Tuned:
         files: Rendered files.
         secrets: Path and kind of each secret file.
         volumes: Data disks of its host.
+        firewall: Digest of its host's firewall; None where there is none.
     """
 
     main_class: str
@@ -59,6 +60,7 @@ class Tuned:
     files: tuple[TunedFile, ...]
     secrets: tuple[tuple[str, SecretKind], ...]
     volumes: tuple[Volume, ...]
+    firewall: str | None = None
 
 
 def tune(situation: Situation) -> Tuned:
@@ -83,6 +85,11 @@ def tune(situation: Situation) -> Tuned:
     host_files = _host_files(situation, options_file, configuration)
     if not situation.is_local:
         files += host_files
+    rules = _ruleset(situation)
+    if rules is not None:
+        unit = render.unit(firewall.unit(names=rules.names))
+        files.append(TunedFile(firewall.FILE, render.firewall(firewall.TABLE, rules.rules), restart=False))
+        files.append(TunedFile(f"/etc/systemd/system/{firewall.UNIT}", unit, restart=False))
     return Tuned(
         main_class=MAIN_CLASSES[role],
         arguments=(configuration,),
@@ -91,7 +98,13 @@ def tune(situation: Situation) -> Tuned:
         files=tuple(sorted(files, key=lambda file: file.path)),
         secrets=_secrets(situation),
         volumes=disks.volumes(situation),
+        firewall=rules.digest if rules else None,
     )
+
+
+def _ruleset(situation: Situation) -> firewall.Ruleset | None:
+    wanted = firewall.settings(situation)
+    return firewall.ruleset(situation, wanted) if wanted else None
 
 
 def _settings(situation: Situation) -> dict[str, str]:
@@ -112,6 +125,10 @@ def _host_files(situation: Situation, options_file: str, configuration: str) -> 
     main_class = MAIN_CLASSES[situation.member.role]
     unit = service.unit(situation, main_class, options_file, configuration)
     limits = render.limits(kernel.USER, kernel.limits())
+    volumes = disks.volumes(situation)
+    rules = TunedFile(
+        "/etc/udev/rules.d/90-kdeploy.rules", render.udev(disks.udev_rules(volumes)), restart=False
+    )
     return (
         TunedFile(f"/etc/systemd/system/{name}", render.unit(unit)),
         TunedFile("/etc/sysctl.d/90-kdeploy.conf", render.sysctl(kernel.settings(situation)), restart=False),
@@ -121,8 +138,9 @@ def _host_files(situation: Situation, options_file: str, configuration: str) -> 
             TunedFile(
                 f"/etc/systemd/system/{disks.unit_name(one)}", render.unit(disks.unit(one)), restart=False
             )
-            for one in disks.volumes(situation)
+            for one in volumes
         ),
+        *([rules] if volumes else []),
     )
 
 

@@ -39,6 +39,16 @@ def tmpfiles(settings: Mapping[str, str]) -> str:
     return _render("tmpfiles.j2", settings=settings)
 
 
+def firewall(table: str, rules: Sequence[str]) -> str:
+    """A file for nft that replaces a table (nft(8)); the order of the rules is kept."""
+    return _render("firewall.j2", table=table, rules=rules)
+
+
+def udev(rules: Sequence[str]) -> str:
+    """A file of udev's rules (udev(7)); their order is kept."""
+    return _render("udev.j2", rules=rules)
+
+
 def unit(sections: Mapping[str, Mapping[str, str]]) -> str:
     """A systemd unit (systemd.syntax(7)); sections keep their order."""
     return _render("unit.j2", sections=sections)

@@ -75,6 +75,9 @@ def unit(
             "SuccessExitStatus": str(TERMINATED),
             "TimeoutStopSec": str(STOP),
             "LimitNOFILE": str(OPEN_FILES),
+            # Swapped out it would miss its session's time; the host's other programs may still swap
+            # (systemd.resource-control(5); vm.swappiness in tuning/kernel.py).
+            "MemorySwapMax": "0",
             # The page cache is the kernel's to give back; the broker is the last that should go.
             "OOMScoreAdjust": "-500",
             "NoNewPrivileges": "yes",

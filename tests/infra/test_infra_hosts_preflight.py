@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from kdeploy.blueprint import Disk
+from kdeploy.blueprint import Disk, HostFirewall
 from kdeploy.infra.hosts.preflight import problems
 from tests.infra.nodes import node
 
@@ -37,6 +38,11 @@ GOOD = {
     "serves": False,
     "known": False,
     "names": {},
+    "nft": True,
+    "login": ["10.0.0.9", 22],
+    "firewalls": [],
+    "synchronised": True,
+    "time_units": [],
 }
 HOST = node("broker-1", host="10.0.0.1", cores=4, memory=16 * 2.0**30, disks=(DISK,))
 
@@ -124,3 +130,30 @@ def test_a_machine_that_is_there_twice_is_refused() -> None:
     assert problem == (
         "10.0.0.2 (broker-2): it is the same machine as 10.0.0.1 (broker-1); let each machine run one node"
     )
+
+
+GUARDED = replace(HOST, firewall=HostFirewall("digest", ("10.0.0.0/8", "fd00::/8"), (22, 2022)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"login": []}, None),
+        ({"login": ["10.9.9.9", 2022]}, None),
+        ({"login": ["::ffff:10.9.9.9", 22]}, None),
+        ({"login": ["fd00::9", 22]}, None),
+        ({"login": ["192.168.0.9", 22]}, "comes from 192.168.0.9, which firewall.operators would shut out"),
+        ({"login": ["::ffff:192.168.0.9", 22]}, "comes from 192.168.0.9, which firewall.operators would"),
+        ({"login": ["2001:db8::1", 22]}, "comes from 2001:db8::1, which firewall.operators would shut out"),
+        ({"login": ["10.0.0.9", 2222]}, "listens on port 2222, which is not among firewall.ssh_ports"),
+        ({"firewalls": ["firewalld"]}, "its firewall is kept by firewalld"),
+        ({"firewalls": ["ufw"]}, "its firewall is kept by ufw"),
+    ],
+)
+def test_a_firewall_that_would_shut_kdeploy_out_is_refused(changes: dict[str, Any], said: str | None) -> None:
+    facts = {HOST.key: {**GOOD, **changes}}
+    found = problems([GUARDED], facts, {HOST.key: 0}, {HOST.key: None}, "3.9.2")
+    assert (said is None) == (found == ())
+    assert said is None or said in found[0]
+    assert problems([HOST], facts, {HOST.key: 0}, {HOST.key: None}, "3.9.2") == (), "where there is none"

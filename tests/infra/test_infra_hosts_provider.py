@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kdeploy.blueprint import Blueprint, ClusterBlueprint, Disk, Node, RenderedFile, SecretFile
+from kdeploy.blueprint import Blueprint, ClusterBlueprint, Disk, HostFirewall, Node, RenderedFile, SecretFile
 from kdeploy.errors import KdeployError
+from kdeploy.infra.hosts import provider
 from kdeploy.infra.hosts.provider import HostsProvider
 from kdeploy.infra.hosts.sources import Sources
 from kdeploy.infra.hosts.ssh import Unreachable
@@ -23,6 +25,7 @@ from tests.infra.test_infra_hosts_preflight import EMPTY, GOOD
 
 SECRETS = {"/etc/kafka/secrets/identity.pem": b"-----BEGIN PRIVATE KEY-----\nhunter2\n"}
 MOUNT = "/var/lib/kafka/data/0"
+QUEUES = {"0": {"scheduler": "none"}, "1": {"scheduler": "mq-deadline"}}
 SYSCTL = "/etc/sysctl.d/90-kdeploy.conf"
 
 
@@ -39,7 +42,9 @@ def broker(number: int = 1, **changes: Any) -> Node:
             RenderedFile("/etc/systemd/system/var-lib-kafka-data-0.mount", "[Mount]\n", restart=False),
         ),
         "secrets": (SecretFile("/etc/kafka/secrets/identity.pem", "identity"),),
-        "disks": (Disk("/dev/disk/by-id/one", f"0000000{number}-0000-5000-8000-000000000000", MOUNT),),
+        "disks": (
+            Disk("/dev/disk/by-id/one", f"0000000{number}-0000-5000-8000-000000000000", MOUNT, QUEUES),
+        ),
     }
     return node(f"broker-{number}", **{**given, **changes})
 
@@ -60,6 +65,7 @@ def seen(of: Node, **changes: Any) -> dict[str, Any]:
         "was_formatted": True,
         "drift": [],
         "open_files": 524288,
+        "synchronised": True,
         "last": "",
         **changes,
     }
@@ -77,6 +83,7 @@ class Hosts:
     carried: dict[str, list[str]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    output: dict[str, str] = field(default_factory=dict)
     settings = Ssh(user="deploy")
     configuration = Path("/somewhere/ssh_config")
 
@@ -100,6 +107,8 @@ class Hosts:
                 result.failures.append(Failure(name, "", "UNREACHABLE"))
             elif part == "preflight":
                 result.output[name] = {"Look at the host": json.dumps(self.facts[name])}
+            else:
+                result.output[name] = self.output
         return result
 
     def provider(self) -> HostsProvider:
@@ -140,6 +149,16 @@ def facts(number: int, **changes: Any) -> dict[str, Any]:
         ({}, True, "wanted", "wanted", "process 42 since Wed"),
         ({"damaged": [SYSCTL]}, True, None, "wanted", "process 42"),
         ({"record": {"files": {}}}, True, None, "wanted", "process 42"),
+        ({"synchronised": False}, True, "wanted", "wanted", "its clock is not synchronised"),
+        ({"swapped": 52_428_800}, True, "wanted", "wanted", "50 MiB of it are swapped out, wanted none"),
+        ({"synchronised": None}, True, "wanted", "wanted", "process 42 since Wed"),
+        (
+            {"drift": [["firewall", "loaded", "changed by hand"]]},
+            True,
+            None,
+            "wanted",
+            "firewall is changed by hand",
+        ),
         ({"drift": [["vm.swappiness", "1", "60"]]}, True, None, "wanted", "vm.swappiness is 60, wanted 1"),
         ({"open_files": 20000}, True, "wanted", "wanted", "LimitNOFILE is 20000, wanted 524288"),
         ({"started": None}, True, "wanted", None, "process 42"),
@@ -194,6 +213,63 @@ def test_looking_asks_for_every_kernel_setting_of_the_files(hosts: Hosts) -> Non
     hosts.shows["10.0.0.1"] = seen(one)
     hosts.provider().observe([one])
     assert hosts.asked[0]["settings"] == [["vm.swappiness", "/proc/sys/vm/swappiness", "1"]]
+    assert hosts.asked[0]["queues"] == {"/dev/disk/by-id/one": QUEUES}
+    assert hosts.asked[0]["firewall"] == ""
+
+
+def test_a_file_that_is_no_longer_wanted_is_a_reason_to_put_files_in_place_again(hosts: Hosts) -> None:
+    guarded = broker()
+    unguarded = replace(guarded, files=guarded.files[:-1])
+    hosts.shows["10.0.0.1"] = seen(guarded)
+    assert hosts.provider().observe([guarded])[guarded.key].applied == "wanted"
+    assert hosts.provider().observe([unguarded])[guarded.key].applied is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "keep_time", "packages", "unit"),
+    [
+        ({}, True, [], ""),
+        ({"nft": False}, True, ["nftables"], ""),
+        ({"synchronised": False}, True, ["chrony"], "chrony.service"),
+        ({"synchronised": False}, False, [], ""),
+        ({"synchronised": False, "time_units": ["ntpsec.service"]}, True, [], ""),
+        (
+            {"synchronised": False, "nft": False, "os": "rocky"},
+            True,
+            ["nftables", "chrony"],
+            "chronyd.service",
+        ),
+    ],
+)
+def test_a_host_gets_what_it_lacks_for_time_and_firewall_and_nothing_else(
+    hosts: Hosts, changes: dict[str, Any], keep_time: bool, packages: list[str], unit: str
+) -> None:
+    one = broker(firewall=HostFirewall("digest", ("0.0.0.0/0",), (22,)))
+    hosts.facts = {"here.broker-1": facts(1, **{"version": "12", **changes})}
+    drawn = blueprint(one)
+    hosts.provider().provision(replace(drawn, clusters=(replace(drawn.clusters[0], keep_time=keep_time),)))
+    given = hosts.played[-1][1]["here.broker-1"]
+    assert (given["host_packages"], given["host_time_unit"]) == (packages, unit)
+    assert given["firewall_digest"] == "digest"
+
+
+def test_what_could_not_be_set_is_told_with_its_hosts(hosts: Hosts) -> None:
+    one = broker()
+    hosts.facts = {"here.broker-1": facts(1)}
+    read_back = {
+        "Set kernel settings, and read them back": {"fixed": ["/proc/sys/net/core/rmem_max: no"]},
+        "Set the queues of data disks, and read them back": {
+            "refused": ["scheduler of /dev/a: bfq, wanted none"]
+        },
+        "Load the firewall as a whole, and read it back": {"fixed": ["firewall: not to be set here"]},
+    }
+    hosts.output = {task: json.dumps(said) for task, said in read_back.items()}
+    hosts.provider().provision(blueprint(one))
+    assert hosts.said == [
+        "scheduler of /dev/a: cannot be set, on broker-1",
+        "/proc/sys/net/core/rmem_max: not to be set in a container, on broker-1",
+        "firewall: not to be set in a container, on broker-1",
+    ]
 
 
 def test_every_problem_of_every_host_is_said_before_anything_is_changed(hosts: Hosts) -> None:
@@ -223,10 +299,12 @@ def test_provisioning_carries_what_the_blueprint_says(hosts: Hosts, tmp_path: Pa
             "file_system": one.disks[0].file_system,
             "mount": MOUNT,
             "unit": "var-lib-kafka-data-0.mount",
+            "queues": QUEUES,
         }
     ]
     assert given["host_names"] == ["10.0.0.1 broker-1.here broker-1", "10.0.0.2 broker-2.here broker-2"]
     assert given["ansible_become"] is True
+    assert (given["firewall_digest"], given["host_packages"], given["host_time_unit"]) == ("", [], "")
     assert sorted(hosts.carried["here.broker-1"]) == [
         "etc/sysctl.d/90-kdeploy.conf",
         "etc/systemd/system/var-lib-kafka-data-0.mount",
@@ -295,3 +373,90 @@ def test_what_stands_for_a_node_changes_with_its_files_and_its_secrets(hosts: Ho
     assert provider.wanted(broker(2), SECRETS) != wanted
     with pytest.raises(KdeployError, match="the vault gives no content"):
         provider.wanted(one, {})
+
+
+class Rebooted(Hosts):
+    """A host that goes away when it is told to, and comes back with another boot."""
+
+    def __init__(self, folder: Path, away: int, serves: bool = False) -> None:
+        super().__init__(folder)
+        self.away, self.serves, self.verbs = away, serves, list[str]()
+
+    def run(self, host: str, program: str, *, patience: float) -> str:
+        verb = program.splitlines()[-1].partition("main('")[2].partition("'")[0]
+        self.verbs.append(verb)
+        if verb == "reboot":
+            return json.dumps({"ok": not self.serves, "boot": "one", "holder": {"operator": "me"}})
+        if verb == "hold":
+            assert json.loads(eval(program.splitlines()[-1].partition("json.loads(")[2].removesuffix("))")))[
+                "holder"
+            ] == {"operator": "me"}
+            return json.dumps({"ok": True, "holder": {"operator": "me"}})
+        self.away -= 1
+        if self.away > 3:
+            return json.dumps({"boot": "one"})  # it has not gone down yet
+        if self.away > 0:
+            raise Unreachable(f"{host} cannot be reached: it does not answer")
+        return json.dumps({"boot": "two"})
+
+
+def test_a_reboot_ends_when_the_host_is_in_another_boot_and_its_lease_is_ours_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "REBOOT_PAUSE", 0.0)
+    hosts = Rebooted(tmp_path, away=6)
+    hosts.provider().reboot(broker())
+    assert hosts.verbs == ["reboot", *["boot"] * 6, "hold"]
+
+
+def test_a_host_whose_node_runs_is_not_booted_anew(tmp_path: Path) -> None:
+    hosts = Rebooted(tmp_path, away=1, serves=True)
+    with pytest.raises(KdeployError, match="here/broker-1 still runs; its host is not booted anew"):
+        hosts.provider().reboot(broker())
+    assert hosts.verbs == ["reboot"]
+
+
+def test_a_host_that_does_not_come_back_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "REBOOT_PAUSE", 0.0)
+    monkeypatch.setattr(provider, "REBOOT_PATIENCE", 0.0)
+    with pytest.raises(
+        KdeployError, match=r"10\.0\.0\.1 \(broker-1\) did not come back within 0 s of its reboot"
+    ):
+        Rebooted(tmp_path, away=3).provider().reboot(broker())
+
+
+def test_a_node_that_is_replaced_loses_its_unit_and_keys_unless_it_runs(hosts: Hosts) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = {"ok": True}
+    assert hosts.provider().retire(one)
+    hosts.shows["10.0.0.1"] = {"ok": False}
+    with pytest.raises(KdeployError, match="still runs broker-1, and two nodes of one id must never run"):
+        hosts.provider().retire(one)
+    hosts.shows["10.0.0.1"] = Unreachable("10.0.0.1 cannot be reached: it does not answer")
+    assert not hosts.provider().retire(one)
+    assert not hosts.provider().reaches(one)
+
+
+@pytest.mark.parametrize(("state", "retired"), [("inactive", True), ("failed", True), ("active", False)])
+def test_on_the_host_unit_and_keys_go_and_data_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, retired: bool
+) -> None:
+    text = resources.files("kdeploy.infra.hosts").joinpath("remote.py").read_text()
+    program: dict[str, Any] = {"__name__": "remote"}
+    exec(text.replace("/etc/", f"{tmp_path}/etc/"), program)
+    unit, key, data = (
+        tmp_path / "etc" / name for name in ("systemd/system/kafka.service", "key.pem", "data")
+    )
+    unit.parent.mkdir(parents=True)
+    (tmp_path / "etc/kdeploy").mkdir()
+    for file in (unit, key, data):
+        file.write_text("there")
+    record = {"files": {str(key): "x", str(data): "x"}, "secrets": [str(key)]}
+    (tmp_path / "etc/kdeploy/node.json").write_text(json.dumps(record))
+    said: list[tuple[str, ...]] = []
+    program["output"] = lambda *command: said.append(command) or f"ActiveState={state}\n"  # type: ignore[func-returns-value]
+    assert program["retire"]({"unit": "kafka.service"}) == {"ok": retired}
+    assert (unit.exists(), key.exists(), data.exists()) == (not retired, not retired, True)
+    assert (("systemctl", "disable", "kafka.service") in said) == retired

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,8 @@ from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import Metadata, NewTopic
 from kdeploy.errors import GateClosed, Unhealthy
 from kdeploy.infra import NodeState
-from kdeploy.operations import readiness
+from kdeploy.operations import readiness, up
+from kdeploy.operations.difference import Action
 from kdeploy.operations.progress import Silent
 from tests.infra.nodes import node
 
@@ -56,6 +58,88 @@ def test_a_gate_that_stays_closed_says_what_holds_it_and_both_ways_on() -> None:
     with pytest.raises(GateClosed, match="topic single has replication factor 1"):
         readiness.wait_for_gate(site(0), admin, node())
     assert "`kdeploy down demo`, then `kdeploy up demo`" in str(closed.value)
+
+
+def lost_its_host(*isr: tuple[int, ...]) -> FakeAdmin:
+    """A cluster whose broker 2 has lost its machine; replicas 1, 2, 3 of each partition."""
+    admin = FakeAdmin()
+    if isr:
+        admin.create_topics([NewTopic("t", assignment=((1, 2, 3),) * len(isr))])
+        admin.topics["t"] = tuple(
+            replace(one, leader=ids[0], isr=ids) for one, ids in zip(admin.topics["t"], isr, strict=True)
+        )
+    admin.brokers = tuple(one for one in admin.brokers if one.id != 2)
+    return admin
+
+
+@pytest.mark.parametrize(
+    ("admin", "lost", "why"),
+    [
+        (lost_its_host((1, 3), (3, 1)), (), None),
+        (lost_its_host(), (), None),
+        (FakeAdmin(), (), None),
+        (lost_its_host((1, 3), (2,)), (), "no other replica is in sync of t-1"),
+        (lost_its_host((1, 3), (2,)), ("t",), None),
+        (lost_its_host((1, 2, 3)), (), "still counted in sync"),
+    ],
+)
+def test_a_broker_whose_data_is_gone_begins_anew_only_where_others_have_it(
+    admin: FakeAdmin, lost: tuple[str, ...], why: str | None
+) -> None:
+    place = site(0)
+    place.manner = SimpleNamespace(lost=lost)
+    if why is None:
+        readiness.wait_for_others(place, admin, node("broker-2"))
+        return
+    with pytest.raises(GateClosed, match="broker-2 was not begun anew without its data") as closed:
+        readiness.wait_for_others(place, admin, node("broker-2"))
+    assert why in str(closed.value)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "asked"),
+    [
+        (("none", "create", "none"), ["broker-2"]),
+        (("restart", "create", "create"), ["broker-2", "broker-3"]),
+        (("create", "create", "create"), []),
+        (("start", "create", "start"), []),
+        (("none", "start", "restart"), []),
+    ],
+)
+def test_up_asks_for_it_exactly_where_a_broker_is_new_in_a_cluster_that_serves(
+    monkeypatch: pytest.MonkeyPatch, kinds: tuple[Any, ...], asked: list[str]
+) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(readiness, "connected", lambda site: nullcontext(None))
+    monkeypatch.setattr(readiness, "wait_for_others", lambda site, admin, one: found.append(one.name))
+    todo = tuple(Action(node(f"broker-{at}"), kind, "") for at, kind in enumerate(kinds, 1))
+    up._wait_for_others(site(0), (*todo, Action(node("zookeeper-1"), "create", "")))
+    assert found == asked
+
+
+def test_data_that_comes_back_is_waited_for_longer_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "PAUSE", 0.0)
+    monkeypatch.setattr(readiness, "TELL", 0.0)
+    told: list[str] = []
+    admin = lost_its_host((1, 3))
+    place = site(0)
+    brokers = [node(f"broker-{number}") for number in (1, 3)]
+    running = {one.key: NodeState(True, True, None, None, "") for one in brokers}
+    place.cluster = SimpleNamespace(brokers=brokers)
+    place.provider = SimpleNamespace(observe=lambda nodes: running)
+    place.manner = SimpleNamespace(catch_up=0.0)
+    with pytest.raises(Unhealthy, match="not fully in sync: t-0"):
+        readiness.settle(place, admin)
+
+    def step(phase: str, text: str) -> None:
+        told.append(f"{phase}: {text}")
+        if len(told) == 3:
+            admin.brokers = FakeAdmin().brokers
+            admin.topics["t"] = tuple(replace(one, isr=(1, 2, 3)) for one in admin.topics["t"])
+
+    place.progress, place.manner = SimpleNamespace(step=step), SimpleNamespace(catch_up=60.0)
+    readiness.settle(place, admin)
+    assert told == ["catch up: not fully in sync: t-0 (2 of 3)"] * 3
 
 
 class Restless:

@@ -10,6 +10,7 @@ from kdeploy.errors import KdeployError, UsageError
 from kdeploy.operations import hosts, places
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.restart import restart
+from kdeploy.operations.site import Manner
 from kdeploy.spec import load
 
 SHIPPED = Path(__file__).parents[2] / "environments"
@@ -34,6 +35,12 @@ def test_what_is_not_there_is_refused_with_what_is(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         restart(load.load(SHIPPED / "local"), Silent(), **asked)
+    assert not state.exists()
+
+
+def test_this_machine_is_never_booted_anew(state: Path) -> None:
+    with pytest.raises(UsageError, match="processes on this machine, which --reboot would boot anew"):
+        restart(load.load(SHIPPED / "local"), Silent(), manner=Manner(reboot=True))
     assert not state.exists()
 
 

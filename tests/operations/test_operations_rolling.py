@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kdeploy.cluster import gate
-from kdeploy.cluster.state import ClusterState
+from kdeploy.cluster.fake import FakeAdmin
+from kdeploy.cluster.state import ClusterState, NewTopic
+from kdeploy.errors import GateClosed, KdeployError, UsageError
 from kdeploy.operations import readiness, rolling
+from kdeploy.operations.progress import Silent
 from kdeploy.operations.site import Manner
 from tests.infra.nodes import node
 
@@ -25,8 +29,11 @@ def restarted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(readiness, "connected", lambda site: nullcontext(None))
     monkeypatch.setattr(readiness, "controller_id", lambda admin: 2)
     monkeypatch.setattr(readiness, "leading_coordinator", lambda site: 1)
+    monkeypatch.setattr(readiness, "refuse_impossible", lambda site, admin, steps: None)
     monkeypatch.setattr(rolling, "_roll_coordinator", lambda site, one: names.append(one.name))
-    monkeypatch.setattr(rolling, "_roll_broker", lambda site, admin, one: names.append(one.name))
+    monkeypatch.setattr(
+        rolling, "_roll_brokers", lambda site, admin, some: names.append("+".join(one.name for one in some))
+    )
     return names
 
 
@@ -59,6 +66,51 @@ def test_a_canary_is_the_first_of_the_order_and_the_rest_is_named(
     assert restarted == first
 
 
+def test_what_can_never_be_done_is_refused_before_the_first_node_is_touched(
+    restarted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[list[str]]] = []
+
+    def refuse(site: Any, admin: Any, steps: Any) -> None:
+        asked.append([[one.name for one in step] for step in steps])
+        raise GateClosed("never")
+
+    monkeypatch.setattr(readiness, "refuse_impossible", refuse)
+    with pytest.raises(GateClosed):
+        rolling.roll(site(), [*BROKERS, *ENSEMBLE])
+    with pytest.raises(GateClosed):
+        rolling.roll(site(by_rack=True), RACKS[:5])
+    assert restarted == []
+    assert asked == [
+        [["broker-1"], ["broker-3"], ["broker-2"]],
+        [["broker-1", "broker-4"], ["broker-3"], ["broker-5", "broker-2"]],
+    ]
+
+
+def test_topics_that_can_never_spare_a_broker_are_all_named_at_once() -> None:
+    admin = FakeAdmin()
+    admin.create_topics(
+        [
+            NewTopic("lone", assignment=((3,),)),
+            NewTopic("pair", assignment=((2, 3),)),
+            NewTopic("fine", assignment=((1, 2, 3),)),
+        ]
+    )
+    steps = [[one] for one in BROKERS]
+    with pytest.raises(GateClosed, match="no running node was restarted") as caught:
+        readiness.refuse_impossible(site(), admin, steps)  # type: ignore[arg-type]
+    assert str(caught.value).count("topic lone") == str(caught.value).count("topic pair") == 1
+    assert "fine" not in str(caught.value)
+    readiness.refuse_impossible(site(accepted=("lone", "pair")), admin, steps)  # type: ignore[arg-type]
+    readiness.refuse_impossible(site(), admin, steps[:1])  # type: ignore[arg-type]
+    admin.metadata = unanswered  # type: ignore[method-assign]
+    readiness.refuse_impossible(site(), admin, steps)  # type: ignore[arg-type]
+
+
+def unanswered() -> Any:
+    raise KdeployError("no answer just now")
+
+
 def test_topics_that_a_person_accepts_are_asked_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     from kdeploy.cluster import health
 
@@ -71,4 +123,106 @@ def test_topics_that_a_person_accepts_are_asked_of_the_gate(monkeypatch: pytest.
 
     monkeypatch.setattr(gate, "judge", judge)
     readiness._verdict(site(accepted=("single",)), None, BROKERS[0])  # type: ignore[arg-type]
-    assert asked == [(1, ("single",))]
+    readiness._verdict(site(accepted=()), None, *BROKERS)  # type: ignore[arg-type]
+    assert asked == [({1}, ("single",)), ({1, 2, 3}, ())]
+
+
+RACKS = [replace(node(f"broker-{number}"), rack=rack) for number, rack in enumerate("abcabcabc", 1)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "order"),
+    [
+        (RACKS, ["broker-1+broker-4+broker-7", "broker-3+broker-6+broker-9", "broker-5+broker-8+broker-2"]),
+        (RACKS[:5], ["broker-1+broker-4", "broker-3", "broker-5+broker-2"]),
+        (RACKS[2:4], ["broker-3", "broker-4"]),
+        ([*ENSEMBLE, RACKS[0]], ["zookeeper-2", "zookeeper-3", "zookeeper-1", "broker-1"]),
+    ],
+)
+def test_by_the_rack_the_controllers_rack_comes_last_and_the_ensemble_stays_one_by_one(
+    restarted: list[str], nodes: list[Any], order: list[str]
+) -> None:
+    assert rolling.roll(site(by_rack=True), nodes) == ()
+    assert restarted == order
+
+
+def test_a_canary_by_the_rack_is_one_rack(restarted: list[str]) -> None:
+    left = rolling.roll(site(by_rack=True, canary=True), RACKS[:6])
+    assert restarted == ["broker-1+broker-4"]
+    assert [one.name for one in left] == ["broker-3", "broker-6", "broker-5", "broker-2"]
+
+
+class Machines:
+    """A provider and the site around it, that note what is done to which nodes."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, tuple[str, ...]]] = []
+        self.provider, self.progress, self.manner = self, Silent(), Manner(by_rack=True)
+
+    def stop(self, one: Any) -> None:
+        self.done.append(("stop", (one.name,)))
+
+    def start(self, one: Any) -> None:
+        self.done.append(("start", (one.name,)))
+
+    def apply(self, one: Any) -> None:
+        raise AssertionError("files of a rack are put in place in one go")
+
+    def apply_all(self, nodes: list[Any], apply: Any) -> None:
+        self.done.append(("apply", tuple(one.name for one in nodes)))
+
+
+def test_a_rack_gets_its_files_while_it_runs_and_its_last_broker_stops_after_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machines = Machines()
+    for wait in ("wait_for_gate", "wait_for_brokers", "settle"):
+
+        def note(site: Any, admin: Any, *nodes: Any, name: str = wait) -> None:
+            machines.done.append((name, tuple(one.name for one in nodes)))
+
+        monkeypatch.setattr(readiness, wait, note)
+    rolling._roll_brokers(machines, None, [RACKS[4], RACKS[7], RACKS[1]])  # type: ignore[arg-type]
+    names = ("broker-5", "broker-8", "broker-2")
+    assert machines.done[:2] == [("apply", names), ("wait_for_gate", names)]
+    assert sorted(machines.done[2:4]) == [("stop", ("broker-5",)), ("stop", ("broker-8",))]
+    assert machines.done[4] == ("stop", ("broker-2",))
+    assert sorted(machines.done[5:8]) == [("start", (name,)) for name in sorted(names)]
+    assert machines.done[8:] == [("wait_for_brokers", ()), ("settle", ())]
+
+
+class Rebooting(Machines):
+    """Machines that can be booted anew."""
+
+    def reboot(self, one: Any) -> None:
+        self.done.append(("reboot", (one.name,)))
+
+
+@pytest.mark.parametrize("kind", ["broker", "coordinator"])
+def test_a_host_is_booted_anew_between_the_stop_and_the_start_of_its_node(kind: str) -> None:
+    machines = Rebooting()
+    machines.manner = Manner(reboot=True)
+    rolling._restart(machines, RACKS[0], kind)  # type: ignore[arg-type]
+    assert [what for what, _ in machines.done] == ["stop", "reboot", "start"]
+    machines.done.clear()
+    machines.manner = Manner()
+    rolling._restart(machines, RACKS[0], kind)  # type: ignore[arg-type]
+    assert [what for what, _ in machines.done] == ["stop", "start"]
+
+
+def test_hosts_of_a_rack_are_booted_anew_together_when_all_of_its_brokers_are_stopped() -> None:
+    machines = Rebooting()
+    machines.manner = Manner(by_rack=True, reboot=True)
+    rolling._restart_together(machines, RACKS[:2])  # type: ignore[arg-type]
+    kinds = [what for what, _ in machines.done]
+    assert kinds == ["stop", "stop", "reboot", "reboot", "start", "start"]
+
+
+def test_a_rack_that_is_all_there_is_cannot_be_restarted_together() -> None:
+    with pytest.raises(
+        UsageError, match=r"every broker of here is in rack r1, so --by-rack would stop them all"
+    ):
+        Manner(by_rack=True).refuse_impossible(BROKERS)
+    Manner().refuse_impossible(BROKERS)
+    Manner(by_rack=True).refuse_impossible(RACKS)
+    Manner(by_rack=True).refuse_impossible(BROKERS[:1])

@@ -18,7 +18,13 @@ HERE: dict[str, Any] = {
 
 
 def questions(**changes: Any) -> dict[str, Any]:
-    asked = {"disks": ["/nowhere"], "ports": [1], "names": ["localhost"], "service": "kafka.service"}
+    asked = {
+        "disks": ["/nowhere"],
+        "ports": [1],
+        "names": ["localhost"],
+        "time_units": [],
+        "service": "kafka.service",
+    }
     return {**HERE, "preflight_questions": {**asked, **changes}}
 
 

@@ -116,3 +116,19 @@ def test_expiring_names_certificates_in_the_order_they_end(
     short = replace(needed, nodes=(new,), certificate_days=5)
     first = issue.expiring(issue.complete(vault, short, now), now, timedelta(days=366))[0]
     assert (first.name, first.not_after) == ("node/dc1/broker-2", now + timedelta(days=5))
+
+
+def test_a_certificate_is_made_anew_exactly_when_the_node_is_reached_by_something_else(
+    vault: Vault, needed: issue.Requirements, now: datetime
+) -> None:
+    assert issue.made_out_anew(vault, needed, "dc1/broker-1", now) is vault
+    moved = replace(needed.nodes[0], addresses=("10.0.0.9",))
+    elsewhere = replace(needed, nodes=(moved, *needed.nodes[1:]))
+    renewed = issue.made_out_anew(vault, elsewhere, "dc1/broker-1", now)
+    assert renewed.nodes["dc1/broker-1"].reached_by == {*moved.names, "10.0.0.9"}
+    assert renewed.nodes["dc1/broker-1"].key != vault.nodes["dc1/broker-1"].key, (
+        "the old machine has that one"
+    )
+    assert renewed.nodes["dc1/zookeeper-1"] is vault.nodes["dc1/zookeeper-1"]
+    assert (renewed.passwords, renewed.brokers) == (vault.passwords, vault.brokers)
+    assert issue.made_out_anew(renewed, elsewhere, "dc1/broker-1", now) is renewed

@@ -30,7 +30,10 @@ USER: Final = "kafka"
 MOMENT: Final = 946_684_800
 """Every file's time of change, 2000-01-01: the time of writing would make equal archives differ."""
 
-HOST_FILES: Final = ("/etc/sysctl.d/", "/etc/security/", "/etc/tmpfiles.d/")
+HOST_FILES: Final = (
+    *("/etc/sysctl.d/", "/etc/security/", "/etc/tmpfiles.d/", "/etc/udev/"),
+    *("/etc/kdeploy/", "/etc/systemd/system/kdeploy-"),
+)
 """Where files go that belong to the host, not to the node's service; so do units that mount."""
 
 

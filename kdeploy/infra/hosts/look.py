@@ -11,7 +11,8 @@ from typing import Any
 
 from kdeploy.blueprint import Node
 from kdeploy.infra import NodeState
-from kdeploy.infra.hosts import variables
+from kdeploy.infra.hosts import archive, variables
+from kdeploy.units import format_bytes
 
 
 def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
@@ -23,14 +24,16 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
     """
     record, service = seen["record"], seen["service"]
     soft = {file.path: file.sha256 for file in node.files if file.live or not file.restart}
+    gone = set(archive.recorded(record)) - {file.path for file in node.files}
+    gone -= {secret.path for secret in node.secrets}
     outdated = [path for path, digest in soft.items() if (record or {}).get("files", {}).get(path) != digest]
-    whole = record is not None and not seen["damaged"] and not outdated and not seen["drift"]
+    whole = record is not None and not seen["damaged"] and not outdated and not gone and not seen["drift"]
     return NodeState(
         present=record is not None,
         running=bool(seen["running"]),
         applied=seen["applied"] if whole else None,
         started=seen["started"],
-        detail=_detail(seen, service) + _limited(node, seen),
+        detail=_detail(seen, service) + _limited(node, seen) + _swapped(seen) + _clock(seen),
         live=tuple((record or {}).get("live", ())),
     )
 
@@ -46,6 +49,17 @@ def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
     if service.get("Result", "success") == "success":
         return f"stopped{drift}"
     return f"ended by itself ({service.get('Result')}); its logs last say: {seen['last']}"
+
+
+def _swapped(seen: Mapping[str, Any]) -> str:
+    """That part of a node is swapped out, which its service forbids where the host can keep to that."""
+    found = seen.get("swapped", 0)
+    return f"; {format_bytes(found)} of it are swapped out, wanted none" if found else ""
+
+
+def _clock(seen: Mapping[str, Any]) -> str:
+    """That nothing keeps the host's clock right at the moment; what should is seen to by `up`."""
+    return "; its clock is not synchronised" if seen.get("synchronised") is False else ""
 
 
 def _limited(node: Node, seen: Mapping[str, Any]) -> str:

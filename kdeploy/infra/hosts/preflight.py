@@ -6,10 +6,11 @@ Invariant: pure. Every problem of every host is in the answer, each as one line 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 from kdeploy.blueprint import Node
+from kdeploy.infra.hosts.systems import SYSTEMS
 from kdeploy.units import format_bytes
 
 SKEW: Final = 60.0
@@ -25,24 +26,28 @@ DISK_SHARE: Final = 0.95
 JAVA: Final = {"3": 11, "4": 17}
 """Lowest Java by Kafka's major version (as `infra.artefacts.java.MINIMUM`)."""
 
-SYSTEMS: Final[Mapping[str, tuple[int, str]]] = {
-    "debian": (12, "openjdk-17-jre-headless"),
-    "ubuntu": (22, "openjdk-17-jre-headless"),
-    "rhel": (9, "java-17-openjdk-headless"),
-    "rocky": (9, "java-17-openjdk-headless"),
-    "almalinux": (9, "java-17-openjdk-headless"),
-    "amzn": (2023, "java-17-amazon-corretto-headless"),
-}
-"""Operating systems by the ID of os-release(5): the lowest version, and the package with Java 17. Debian 12 is
-proven by the tests on a fleet; the names of the others are those of their package lists, 2026-11."""
-
 Facts = Mapping[str, Any]
 """What roles/preflight/files/facts.py prints."""
 
 
 def java_package(facts: Facts) -> str:
     """The package that has Java on a host."""
-    return SYSTEMS[str(facts["os"])][1]
+    return SYSTEMS[str(facts["os"])].java
+
+
+def host_needs(node: Node, facts: Facts, *, keep_time: bool) -> dict[str, Any]:
+    """Packages that a host lacks for time and its firewall, and the service that is to keep its clock right.
+
+    Args:
+        node: The node.
+        facts: What was seen on its host.
+        keep_time: Whether it is to have a time service where it has none.
+    """
+    system = SYSTEMS[str(facts["os"])]
+    lacks_time = keep_time and not facts["synchronised"] and not facts["time_units"]
+    packages = [system.firewall] if node.firewall and not facts["nft"] else []
+    packages += [system.time] if lacks_time else []
+    return {"host_packages": packages, "host_time_unit": system.time_unit if lacks_time else ""}
 
 
 def problems(
@@ -85,13 +90,14 @@ def _of_host(node: Node, facts: Facts, clock: float, size: float | None, version
         listed = ", ".join(map(str, facts["ports"]))
         yield f"port {listed} is taken by another program; end it"
     yield from _disks(node, facts, size)
+    yield from _firewall(node, facts)
     yield from _names(facts)
 
 
 def _system(facts: Facts, version: str) -> Iterator[str]:
     known = SYSTEMS.get(str(facts["os"]))
     major = str(facts["version"]).partition(".")[0]
-    if known is None or not major.isdigit() or int(major) < known[0]:
+    if known is None or not major.isdigit() or int(major) < known.lowest:
         name = facts["os_name"] or facts["os"] or "something without a name"
         yield f"it runs {name}, which kdeploy does not know; Debian 12 is proven"
     if not facts["systemd"]:
@@ -103,7 +109,8 @@ def _system(facts: Facts, version: str) -> Iterator[str]:
 
 def _disks(node: Node, facts: Facts, size: float | None) -> Iterator[str]:
     if node.disks and not facts["mkfs"]:
-        yield "it has no mkfs.xfs; install xfsprogs"
+        system = SYSTEMS.get(str(facts["os"]))
+        yield f"it has no mkfs.xfs; install {system.file_systems if system else 'it'}"
     for disk in node.disks:
         found = facts["disks"][disk.device]
         if not found["exists"] or not found.get("block"):
@@ -125,6 +132,26 @@ def _disks(node: Node, facts: Facts, size: float | None) -> Iterator[str]:
         if size is not None and found["size"] < size * DISK_SHARE:
             has, declared = format_bytes(found["size"]), format_bytes(size)
             yield f"{disk.device} has {has}, and {declared} are declared; declare what it has"
+
+
+def _firewall(node: Node, facts: Facts) -> Iterator[str]:
+    """What would shut kdeploy out, or keep closed what is to be open."""
+    if node.firewall is None:
+        return
+    for name in facts["firewalls"]:
+        yield (
+            f"its firewall is kept by {name}, which would go on closing Kafka's ports; stop and disable {name}, "
+            "or write `firewall: {enabled: false}` and open them there"
+        )
+    if not facts["login"]:
+        return
+    address, port = facts["login"]
+    source = ip_address(address)
+    mapped = source.ipv4_mapped if isinstance(source, IPv6Address) else None
+    if not any((mapped or source) in ip_network(one) for one in node.firewall.operators):
+        yield f"kdeploy comes from {mapped or source}, which firewall.operators would shut out; add it there"
+    if port not in node.firewall.ssh_ports:
+        yield f"its SSH server listens on port {port}, which is not among firewall.ssh_ports; add it there"
 
 
 def _names(facts: Facts) -> Iterator[str]:

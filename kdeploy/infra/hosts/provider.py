@@ -25,17 +25,30 @@ from kdeploy.infra import NodeState, Secrets
 from kdeploy.infra.hosts import archive, look, preflight, variables
 from kdeploy.infra.hosts.sources import Failure, Played, Sources
 from kdeploy.infra.hosts.ssh import NoPrivilege, Unreachable
+from kdeploy.infra.hosts.systems import TIME_UNITS
 
 STOP_PATIENCE: Final = 330.0
 """Seconds for a stop: the unit's own 300, in which systemd lets the controlled shutdown finish, and some."""
+
+REBOOT_PATIENCE: Final = 900.0
+"""Seconds for a host to come back: servers check their memory and controllers for minutes before they boot."""
+
+REBOOT_PAUSE: Final = 1.0
+REBOOT_ANSWER: Final = 20.0
+"""Seconds between two looks, and for one: longer than a connection of before takes to be given up
+(`ssh`: three times 5 s)."""
 
 AT_ONCE: Final = 25
 """Hosts that are asked at the same time."""
 
 PROGRAM: Final = "remote.py"
 
-SETTINGS_TASK: Final = "Set kernel settings, and read them back"
-"""Task of role host whose output says what could not be set."""
+READ_BACK: Final = (
+    "Set kernel settings, and read them back",
+    "Set the queues of data disks, and read them back",
+    "Load the firewall as a whole, and read it back",
+)
+"""Tasks of roles host, disks and firewall whose output says what could not be set."""
 
 
 class HostsProvider:
@@ -90,6 +103,8 @@ class HostsProvider:
                     )
                     given[variables.name(node)] = self._connection(node) | {
                         **variables.host_variables(node, cluster, carried),
+                        **preflight.host_needs(node, facts[node.key], keep_time=cluster.keep_time),
+                        **variables.firewall_variables(node, known=bool(facts[node.key]["known"])),
                         **variables.disk_variables(node, known=bool(facts[node.key]["known"])),
                         "java_package": preflight.java_package(facts[node.key]),
                         "kafka_version": cluster.kafka_version,
@@ -171,6 +186,61 @@ class HostsProvider:
         if not answer["ok"]:
             raise KdeployError(f"{node.key} could not be stopped: {_said(answer)}")
 
+    def reaches(self, node: Node) -> bool:
+        """Whether a host can be asked about its node."""
+        try:
+            self._ask("boot", node)
+        except (Unreachable, NoPrivilege):
+            return False
+        return True
+
+    def retire(self, node: Node) -> bool:
+        """Make sure that a stopped node never starts again on its host: its unit and its keys go, data stays.
+
+        Returns:
+            Whether that is so; False where the host cannot be reached.
+
+        Raises:
+            KdeployError: It still runs there.
+        """
+        try:
+            answer = self._ask("retire", node)
+        except (Unreachable, NoPrivilege):
+            return False
+        if not answer["ok"]:
+            raise KdeployError(
+                f"{node.host} still runs {node.name}, and two nodes of one id must never run\n"
+                f"  stop it first: `systemctl stop {variables.unit(node)}` there; nothing was changed"
+            )
+        return True
+
+    def reboot(self, node: Node) -> None:
+        """Boot a host anew, wait until it answers, and take its lease again, which a boot ends.
+
+        Raises:
+            KdeployError: Its node still runs, or it does not come back.
+        """
+        before = self._ask("reboot", node)
+        if not before["ok"]:
+            raise KdeployError(f"{node.key} still runs; its host is not booted anew\n  stop it first")
+        deadline = time.monotonic() + REBOOT_PATIENCE
+        while self._boot(node) in (None, before["boot"]):
+            if time.monotonic() > deadline:
+                raise KdeployError(
+                    f"{node.host} ({node.name}) did not come back within {REBOOT_PATIENCE:.0f} s of its reboot\n"
+                    "  look at its console; once it answers, `kdeploy up` goes on"
+                )
+            time.sleep(REBOOT_PAUSE)
+        if before["holder"]:
+            self.hold([node], before["holder"])
+
+    def _boot(self, node: Node) -> str | None:
+        """What stands for the boot a host is in; None while it does not answer."""
+        try:
+            return str(self._ask("boot", node, patience=REBOOT_ANSWER)["boot"])
+        except KdeployError:
+            return None
+
     def delete(self, node: Node) -> None:
         """Delete a stopped node's data, files and secrets; machine, packages and file systems stay.
 
@@ -235,6 +305,8 @@ class HostsProvider:
             "mounts": [disk.mount for disk in node.disks],
             "logs": variables.log_folder(node),
             "settings": [list(one) for one in variables.settings(node)],
+            "queues": {disk.device: disk.queues for disk in node.disks},
+            "firewall": node.firewall.digest if node.firewall else "",
             **more,
         }
         program = (resources.files("kdeploy.infra.hosts") / PROGRAM).read_text()
@@ -256,6 +328,7 @@ class HostsProvider:
                     "ports": sorted(node.ports.values()),
                     "names": names,
                     "service": variables.unit(node),
+                    "time_units": list(TIME_UNITS),
                 }
                 questions[variables.name(node)] = self._connection(node) | {"preflight_questions": asked}
         with self._playing:
@@ -295,14 +368,16 @@ class HostsProvider:
         return failure.reason.splitlines()[-1]
 
     def _tell_settings(self, played: Played) -> None:
-        """Say which kernel settings hosts do not have after all, by what was read back."""
+        """Say which settings hosts do not have after all, by what was read back."""
         for kind, words in (("refused", "cannot be set"), ("fixed", "not to be set in a container")):
             lines: dict[str, list[str]] = {}
             for host, output in sorted(played.output.items()):
-                for line in json.loads(output.get(SETTINGS_TASK, "{}")).get(kind, ()):
+                for line in (
+                    one for task in READ_BACK for one in json.loads(output.get(task, "{}")).get(kind, ())
+                ):
                     lines.setdefault(line, []).append(host.partition(".")[2])
             for line, hosts in sorted(lines.items()):
-                self._sources.tell("kernel", f"{line.partition(':')[0]}: {words}, on {', '.join(hosts)}")
+                self._sources.tell("settings", f"{line.partition(':')[0]}: {words}, on {', '.join(hosts)}")
 
     def _play(self, part: str, given: Mapping[str, Mapping[str, Any]]) -> Played:
         played = self._sources.play(part, given)

@@ -3,10 +3,12 @@
 It is sent whole over SSH and imports nothing of kdeploy. Invariant: `look` changes nothing.
 """
 
+import ctypes
 import glob
 import hashlib
 import json
 import os
+import struct
 import subprocess
 
 RECORD = "/etc/kdeploy/node.json"
@@ -67,6 +69,47 @@ def drift(settings):
     return [list(one) for one in found if one[2] is not None and one[2] != one[1]]
 
 
+def queue_drift(disks):
+    """Settings of data disks' queues that are not what they should be, as [name, wanted, found]."""
+    wrong = []
+    for device, queues in sorted(disks.items()):
+        here = os.path.realpath("/sys/class/block/" + os.path.basename(os.path.realpath(device)))
+        folder = here if os.path.isdir(here + "/queue") else os.path.dirname(here)
+        for name, wanted in sorted(queues.get(text(folder + "/queue/rotational"), {}).items()):
+            path = folder + "/queue/" + name
+            choices = (text(path) or "").replace("[", "").replace("]", "").split()
+            found = setting(path)
+            if found not in (None, wanted) and (len(choices) < 2 or wanted in choices):
+                wrong.append(["%s of %s" % (name, device), wanted, found])
+    return wrong
+
+
+def firewall_drift(digest):
+    """What is not as it should be with the firewall, as [name, wanted, found]; nothing where nobody may look."""
+    if not digest:
+        return []
+    try:
+        shown = output("/usr/sbin/nft", "-s", "list", "table", "inet", "kdeploy")
+    except OSError:
+        shown = ""
+    if "not permitted" in shown:
+        return []
+    if digest in shown:
+        known = text("/run/kdeploy/firewall") == shown.strip()
+        return [] if known else [["firewall", "as in /etc/kdeploy/firewall.nft", "changed by hand"]]
+    loaded = "chain input" in shown
+    return [["firewall", "as in /etc/kdeploy/firewall.nft", "of other rules" if loaded else "not loaded"]]
+
+
+def synchronised():
+    """Whether something keeps the clock right, as timedatectl tells it: by the kernel's own bound of its error
+    (adjtimex(2); systemd's timedated, 16 s). None where the kernel does not say."""
+    answer = ctypes.create_string_buffer(256)
+    if struct.calcsize("l") != 8 or ctypes.CDLL(None).adjtimex(answer) < 0:
+        return None
+    return struct.unpack_from("l", answer.raw, 24)[0] < 16000000
+
+
 def open_files(pid):
     """Files that a process may have open; None where it does not run."""
     for line in (text("/proc/%s/limits" % pid) or "").splitlines():
@@ -74,6 +117,14 @@ def open_files(pid):
             number = line.split()[3]
             return None if number == "unlimited" else int(number)
     return None
+
+
+def swapped(pid):
+    """Bytes of a process that are swapped out; 0 where it does not run."""
+    for line in (text("/proc/%s/status" % pid) or "").splitlines():
+        if line.startswith("VmSwap:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def last_error(folder, unit):
@@ -110,8 +161,10 @@ def look(asked):
         "unmounted": [path for path in asked["mounts"] if not os.path.ismount(path)],
         "formatted": formatted,
         "was_formatted": os.path.exists("/etc/kdeploy/formatted"),
-        "drift": drift(asked["settings"]),
+        "drift": drift(asked["settings"]) + queue_drift(asked["queues"]) + firewall_drift(asked["firewall"]),
+        "synchronised": synchronised(),
         "open_files": open_files(shown.get("MainPID")) if running else None,
+        "swapped": swapped(shown.get("MainPID")) if running else 0,
         "last": "" if running else last_error(asked["logs"], unit),
     }
 
@@ -136,6 +189,7 @@ def stop(asked):
 def delete(asked):
     """Delete a node's data, files and secrets; its file systems stay, empty and ours."""
     output("systemctl", "disable", asked["unit"])
+    output("systemctl", "disable", "--now", "kdeploy-firewall.service")
     record = json.loads(read(RECORD) or b"{}")
     kept = [path for path in record.get("files", {}) if path.endswith(".mount")]
     for folder in asked["data"] + [asked["config"], asked["logs"]]:
@@ -186,7 +240,35 @@ def release(asked):
     return {"ok": True, "said": "", "holder": None}
 
 
-VERBS = {"look": look, "start": start, "stop": stop, "delete": delete, "hold": hold, "release": release}
+def retire(asked):
+    """Make this host unable to start a stopped node: no unit, no keys. Its data stays."""
+    if service(asked["unit"]).get("ActiveState") not in ("inactive", "failed"):
+        return {"ok": False}
+    output("systemctl", "disable", asked["unit"])
+    record = json.loads(read(RECORD) or b"{}")
+    for path in ["/etc/systemd/system/" + asked["unit"], *record.get("secrets", ())]:
+        if os.path.exists(path):
+            os.unlink(path)
+    output("systemctl", "daemon-reload")
+    return {"ok": not os.path.exists("/etc/systemd/system/" + asked["unit"])}
+
+
+def boot(asked):
+    """What stands for this boot."""
+    return {"boot": text("/proc/sys/kernel/random/boot_id")}
+
+
+def reboot(asked):
+    """Boot this host anew, a moment after it has answered; not while its node runs."""
+    if service(asked["unit"]).get("ActiveState") not in ("inactive", "failed"):
+        return {"ok": False}
+    answer = {"ok": True, "holder": holder(), **boot(asked)}
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.Popen(["sh", "-c", "sleep 1; exec systemctl reboot"], start_new_session=True, **quiet)
+    return answer
+
+
+VERBS = {verb.__name__: verb for verb in (look, start, stop, delete, hold, release, boot, reboot, retire)}
 
 
 def main(verb, asked):

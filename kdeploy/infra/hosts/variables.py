@@ -75,10 +75,16 @@ def disk_variables(node: Node, *, known: bool) -> dict[str, Any]:
             "file_system": disk.file_system,
             "mount": disk.mount,
             "unit": _mount_unit(disk.mount),
+            "queues": disk.queues,
         }
         for disk in node.disks
     ]
     return {"disks_volumes": volumes, "disks_folders": list(node.data_directories), "disks_known": known}
+
+
+def firewall_variables(node: Node, *, known: bool) -> dict[str, Any]:
+    """What role firewall takes; `known` says whether the node was on this host before."""
+    return {"firewall_digest": node.firewall.digest if node.firewall else "", "firewall_known": known}
 
 
 def _mount_unit(mount: str) -> str:

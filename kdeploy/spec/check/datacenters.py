@@ -7,10 +7,12 @@ ignore is refused: silence would look like consent.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates
-from kdeploy.spec.model import Datacenter, Environment, Ssh
+from kdeploy.spec.firewall import Firewall
+from kdeploy.spec.model import Datacenter, Environment
 from kdeploy.spec.ports import MOST_LOCAL_NODES
 from kdeploy.spec.regions import AWS_REGIONS
 from kdeploy.spec.source import Path_
@@ -110,9 +112,8 @@ def _ensemble(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
 
 def _hosts(place: Path_, datacenter: Datacenter, role: Role) -> Iterator[Finding]:
     path = (*place, "hosts")
-    if datacenter.provider != "hosts" and datacenter.ssh != Ssh():
-        wrong = f"ssh means nothing to provider {datacenter.provider}"
-        yield Finding((*place, "ssh"), wrong, "remove it, or write provider: hosts")
+    yield from _only_for_hosts(place, datacenter)
+    yield from _networks((*place, "firewall"), datacenter.firewall)
     if datacenter.provider != "hosts":
         if datacenter.hosts:
             wrong = f"hosts mean nothing to provider {datacenter.provider}"
@@ -135,6 +136,34 @@ def _hosts(place: Path_, datacenter: Datacenter, role: Role) -> Iterator[Finding
         disks = (((*place_of_disks, at), disk) for at, disk in enumerate(host.hardware.disks))
         yield from duplicates("disk", disks, KEEP_ONE)
     yield from _hosts_by_role(place, datacenter, role)
+
+
+def _only_for_hosts(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
+    if datacenter.provider == "hosts":
+        return
+    for name in ("ssh", "firewall", "time_service"):
+        if getattr(datacenter, name) != type(datacenter).model_fields[name].get_default():
+            wrong = f"{name} means nothing to provider {datacenter.provider}"
+            yield Finding((*place, name), wrong, "remove it, or write provider: hosts")
+
+
+def _networks(place: Path_, firewall: Firewall) -> Iterator[Finding]:
+    lists: list[tuple[Path_, tuple[str, ...]]] = [
+        ((*place, "clients"), firewall.clients),
+        ((*place, "operators"), firewall.operators),
+        *(((*place, "also", at, "sources"), one.sources) for at, one in enumerate(firewall.also)),
+    ]
+    for path, networks in lists:
+        for index, network in enumerate(networks):
+            try:
+                ip_network(network)
+            except ValueError as error:
+                wrong = f"{network!r} is not a network"
+                right = "write an address or a network, like 10.1.2.3 or 10.0.0.0/8"
+                if "host bits" in str(error):
+                    wrong = f"{network!r} has bits set beyond its length"
+                    right = f"write {ip_network(network, strict=False)}"
+                yield Finding((*path, index), wrong, right)
 
 
 def _hosts_by_role(place: Path_, datacenter: Datacenter, coordinator: Role) -> Iterator[Finding]:

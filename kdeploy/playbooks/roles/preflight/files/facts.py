@@ -1,10 +1,12 @@
 """Runs on a host, under its own Python: prints what there is as one line of JSON, and changes nothing."""
 
+import ctypes
 import glob
 import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -80,6 +82,43 @@ def resolved(name):
     return {"addresses": addresses, "back": sorted(back)}
 
 
+def login():
+    """Address that this very connection comes from, and the port it came to; empty where it is none of SSH."""
+    pid = os.getpid()
+    while pid > 1:
+        for entry in text("/proc/%d/environ" % pid).split("\0"):
+            if entry.startswith("SSH_CONNECTION="):
+                parts = entry.partition("=")[2].split()
+                return [parts[0].partition("%")[0], int(parts[3])] if len(parts) == 4 else []
+        parent = re.search(r"PPid:\s*(\d+)", text("/proc/%d/status" % pid))
+        pid = int(parent.group(1)) if parent else 0
+    return []
+
+
+def other_firewalls():
+    """Firewalls that would go on closing ports that kdeploy's own opens."""
+    found = []
+    if output("systemctl", "is-active", "firewalld.service")[1] == "active":
+        found.append("firewalld")
+    if re.search(r"(?im)^ENABLED=[\"']?yes", text("/etc/ufw/ufw.conf")):
+        found.append("ufw")
+    return found
+
+
+def active(units):
+    """Those of some services that run."""
+    return [unit for unit in units if output("systemctl", "is-active", unit)[1] == "active"]
+
+
+def synchronised():
+    """Whether something keeps the clock right, as timedatectl tells it: by the kernel's own bound of its error
+    (adjtimex(2); systemd's timedated, 16 s). None where the kernel does not say."""
+    answer = ctypes.create_string_buffer(256)
+    if struct.calcsize("l") != 8 or ctypes.CDLL(None).adjtimex(answer) < 0:
+        return None
+    return struct.unpack_from("l", answer.raw, 24)[0] < 16000000
+
+
 def java():
     """Java's version by the file that comes with it, else by asking it; 0 where there is none."""
     program = os.path.realpath("/usr/bin/java")
@@ -112,6 +151,11 @@ def main(questions):
                 "disks": {path: disk(path) for path in questions["disks"]},
                 "ports": sorted(used & set(questions["ports"])),
                 "serves": output("systemctl", "is-active", questions["service"])[1] == "active",
+                "nft": os.path.exists("/usr/sbin/nft"),
+                "login": login(),
+                "firewalls": other_firewalls(),
+                "synchronised": synchronised(),
+                "time_units": active(questions["time_units"]),
                 "known": os.path.exists("/etc/kdeploy/node.json"),
                 "names": {name: resolved(name) for name in questions["names"]},
             }
