@@ -17,7 +17,7 @@ from kdeploy.planner.demand import Demand, quantile
 from kdeploy.planner.result import LIMITS
 
 
-def loads(demand: Demand, pulled: Floats, mirrored: Floats) -> dict[str, Floats]:
+def loads(demand: Demand, pulled: Floats, mirrored: Floats | None) -> dict[str, Floats]:
     """Loads of the busiest broker, by column.
 
     cross_region: what mirroring to another region fetches from it, bytes/s.
@@ -30,16 +30,16 @@ def loads(demand: Demand, pulled: Floats, mirrored: Floats) -> dict[str, Floats]
     Args:
         demand: What to carry.
         pulled: Bytes per second on the network that it copies from one other broker (`limits.flow`).
-        mirrored: Bytes per second on the network that mirroring fetches from it, after the failure.
+        mirrored: Bytes per second on the network that mirroring fetches from it, after the failure; None
+            where nothing is mirrored.
     """
-    connections = 0.0 * mirrored
-    if demand.mirror_consumers is not None:
-        connections = mirrored * _connection(demand) / demand.mirror_consumers
-    return {
-        "cross_region": mirrored if demand.leaves_region else 0.0 * mirrored,
-        "far_followers": pulled * (demand.round_trip / demand.socket_buffer),
-        "mirror_flow": connections,
-    }
+    leaving = connections = np.zeros_like(pulled)
+    if mirrored is not None and demand.leaves_region:
+        leaving = mirrored
+    if mirrored is not None and demand.mirror_consumers is not None:
+        connections = mirrored * (_connection(demand) / demand.mirror_consumers)
+    waiting = pulled * (demand.round_trip / demand.socket_buffer)
+    return {"cross_region": leaving, "far_followers": waiting, "mirror_flow": connections}
 
 
 def _connection(demand: Demand) -> float:
@@ -47,14 +47,17 @@ def _connection(demand: Demand) -> float:
     return max(demand.mirror_round_trip / demand.socket_buffer, 1 / figures.SINGLE_FLOW.value)
 
 
-def consumers(demand: Demand, mirrored: Floats, confidence: float) -> int | None:
+def consumers(demand: Demand, mirrored: Floats | None, confidence: float) -> int | None:
     """Consumers that mirroring reads with: as stated, or the fewest that are enough; None where nothing is.
 
     Args:
         demand: What to carry.
-        mirrored: Bytes per second on the network that mirroring fetches from the busiest broker, by sample.
+        mirrored: Bytes per second on the network that mirroring fetches from the busiest broker, by sample;
+            None where nothing is mirrored.
         confidence: Share of the samples in which they have to be enough.
     """
+    if mirrored is None:
+        return None
     most = quantile(np.ravel(mirrored), confidence) * _connection(demand)
     if most == 0 or demand.mirror_consumers is not None:
         return demand.mirror_consumers if most else None

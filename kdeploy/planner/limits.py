@@ -160,15 +160,12 @@ def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
     disk_read: reads that miss the page cache, and the cleaner's × disk skew, bytes/s.
     disk_throughput: both together. disk_iops: disk_throughput ÷ 128 KiB.
     disk_space: bytes; see `stored`.
-    memory: produced × held × 30 s, bytes of page cache.
-    cpu: vCPU seconds per second; see `processor`.
-    partitions: replicas.
-    partition_rate: the busiest partition, bytes/s.
+    memory: produced × held × 30 s, bytes of page cache. cpu: vCPU seconds per second; see `processor`.
+    partitions: replicas. partition_rate: the busiest partition, bytes/s.
     single_flow: what it copies from one other broker, bytes/s.
-    heap: 128 MiB, and 100 KiB for each replica and each client, bytes.
-    connections: clients. open_files, memory_maps: see `segments`.
-    cross_region, far_followers, mirror_flow: see `far.loads`.
-    rebuild_in, rebuild_write, rebuild_out: see `rebuild`.
+    heap: 128 MiB, and 100 KiB for each replica and each client, bytes. connections: clients.
+    open_files, memory_maps: see `segments`.
+    cross_region, far_followers, mirror_flow: see `far.loads`. rebuild_*: see `rebuild`.
 
     All but counts of things carry the imbalance between brokers. Where whole partitions make a load
     rise with one more broker, the greater counts for the smaller fleet too.
@@ -256,8 +253,10 @@ def arrivals(demand: Demand, share: Shares) -> Floats:
     Where only clients or only brokers encrypt, TLS is counted on all of it: it is a part in 700, and a
     load that fell with what a broker leads would rise with the number of brokers.
     """
-    more = max(demand.arriving - 1, 0.0) * share.led_after
-    produced = demand.produced * demand.imbalance * (held_bytes(demand, share) + more)
+    taken = held_bytes(demand, share)
+    if demand.arriving > 1:
+        taken = taken + (demand.arriving - 1) * share.led_after
+    produced = demand.produced * demand.imbalance * taken
     tls = figures.TLS_OVERHEAD.value if demand.clients_encrypt or demand.nodes_encrypt else 1.0
     return np.asarray(produced * (figures.PROTOCOL_OVERHEAD.value * tls))
 
@@ -297,8 +296,10 @@ def flow(demand: Demand, share: Shares) -> Floats:
     return wire(demand, 0.0, pulled)
 
 
-def mirrored(demand: Demand, share: Shares) -> Floats:
-    """Bytes per second on the network that mirroring fetches from a survivor of the failure."""
+def mirrored(demand: Demand, share: Shares) -> Floats | None:
+    """Bytes per second on the network that mirroring fetches from a survivor; None for nothing."""
+    if not np.any(demand.mirrored_peak):
+        return None
     return wire(demand, demand.mirrored_peak * demand.imbalance * share.led_after, 0.0)
 
 
@@ -479,12 +480,10 @@ def required(load: Floats, capacity: Floats, ceilings: Floats = CEILINGS) -> NDA
     Returns:
         Positions; the number of counts where no count is enough.
     """
-    usable = capacity * (-ceilings * (1 + 1e-12))
-    rising = -load
+    usable, rising = capacity * (-ceilings * (1 + 1e-12)), -load
     found = np.zeros(capacity.shape, dtype=np.intp)
-    for column in range(len(COLUMNS)):
-        if rising[column, 0] < 0:  # the greatest load; else nothing is asked of it
-            found[:, column] = rising[column].searchsorted(usable[:, column])
+    for column in np.flatnonzero(load[:, 0]).tolist():  # the greatest load; of 0 nothing is asked
+        found[:, column] = rising[column].searchsorted(usable[:, column])
     return found
 
 
