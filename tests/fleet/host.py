@@ -173,9 +173,9 @@ class Host:
         for arguments in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
                 parts = arguments.read_bytes().decode(errors="replace").split("\0")
-                if self.folder in parts or f"{self.folder}/root" in parts:
-                    if _state(arguments.parent) != "Z" and int(arguments.parent.name) != os.getpid():
-                        found.append(int(arguments.parent.name))
+                ours = self.folder in parts or f"{self.folder}/root" in parts
+                if ours and _state(arguments.parent) != "Z" and int(arguments.parent.name) != os.getpid():
+                    found.append(int(arguments.parent.name))
         return found
 
     def remove(self) -> None:

@@ -93,9 +93,7 @@ class HostsLife(Life):
         self.changes += 1
         option = f"-Dkdeploy.test.change={self.changes}"
         text = self.kdeploy.file.read_text()
-        text, count = re.subn(
-            rf"^(    {role}: \[-Xmx\d+m).*\]$", rf"\1, {option}]", text, flags=re.MULTILINE
-        )
+        text, count = re.subn(rf"^(    {role}: \[-Xmx\d+m).*\]$", rf"\1, {option}]", text, flags=re.MULTILINE)
         assert count == 1
         self.kdeploy.file.write_text(text)
         self.kdeploy("plan", "--lock")
@@ -152,7 +150,9 @@ class HostsLife(Life):
     def _a_disk_full(self, running: Following, changing: str) -> None:
         name = self._other(changing)
         # What XFS has set aside for files that grow is taken up by records after a while.
-        self.world.run(name, f"fallocate -l $(df --output=avail -B1 /var/lib/kafka/data/0 | tail -1) {FILLER}")
+        self.world.run(
+            name, f"fallocate -l $(df --output=avail -B1 /var/lib/kafka/data/0 | tail -1) {FILLER}"
+        )
         try:
             self._wait_until_missed(running, name)
         finally:
