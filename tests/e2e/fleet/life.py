@@ -5,6 +5,8 @@ Invariant: as `tests.e2e.local.life`; and what was done to a host is undone befo
 
 from __future__ import annotations
 
+import os
+import random
 import re
 import subprocess
 import threading
@@ -15,10 +17,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.e2e.fleet.conftest import PATIENCE, World
+from tests.e2e.local import evidence
 from tests.e2e.local.conftest import describe
 from tests.e2e.local.faults import Fault
-from tests.e2e.local.life import Life, Outcome
-from tests.e2e.local.records import Checked, Consuming, Producing
+from tests.e2e.local.life import Life, Outcome, seconds_since
+from tests.e2e.local.records import Checked, Consuming, Producing, check
+
+SEED = int(os.environ.get("KDEPLOY_SEED") or random.randrange(1_000_000))
+SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
+RECORDS = int(os.environ.get("KDEPLOY_RECORDS") or 60_000)
+"""Records to be acknowledged in each row: the five changes alone make 300,000."""
+
+OFFERED = 6000
+"""Records per second that are offered."""
 
 FILLER = "/var/lib/kafka/data/0/filler"
 
@@ -78,6 +89,35 @@ class HostsLife(Life):
             self.consumed = consuming.finish()
         finally:
             consuming.abandon()
+
+    @classmethod
+    def of(cls, world: World) -> HostsLife:
+        """The life of a cluster that is not up yet."""
+        return cls(
+            kdeploy=world.kdeploy, records=RECORDS, draw=random.Random(SEED), offered=OFFERED, world=world
+        )
+
+    def row(self, fault: Fault) -> None:
+        """Do what a row says and check what must hold; what it came to is written down in a soak."""
+        began, result, outcome = time.monotonic(), "failed", Outcome()
+        try:
+            self.suffer(fault, outcome)
+            assert outcome.tries == 1, outcome
+            self.expect_nothing_lost(fault.name, outcome)
+            result = "passed"
+        finally:
+            if SOAK:
+                evidence.record(evidence.row(fault, outcome, result, seconds_since(began), SEED))
+
+    def expect_nothing_lost(self, name: str, outcome: Outcome) -> None:
+        """Neither to whoever reads all of it back nor to the consumer that ran meanwhile."""
+        outcome.checked = checked = check(describe(self.kdeploy), self.ledger)
+        said = f"{name}, KDEPLOY_SEED={SEED}: {outcome}, consumed {self.consumed}"
+        print(said)
+        assert (checked.lost, checked.out_of_order, checked.duplicates) == (0, 0, 0), said
+        assert self.consumed is not None, said
+        assert (self.consumed.lost, self.consumed.out_of_order) == (0, 0), said
+        assert outcome.acknowledged >= self.records, said
 
     @contextmanager
     def producing(self, outcome: Outcome) -> Iterator[Producing]:

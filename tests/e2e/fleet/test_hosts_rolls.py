@@ -5,13 +5,10 @@ One cluster for all rows, up from bare hosts; a producer (acks=all, idempotent) 
 
 from __future__ import annotations
 
-import os
-import random
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -19,21 +16,10 @@ import pytest
 from tests.e2e.fleet.conftest import World, world
 from tests.e2e.fleet.faults import ZOOKEEPER
 from tests.e2e.fleet.life import FILLER, HostsLife
-from tests.e2e.local import evidence
-from tests.e2e.local.conftest import describe
 from tests.e2e.local.faults import Fault
 from tests.e2e.local.life import Outcome, seconds_since
-from tests.e2e.local.records import check
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(3600)]
-
-SEED = int(os.environ.get("KDEPLOY_SEED") or random.randrange(1_000_000))
-SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
-RECORDS = int(os.environ.get("KDEPLOY_RECORDS") or 60_000)
-"""Records to be acknowledged in each row: 300,000 in those of changes together, and more in those of faults."""
-
-OFFERED = 6000
-"""Records per second that are offered."""
 
 BROKERS = frozenset({"broker-1", "broker-2", "broker-3"})
 ENSEMBLE = frozenset({"zookeeper-1", "zookeeper-2", "zookeeper-3"})
@@ -97,13 +83,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostsLife]:
         began = time.monotonic()
         hosts.kdeploy("up")
         print(f"up from bare hosts: {seconds_since(began)} s")
-        yield HostsLife(
-            kdeploy=hosts.kdeploy,
-            records=RECORDS,
-            draw=random.Random(SEED),
-            offered=OFFERED,
-            world=hosts,
-        )
+        yield HostsLife.of(hosts)
 
 
 def stopped_and_started(hosts: World, names: frozenset[str]) -> list[tuple[int, int]]:
@@ -138,60 +118,14 @@ def test_exactly_the_predicted_nodes_restart_one_at_a_time_and_nothing_is_lost(
     assert listed == restarted
     for (_, started), (stopped, _) in pairwise(stopped_and_started(hosts, change.restarts)):
         assert started < stopped, "two were down at once"
-    expect_nothing_lost(change.name, life, outcome)
+    life.expect_nothing_lost(change.name, outcome)
 
 
 @pytest.mark.parametrize("fault", ZOOKEEPER, ids=lambda fault: fault.at[0])
 def test_what_happens_during_a_roll_is_survived_and_the_same_command_finishes(
     fault: Fault, life: HostsLife
 ) -> None:
-    print(f"KDEPLOY_SEED={SEED}")
-    suffer(fault, life)
-
-
-def suffer(fault: Fault, life: HostsLife) -> None:
-    """Do what a row says; what it came to is written down in a soak."""
-    began, result, outcome = time.monotonic(), "failed", Outcome()
-    try:
-        life.suffer(fault, outcome)
-        assert outcome.tries == 1
-        expect_nothing_lost(fault.name, life, outcome)
-        result = "passed"
-    finally:
-        if SOAK:
-            evidence.record(row(fault, outcome, result, seconds_since(began)))
-
-
-def expect_nothing_lost(name: str, life: HostsLife, outcome: Outcome) -> None:
-    """Neither to whoever reads all of it back nor to the consumer that ran meanwhile."""
-    checked = check(describe(life.kdeploy), life.ledger)
-    outcome.checked = checked
-    print(f"{name}: {outcome}, consumed {life.consumed}")
-    assert (checked.lost, checked.out_of_order, checked.duplicates) == (0, 0, 0)
-    assert life.consumed is not None
-    assert (life.consumed.lost, life.consumed.out_of_order) == (0, 0)
-    assert outcome.acknowledged >= RECORDS
-
-
-def row(fault: Fault, outcome: Outcome, result: str, seconds: float) -> dict[str, object]:
-    """A row for docs/evidence.json."""
-    checked = outcome.checked
-    return {
-        "name": fault.name,
-        "commit": evidence.commit(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "seed": SEED,
-        "tries": outcome.tries,
-        "acknowledged": outcome.acknowledged,
-        "checked": checked.acknowledged if checked else 0,
-        "lost": checked.lost if checked else None,
-        "out_of_order": checked.out_of_order if checked else None,
-        "duplicates": checked.duplicates if checked else None,
-        "rate": round(outcome.rate),
-        "pause": round(outcome.pause, 1),
-        "seconds": seconds,
-        "result": result,
-    }
+    life.row(fault)
 
 
 def test_after_all_of_it_nothing_is_left_to_do(life: HostsLife) -> None:
