@@ -302,7 +302,10 @@ class HostsProvider:
                 for line in json.loads(output.get(SETTINGS_TASK, "{}")).get(kind, ()):
                     lines.setdefault(line, []).append(host.partition(".")[2])
             for line, hosts in sorted(lines.items()):
-                self._sources.tell("kernel", f"{line.partition(':')[0]}: {words}, on {', '.join(hosts)}")
+                where = "every host" if len(hosts) == len(played.output) else ", ".join(hosts)
+                self._sources.tell(
+                    "kernel", f"{variables.setting_name(line.partition(':')[0])}: {words}, on {where}"
+                )
 
     def _play(self, part: str, given: Mapping[str, Mapping[str, Any]]) -> Played:
         played = self._sources.play(part, given)
