@@ -6,6 +6,9 @@
        open (`cluster.gate`), by controlled shutdown, and the next one only after it is
        back and every partition is in sync again, under its preferred leader.
 
+A node's files are put in place while it still runs, so that it is down no longer than it
+takes to stop and to start, and nothing comes between an open gate and the stop.
+
 Invariant: at every moment at most one node of the cluster is stopped by us, and when
 a gate does not open in time nothing is stopped (`GateClosed`, exit code 7). Nothing is
 remembered between runs: what still has to be restarted is seen from what runs.
@@ -65,6 +68,7 @@ def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[No
 
 
 def _roll_coordinator(site: Site, node: Node) -> None:
+    site.apply(node)
     readiness.wait_for_coordination(site, all_of_them=True)
     if node.role == "controller":
         with readiness.connected(site) as admin:
@@ -75,6 +79,8 @@ def _roll_coordinator(site: Site, node: Node) -> None:
 
 
 def _roll_broker(site: Site, admin: Admin, node: Node) -> None:
+    site.apply(node)
+    kill_point("broker-applied-in-roll")
     readiness.wait_for_gate(site, admin, node)
     site.progress.step("roll", f"{node.name}: no partition needs it to stay writable, restarting")
     _restart(site, node, "broker")
@@ -85,9 +91,6 @@ def _roll_broker(site: Site, admin: Admin, node: Node) -> None:
 def _restart(site: Site, node: Node, kind: str) -> None:
     site.provider.stop(node)
     kill_point(f"{kind}-stopped-in-roll")
-    site.apply(node)
-    if kind == "broker":
-        kill_point("broker-applied-in-roll")
     site.provider.start(node)
     if kind == "broker":
         kill_point("broker-started-in-roll")

@@ -72,3 +72,27 @@ def test_topics_that_a_person_accepts_are_asked_of_the_gate(monkeypatch: pytest.
     monkeypatch.setattr(gate, "judge", judge)
     readiness._verdict(site(accepted=("single",)), None, BROKERS[0])  # type: ignore[arg-type]
     assert asked == [(1, ("single",))]
+
+
+@pytest.mark.parametrize("name", ["broker-1", "zookeeper-2"])
+def test_a_node_gets_its_files_while_it_runs_and_nothing_comes_between_its_gate_and_its_stop(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    done: list[str] = []
+
+    def noting(what: str) -> Any:
+        return lambda *_, **__: done.append(what)
+
+    for wait in ("wait_for_coordination", "wait_for_gate", "wait_for_brokers", "settle"):
+        monkeypatch.setattr(readiness, wait, noting(wait))
+    provider = SimpleNamespace(stop=noting("stop"), start=noting("start"))
+    there = SimpleNamespace(
+        apply=noting("apply"), provider=provider, progress=SimpleNamespace(step=noting("say"))
+    )
+    if name.startswith("broker"):
+        rolling._roll_broker(there, None, node(name))  # type: ignore[arg-type]
+        assert done == ["apply", "wait_for_gate", "say", "stop", "start", "wait_for_brokers", "settle"]
+    else:
+        rolling._roll_coordinator(there, node(name))  # type: ignore[arg-type]
+        expected = ["apply", "wait_for_coordination", "say", "stop", "start", "wait_for_coordination"]
+        assert done == expected
