@@ -24,6 +24,8 @@ class NodeState:
         applied: `Node.fingerprint` plus secrets' hash of what is on disk; None when absent or damaged.
         started: The same of what the running process was started with; None when not running.
         detail: One line for people: pid and since when, or how it ended.
+        may_return: Whether it may be back without being started from here: systemd starts it again, or
+            its host cannot be asked.
     """
 
     present: bool
@@ -31,6 +33,7 @@ class NodeState:
     applied: str | None
     started: str | None
     detail: str
+    may_return: bool = False
 
 
 Secrets = Mapping[str, bytes]

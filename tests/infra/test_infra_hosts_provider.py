@@ -135,6 +135,31 @@ def facts(number: int, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("service", "may"),
+    [
+        ({"SubState": "auto-restart", "NRestarts": "0"}, True),
+        ({"SubState": "auto-restart", "NRestarts": "4"}, True),
+        ({"SubState": "auto-restart", "NRestarts": "5"}, False),
+        ({"SubState": "failed", "NRestarts": "0"}, False),
+    ],
+)
+def test_a_node_that_systemd_starts_again_may_return_until_it_has_ended_too_often(
+    hosts: Hosts, service: dict[str, str], may: bool
+) -> None:
+    one = broker(1)
+    hosts.shows[one.host] = seen(one, running=False, started=None, service={"Result": "signal", **service})
+    state = hosts.provider().observe([one])[one.key]
+    assert state.may_return is may
+    assert ("is started again by systemd" in state.detail) is may
+
+
+def test_a_node_whose_host_cannot_be_asked_may_return(hosts: Hosts) -> None:
+    one = broker(1)
+    hosts.shows[one.host] = Unreachable("10.0.0.1 cannot be reached: it does not answer")
+    assert hosts.provider().observe([one])[one.key].may_return is True
+
+
+@pytest.mark.parametrize(
     ("changes", "running", "applied", "started", "detail"),
     [
         ({}, True, "wanted", "wanted", "process 42 since Wed"),

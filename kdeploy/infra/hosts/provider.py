@@ -223,7 +223,7 @@ class HostsProvider:
         try:
             seen = self._ask("look", node)
         except (Unreachable, NoPrivilege) as error:
-            return NodeState(True, False, None, None, str(error))
+            return NodeState(True, False, None, None, str(error), may_return=isinstance(error, Unreachable))
         return look.state(node, seen)
 
     def _ask(self, verb: str, node: Node, *, patience: float = 60.0, **more: object) -> dict[str, Any]:
