@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.fleet.conftest import World, world
-from tests.e2e.fleet.outside import answer_to_tls, open_ports, strangers_certificate
 from tests.e2e.local.conftest import describe
 from tests.e2e.local.records import Ledger, Producing, check
 
@@ -136,36 +134,6 @@ def test_only_declared_ports_are_open(hosts: World) -> None:
         found = set(map(int, listed.split())) - {22}
         # Of ZooKeeper's nodes only the leader listens for followers.
         assert found <= declared[name.partition("-")[0]], (name, found)
-
-
-def test_from_another_machine_just_the_declared_ports_answer(hosts: World) -> None:
-    declared = {node.host: set(node.ports.values()) for node in describe(hosts.kdeploy).blueprint.nodes}
-    leaders_own = set()
-    for host in hosts.hosts.values():
-        found = open_ports(host.address) - {22}
-        missing = declared[host.address] - found
-        assert found <= declared[host.address], host.name
-        assert missing <= {2888}, host.name
-        leaders_own |= found & {2888}
-    assert leaders_own == {2888}
-
-
-def test_no_listener_speaks_an_old_tls_or_lets_a_stranger_in(hosts: World, tmp_path: Path) -> None:
-    stranger = strangers_certificate(tmp_path / "stranger.pem")
-    for node in describe(hosts.kdeploy).blueprint.nodes:
-        for purpose, port in node.ports.items():
-            if not open_ports(node.host, [port]):
-                assert port == 2888, "of ZooKeeper's nodes only the leader listens for followers"
-                continue
-            place = f"{node.name} {purpose}"
-            for old in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
-                said = answer_to_tls(node.host, port, old)
-                print(place, old.name, said)
-                assert said is not None, place
-            said = answer_to_tls(node.host, port, ssl.TLSVersion.TLSv1_2, stranger)
-            print(place, "a stranger", said)
-            # Users are known by their passwords, which are asked for inside TLS.
-            assert (said is None) == (purpose == "client"), place
 
 
 def test_a_static_setting_rolls_exactly_the_brokers_and_loses_nothing(hosts: World, ledger: Ledger) -> None:

@@ -1,21 +1,26 @@
-"""Changed and broken under load: exactly the predicted nodes restart, one at a time, and no record is lost.
+"""A cluster on hosts: closed to strangers; changed and broken under load, it loses no record.
 
-One cluster for all rows, up from bare hosts; a producer (acks=all, idempotent) and a consumer run during each.
+One cluster for all rows, up from bare hosts; a producer (acks=all, idempotent) and a consumer run during each
+change: exactly the predicted nodes restart, one at a time.
 """
 
 from __future__ import annotations
 
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.fleet.conftest import World, world
 from tests.e2e.fleet.faults import ZOOKEEPER
 from tests.e2e.fleet.life import FILLER, HostsLife
+from tests.e2e.fleet.outside import answer_to_tls, open_ports, strangers_certificate
+from tests.e2e.local.conftest import describe
 from tests.e2e.local.faults import Fault
 from tests.e2e.local.life import Outcome, seconds_since
 
@@ -95,6 +100,36 @@ def stopped_and_started(hosts: World, names: frozenset[str]) -> list[tuple[int, 
         started, stopped = map(int, sorted(hosts.run(name, asked).split(), reverse=True))
         times.append((stopped, started))
     return sorted(times)
+
+
+def test_from_another_machine_just_the_declared_ports_answer(life: HostsLife) -> None:
+    declared = {node.host: set(node.ports.values()) for node in describe(life.kdeploy).blueprint.nodes}
+    leaders_own = set()
+    for host in life.world.hosts.values():
+        found = open_ports(host.address) - {22}
+        missing = declared[host.address] - found
+        assert found <= declared[host.address], host.name
+        assert missing <= {2888}, host.name
+        leaders_own |= found & {2888}
+    assert leaders_own == {2888}
+
+
+def test_no_listener_speaks_an_old_tls_or_lets_a_stranger_in(life: HostsLife, tmp_path: Path) -> None:
+    stranger = strangers_certificate(tmp_path / "stranger.pem")
+    for node in describe(life.kdeploy).blueprint.nodes:
+        for purpose, port in node.ports.items():
+            if not open_ports(node.host, [port]):
+                assert port == 2888, "of ZooKeeper's nodes only the leader listens for followers"
+                continue
+            place = f"{node.name} {purpose}"
+            for old in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+                said = answer_to_tls(node.host, port, old)
+                print(place, old.name, said)
+                assert said is not None, place
+            said = answer_to_tls(node.host, port, ssl.TLSVersion.TLSv1_2, stranger)
+            print(place, "a stranger", said)
+            # Users are known by their passwords, which are asked for inside TLS.
+            assert (said is None) == (purpose == "client"), place
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
