@@ -80,12 +80,19 @@ def preview(environment: str, vault_password_file: Path | None, output: str) -> 
     metavar="TOPIC",
     help="Restart although acks=all producers cannot write to this topic meanwhile; can be repeated.",
 )
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="NODE",
+    help="Leave this node, which is down, as it is, and change the others; can be repeated.",
+)
 @vault_password_option
 @output_option
 def up(
     environment: str,
     canary: bool,
     accepted: tuple[str, ...],
+    without: tuple[str, ...],
     vault_password_file: Path | None,
     output: str,
 ) -> None:
@@ -102,7 +109,7 @@ def up(
 
     loaded = _load(environment)
     warn_of(risks_of(loaded))
-    outcomes = bring_up(loaded, _progress(), vault_password_file, Manner(canary, accepted))
+    outcomes = bring_up(loaded, _progress(), vault_password_file, Manner(canary, accepted, without))
     if output == "json":
         print_json(report.outcomes_json(loaded.environment.name, outcomes))
     else:

@@ -137,6 +137,8 @@ def outcome_text(outcome: Outcome) -> str:
     lines = [f"{outcome.datacenter}: {head}", checks_text(shown), f"bootstrap servers: {outcome.bootstrap}"]
     if outcome.left:
         lines.append(f"left for the next up, after the canary: {', '.join(outcome.left)}")
+    if outcome.without:
+        lines.append(f"left out, and still to be brought back: {', '.join(outcome.without)}")
     return "\n".join(line for line in lines if line)
 
 
@@ -151,6 +153,7 @@ def outcomes_json(environment: str, outcomes: Sequence[Outcome]) -> dict[str, An
             "nodes": [_action_json(action) for action in one.actions],
             "changes": [str(change) for change in one.changes],
             "left": list(one.left),
+            "without": list(one.without),
         }
         for one in outcomes
     ]

@@ -7,7 +7,7 @@ Blueprint says about one node at a time and decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -51,8 +51,13 @@ class Provider(Protocol):
         """The value `NodeState.applied` and `.started` have once this node is applied and restarted."""
         ...
 
-    def provision(self, blueprint: Blueprint) -> None:
-        """Make machines, folders and distributions exist; starts nothing, deletes nothing."""
+    def provision(self, blueprint: Blueprint, without: Collection[str] = ()) -> None:
+        """Make machines, folders and distributions exist; starts nothing, deletes nothing.
+
+        Args:
+            blueprint: Every node, also those that are left alone: the others know them by name.
+            without: Names of nodes that are left alone.
+        """
         ...
 
     def apply(self, node: Node, secrets: Secrets) -> None:

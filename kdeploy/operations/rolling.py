@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from kdeploy.errors import GateClosed
 from kdeploy.operations import readiness
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.site import Site
@@ -43,6 +44,7 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
     """
     coordinators = [node for node in nodes if node.role != "broker"]
     brokers = [node for node in nodes if node.role == "broker"]
+    _refuse_without_its_ensemble(site, coordinators)
     ordered = _leader_last(coordinators, lambda: readiness.leading_coordinator(site))
     if site.manner.canary and ordered:
         _roll_coordinator(site, ordered[0])
@@ -57,6 +59,17 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
         for node in meant:
             _roll_broker(site, admin, node)
     return tuple(ordered[len(meant) :])
+
+
+def _refuse_without_its_ensemble(site: Site, coordinators: Sequence[Node]) -> None:
+    """What is left out cannot be looked at: of an ensemble that lacks a node none is stopped."""
+    without = [name for name in site.manner.without if not name.startswith("broker-")]
+    if coordinators and without:
+        names = ", ".join(node.name for node in coordinators)
+        raise GateClosed(
+            f"{names}: not stopped, because {', '.join(without)} is down and the others have to make a majority\n"
+            f"  everything still serves; bring {', '.join(without)} back and run up again"
+        )
 
 
 def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[Node]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.errors import KdeployError, Stopped
+from kdeploy.errors import KdeployError, Stopped, UsageError
 from kdeploy.operations import places, prepare
 from kdeploy.operations.difference import Action, actions
 from kdeploy.operations.progress import Progress
@@ -35,10 +35,12 @@ class Manner:
         canary: Whether to stop after the first of them; the next `up` goes on.
         accepted: Topics that may be unavailable to acks=all producers meanwhile, because they can
             never spare a broker.
+        without: Names of nodes that are down and are left as they are.
     """
 
     canary: bool = False
     accepted: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,34 @@ def sites(
     """Every cluster of an environment, ready to be worked on."""
     everything = (site_of(design, cluster, vault, progress) for cluster in design.blueprint.clusters)
     return tuple(replace(one, manner=manner) for one in everything)
+
+
+def leave_out(everything: tuple[Site, ...]) -> tuple[Site, ...]:
+    """The same clusters without the nodes that a person wants left out.
+
+    Raises:
+        UsageError: There is no such node.
+        KdeployError: One of them runs: what runs has to be as the environment says.
+    """
+    known = {node.name for one in everything for node in one.cluster.nodes}
+    return tuple(_leave_out(one, known) for one in everything)
+
+
+def _leave_out(site: Site, known: set[str]) -> Site:
+    without = site.manner.without
+    unknown = [name for name in without if name not in known]
+    if unknown:
+        listed = ", ".join(sorted(known))
+        raise UsageError(f"there is no node {unknown[0]!r} to leave out\n  there are: {listed}")
+    down = [node for node in site.cluster.nodes if node.name in without]
+    running = [node.name for node in down if site.provider.observe([node])[node.key].running]
+    if running:
+        raise KdeployError(
+            f"{', '.join(running)} runs, and only a node that is down can be left out\n"
+            "  run this again without --without for it"
+        )
+    nodes = tuple(node for node in site.cluster.nodes if node.name not in without)
+    return replace(site, cluster=replace(site.cluster, nodes=nodes))
 
 
 def site_of(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, progress: Progress) -> Site:

@@ -320,3 +320,23 @@ def test_what_stands_for_a_node_changes_with_its_files_and_its_secrets(hosts: Ho
     assert provider.wanted(broker(2), SECRETS) != wanted
     with pytest.raises(KdeployError, match="the vault gives no content"):
         provider.wanted(one, {})
+
+
+def test_a_host_that_is_left_out_is_not_touched_and_the_others_know_it_by_name(hosts: Hosts) -> None:
+    up, down = broker(1), broker(2)
+    hosts.facts["here.broker-1"] = facts(1)
+    hosts.provider().provision(blueprint(up, down), without=("broker-2",))
+    assert [(part, sorted(given)) for part, given in hosts.played] == [
+        ("preflight", ["here.broker-1"]),
+        ("provision", ["here.broker-1"]),
+    ]
+    given = hosts.played[-1][1]["here.broker-1"]
+    assert f"{down.host} broker-2.here broker-2" in given["host_names"]
+
+
+def test_one_dead_host_among_others_is_refused_with_the_way_around_it(hosts: Hosts) -> None:
+    hosts.facts["here.broker-1"] = facts(1)
+    hosts.unreachable = {"here.broker-2"}
+    hosts.shows["10.0.0.2"] = Unreachable("10.0.0.2 cannot be reached: it does not answer")
+    with pytest.raises(KdeployError, match=r"(?s)10.0.0.2 \(broker-2\).*--without NODE"):
+        hosts.provider().provision(blueprint(broker(1), broker(2)))

@@ -10,6 +10,7 @@ import pytest
 
 from kdeploy.cluster import gate
 from kdeploy.cluster.state import ClusterState
+from kdeploy.errors import GateClosed
 from kdeploy.operations import readiness, rolling
 from kdeploy.operations.site import Manner
 from tests.infra.nodes import node
@@ -57,6 +58,15 @@ def test_a_canary_is_the_first_of_the_order_and_the_rest_is_named(
 ) -> None:
     assert [one.name for one in rolling.roll(site(canary=True), nodes)] == left
     assert restarted == first
+
+
+def test_no_node_of_an_ensemble_is_stopped_while_another_is_left_out(restarted: list[str]) -> None:
+    with pytest.raises(GateClosed, match="zookeeper-3 is down"):
+        rolling.roll(site(without=("zookeeper-3",)), [*BROKERS, *ENSEMBLE[:2]])
+    assert restarted == []
+    rolling.roll(site(without=("zookeeper-3",)), BROKERS[:1])
+    rolling.roll(site(without=("broker-3",)), ENSEMBLE[:1])
+    assert restarted == ["broker-1", "zookeeper-1"]
 
 
 def test_topics_that_a_person_accepts_are_asked_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
