@@ -137,10 +137,10 @@ def facts(number: int, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("service", "may"),
     [
-        ({"SubState": "auto-restart", "NRestarts": "0"}, True),
-        ({"SubState": "auto-restart", "NRestarts": "4"}, True),
-        ({"SubState": "auto-restart", "NRestarts": "5"}, False),
-        ({"SubState": "failed", "NRestarts": "0"}, False),
+        ({"ActiveState": "activating", "NRestarts": "0"}, True),
+        ({"ActiveState": "activating", "NRestarts": "4"}, True),
+        ({"ActiveState": "activating", "NRestarts": "5"}, False),
+        ({"ActiveState": "failed", "NRestarts": "0"}, False),
     ],
 )
 def test_a_node_that_systemd_starts_again_may_return_until_it_has_ended_too_often(

@@ -41,7 +41,7 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
 
 def _returns(service: Mapping[str, str]) -> bool:
     """Whether systemd is about to start it again; it counts from the last start that was asked for."""
-    return service.get("SubState") == "auto-restart" and int(service.get("NRestarts") or 0) < RETURNS
+    return service.get("ActiveState") == "activating" and int(service.get("NRestarts") or 0) < RETURNS
 
 
 def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
@@ -53,7 +53,7 @@ def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
     if seen["unmounted"]:
         return f"{', '.join(seen['unmounted'])} is not mounted"
     if service.get("Result", "success") == "success":
-        return f"stopped{drift}"
+        return f"{'is being started by systemd' if _returns(service) else 'stopped'}{drift}"
     again = ", and is started again by systemd" if _returns(service) else ""
     return f"ended by itself ({service.get('Result')}){again}; its logs last say: {seen['last']}"
 

@@ -28,8 +28,8 @@ SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
 RECORDS = int(os.environ.get("KDEPLOY_RECORDS") or 60_000)
 """Records to be acknowledged in each row: the five changes alone make 300,000."""
 
-OFFERED = 6000
-"""Records per second that are offered."""
+OFFERED = int(os.environ.get("KDEPLOY_OFFERED") or 6000)
+"""Records per second that are offered; where a roll takes many minutes, fewer are enough and read back sooner."""
 
 FILLER = "/var/lib/kafka/data/0/filler"
 
@@ -63,6 +63,9 @@ class Following:
         """Wait until it has ended; all that it said."""
         self.process.wait(PATIENCE)
         self._reading.join(PATIENCE)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
         said = "".join(self.lines)
         assert "Traceback" not in said, said
         assert "a defect of its own" not in said, said
@@ -154,6 +157,9 @@ class HostsLife(Life):
             changing = running.wait_for(r"roll +(broker-\d): no partition needs")
             getattr(self, f"_{what.replace(' ', '_')}")(running, changing)
             outcome.tries += 1
+        except BaseException:
+            running.process.kill()
+            raise
         finally:
             print(f"{fault.name}: {running.end()}\nexit code {running.process.returncode}")
         self.kdeploy("up")

@@ -114,6 +114,7 @@ def test_from_another_machine_just_the_declared_ports_answer(life: HostsLife) ->
     assert leaders_own == {2888}
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_no_listener_speaks_an_old_tls_or_lets_a_stranger_in(life: HostsLife, tmp_path: Path) -> None:
     stranger = strangers_certificate(tmp_path / "stranger.pem")
     for node in describe(life.kdeploy).blueprint.nodes:
@@ -126,6 +127,7 @@ def test_no_listener_speaks_an_old_tls_or_lets_a_stranger_in(life: HostsLife, tm
                 said = answer_to_tls(node.host, port, old)
                 print(place, old.name, said)
                 assert said is not None, place
+                assert "protocol version" in said, place
             said = answer_to_tls(node.host, port, ssl.TLSVersion.TLSv1_2, stranger)
             print(place, "a stranger", said)
             # Users are known by their passwords, which are asked for inside TLS.

@@ -97,6 +97,7 @@ class Producing:
                 "message.timeout.ms": 600_000,
                 "topic.metadata.refresh.interval.ms": 2000,
                 "queue.buffering.max.messages": QUEUE,
+                "compression.type": "lz4",
             }
         )
         self._pool = ThreadPoolExecutor(1)
@@ -191,10 +192,12 @@ class Consuming:
     def finish(self, patience: float = 120) -> Checked:
         """Wait until every acknowledged record has come, and hold what came against the ledger."""
         deadline = time.monotonic() + patience
-        checked = compare(self._ledger, self._ledger.consumed)
-        while checked.lost and time.monotonic() < deadline and not self._work_done.done():
-            time.sleep(0.5)
-            checked = compare(self._ledger, self._ledger.consumed)
+        last = {index: max(numbers, default=-1) for index, numbers in self._ledger.acknowledged.items()}
+        while time.monotonic() < deadline and not self._work_done.done():
+            got = self._ledger.consumed
+            if all(number < 0 or got[index][-1:] >= [number] for index, number in last.items()):
+                break
+            time.sleep(0.2)
         self.abandon()
         self._work_done.result()
         return compare(self._ledger, self._ledger.consumed)
