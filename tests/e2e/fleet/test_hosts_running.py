@@ -165,6 +165,26 @@ def test_what_happens_during_a_roll_is_survived_and_the_same_command_finishes(
     life.row(fault)
 
 
+def test_the_living_are_changed_while_a_host_is_dead_once_a_person_says_which(life: HostsLife) -> None:
+    hosts = life.world
+    hosts.hosts["broker-3"].kill()
+    try:
+        hosts.change("users:\n", "users:\n  - name: added-at-night\n")
+        life.kdeploy("vault create")
+        refused = " ".join(life.kdeploy("up", code=1).stderr.split())
+        assert "(broker-3): cannot be reached" in refused
+        assert "`--without NODE` for each node that is down" in refused
+        refused = life.kdeploy("up", "--without", "broker-1", code=1).stderr
+        assert "broker-1 runs, and only a node that is down can be left out" in refused
+        done = life.kdeploy("up", "--without", "broker-3", "--output", "json", code=5).document
+        (cluster,) = done["clusters"]
+        assert cluster["changes"] == ["create user added-at-night"]
+        assert {node["action"] for node in cluster["nodes"]} == {"none"}
+    finally:
+        hosts.fleet.start()
+    life.kdeploy("up")
+
+
 def test_after_all_of_it_nothing_is_left_to_do(life: HostsLife) -> None:
     assert life.kdeploy("status", "--output", "json").document["ok"] is True
     life.kdeploy("preview")
