@@ -79,6 +79,12 @@ def preview(environment: str, vault_password_file: Path | None, output: str) -> 
 )
 @by_rack_option
 @accept_unavailable_option
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="NODE",
+    help="Leave this node, which is down, as it is, and change the others; can be repeated.",
+)
 @vault_password_option
 @output_option
 def up(
@@ -86,6 +92,7 @@ def up(
     canary: bool,
     by_rack: bool,
     accepted: tuple[str, ...],
+    without: tuple[str, ...],
     vault_password_file: Path | None,
     output: str,
 ) -> None:
@@ -103,7 +110,10 @@ def up(
     loaded = _load(environment)
     warn_of(risks_of(loaded))
     outcomes = bring_up(
-        loaded, _progress(), vault_password_file, Manner(canary=canary, accepted=accepted, by_rack=by_rack)
+        loaded,
+        _progress(),
+        vault_password_file,
+        Manner(canary=canary, accepted=accepted, by_rack=by_rack, without=without),
     )
     if output == "json":
         print_json(report.outcomes_json(loaded.environment.name, outcomes))

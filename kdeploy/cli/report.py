@@ -17,13 +17,21 @@ if TYPE_CHECKING:
     from kdeploy.operations.up import Outcome
 
 
+WIDTH = 80
+"""Columns of a terminal that everything fits."""
+
+
 def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
-    """Rows as aligned columns, two spaces between them; the last column is not padded."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    )
+    """Rows as aligned columns, two spaces between them; the last column goes on below itself where it is long."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    before = len(indent) + sum(widths) + 2 * len(widths)
+    room = max(WIDTH - before, WIDTH // 3)
+    lines = []
+    for *cells, last in rows:
+        start = indent + "".join(f"{cell:<{width}}  " for cell, width in zip(cells, widths, strict=True))
+        parts = textwrap.wrap(last, room, break_long_words=False, break_on_hyphens=False) or [""]
+        lines += [(start + parts[0]).rstrip(), *(" " * before + part for part in parts[1:])]
+    return "\n".join(lines)
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -37,7 +45,7 @@ def checks_text(checks: Iterable[Check]) -> str:
     return "\n".join(
         textwrap.fill(
             f"{one.name}: {one.detail}",
-            width=80,
+            width=WIDTH,
             initial_indent=f"  {'ok  ' if one.ok else 'FAIL'}  ",
             subsequent_indent=" " * 10,
             break_long_words=False,
@@ -129,6 +137,8 @@ def outcome_text(outcome: Outcome) -> str:
     lines = [f"{outcome.datacenter}: {head}", checks_text(shown), f"bootstrap servers: {outcome.bootstrap}"]
     if outcome.left:
         lines.append(f"left for the next up, after the canary: {', '.join(outcome.left)}")
+    if outcome.without:
+        lines.append(f"left out, and still to be brought back: {', '.join(outcome.without)}")
     return "\n".join(line for line in lines if line)
 
 
@@ -143,6 +153,7 @@ def outcomes_json(environment: str, outcomes: Sequence[Outcome]) -> dict[str, An
             "nodes": [_action_json(action) for action in one.actions],
             "changes": [str(change) for change in one.changes],
             "left": list(one.left),
+            "without": list(one.without),
         }
         for one in outcomes
     ]

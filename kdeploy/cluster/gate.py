@@ -126,7 +126,8 @@ def settled(state: ClusterState, expected: Collection[int]) -> Verdict:
 
     Args:
         state: The cluster as it is now.
-        expected: Ids of the brokers that should be there; others are ignored.
+        expected: Ids of the brokers that should be there. Others are ignored, and so is what only lacks
+            them: their replicas, and partitions that one of them should lead.
     """
     reasons = _unknown(state)
     missing = sorted(set(expected) - state.alive)
@@ -134,17 +135,20 @@ def settled(state: ClusterState, expected: Collection[int]) -> Verdict:
         reasons.append(f"not there: {_some([f'broker {one}' for one in missing])}")
     if state.reassigning:
         reasons.append(f"partitions are being moved: {_some(state.reassigning)}")
-    return Verdict((*reasons, *lagging(state), *led_by_others(state)))
+    away = {one for partition in state.partitions for one in partition.replicas} - set(expected) - state.alive
+    return Verdict((*reasons, *lagging(state, away), *led_by_others(state, away)))
 
 
-def lagging(state: ClusterState) -> tuple[str, ...]:
-    """Partitions without a leader, and partitions with a replica that is not in sync."""
+def lagging(state: ClusterState, away: Collection[int] = ()) -> tuple[str, ...]:
+    """Partitions without a leader, and partitions with a replica that is not in sync, but for brokers `away`."""
     reasons = []
     leaderless = [one.name for one in state.partitions if one.leader is None]
     if leaderless:
         reasons.append(f"without a leader: {_some(leaderless)}")
     behind = [
-        one for one in state.partitions if one.leader is not None and _in_sync(state, one) < set(one.replicas)
+        one
+        for one in state.partitions
+        if one.leader is not None and not set(one.replicas) - set(away) <= _in_sync(state, one)
     ]
     if behind:
         named = [f"{one.name} ({len(_in_sync(state, one))} of {len(one.replicas)})" for one in behind]
@@ -152,9 +156,13 @@ def lagging(state: ClusterState) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def led_by_others(state: ClusterState) -> tuple[str, ...]:
-    """Partitions that another than their preferred replica leads."""
-    found = [one.name for one in state.partitions if one.leader not in (None, *one.replicas[:1])]
+def led_by_others(state: ClusterState, away: Collection[int] = ()) -> tuple[str, ...]:
+    """Partitions that another than their preferred replica leads, unless that one's broker is `away`."""
+    found = [
+        one.name
+        for one in state.partitions
+        if one.leader not in (None, *one.replicas[:1]) and not set(one.replicas[:1]) & set(away)
+    ]
     return (f"not led by their preferred replica: {_some(found)}",) if found else ()
 
 

@@ -34,6 +34,9 @@ T = TypeVar("T")
 REQUEST_TIMEOUT: Final = 20.0
 """Seconds a broker has for one answer; Kafka's own clients take 30 (request.timeout.ms)."""
 
+QUESTION_TIMEOUT: Final = 3 * REQUEST_TIMEOUT
+"""Seconds for a whole question, which may take several requests and a new connection."""
+
 RETRY_FOR: Final = 10.0
 """Seconds to ask again when brokers go away: longer than a controlled shutdown hands over leaders."""
 
@@ -76,6 +79,7 @@ class KafkaAdmin:
             if not isinstance(error, kafka().errors.KafkaError | RuntimeError | OSError):
                 raise
             raise translate(error, f"connect to {', '.join(answering)}") from None
+        limit(self._kafka._manager, QUESTION_TIMEOUT)
 
     def __enter__(self) -> Self:
         return self
@@ -335,6 +339,27 @@ class KafkaAdmin:
         except (errors.KafkaError, RuntimeError, OSError) as error:
             self._kafka._controller_id = None
             raise translate(error, doing) from None
+
+
+def limit(manager: Foreign, seconds: float) -> None:
+    """Let no question wait for ever, and give up the connections that are not made by then.
+
+    kafka-python (3.0) sets no limit to a TLS handshake: a broker that is frozen accepts connections, by its kernel, and
+    never says a word.
+    """
+    run = manager.run
+
+    async def within(question: Callable[..., Foreign], *given: Foreign) -> Foreign:
+        try:
+            return await manager.wait_for(manager.call_soon(question, *given), int(seconds * 1000))
+        except kafka().errors.KafkaTimeoutError as error:
+            for node, connection in list(manager._conns.items()):
+                if not connection.connected:
+                    manager.update_backoff(node)
+                    connection.close(error)
+            raise
+
+    manager.run = lambda question, *given: run(within, question, *given)
 
 
 class _NotOffered(ClusterError):

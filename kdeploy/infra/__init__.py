@@ -7,7 +7,7 @@ Blueprint says about one node at a time and decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -25,6 +25,8 @@ class NodeState:
         started: The same of what the running process was started with; None when not running.
         detail: One line for people: pid and since when, or how it ended.
         live: Names in `Node.live` now or at any time before: what a running broker may have been given by us.
+        may_return: Whether it may be back without being started from here: systemd starts it again, or
+            its host cannot be asked.
     """
 
     present: bool
@@ -33,6 +35,7 @@ class NodeState:
     started: str | None
     detail: str
     live: tuple[str, ...] = ()
+    may_return: bool = False
 
 
 Secrets = Mapping[str, bytes]
@@ -50,8 +53,13 @@ class Provider(Protocol):
         """The value `NodeState.applied` and `.started` have once this node is applied and restarted."""
         ...
 
-    def provision(self, blueprint: Blueprint) -> None:
-        """Make machines, folders and distributions exist; starts nothing, deletes nothing."""
+    def provision(self, blueprint: Blueprint, without: Collection[str] = ()) -> None:
+        """Make machines, folders and distributions exist; starts nothing, deletes nothing.
+
+        Args:
+            blueprint: Every node, also those that are left alone: the others know them by name.
+            without: Names of nodes that are left alone.
+        """
         ...
 
     def apply(self, node: Node, secrets: Secrets) -> None:

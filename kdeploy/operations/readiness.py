@@ -133,7 +133,7 @@ def _start_again(site: Site, late: Sequence[Node], starts: _Starts) -> None:
     states = site.provider.observe(late)
     for node in late:
         state = states[node.key]
-        if not state.running:
+        if not state.running and not state.may_return:
             start = starts.again(node, state)
             if start is None:
                 raise _died(node, state)
@@ -400,9 +400,9 @@ def _wait(
 
 
 def _refuse_dead(site: Site, nodes: Sequence[Node], alive: int) -> None:
-    """Raise for the first node whose process has ended, when fewer than `alive` still run."""
+    """Raise for the first node whose process has ended for good, when fewer than `alive` still may run."""
     states = site.provider.observe(nodes)
-    dead = [node for node in nodes if not states[node.key].running]
+    dead = [node for node in nodes if not states[node.key].running and not states[node.key].may_return]
     if len(nodes) - len(dead) < alive:
         raise _died(dead[0], states[dead[0].key])
 

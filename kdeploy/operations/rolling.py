@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from kdeploy.errors import GateClosed
 from kdeploy.operations import readiness
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.site import Site, in_parallel
@@ -44,6 +45,7 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
     """
     coordinators = [node for node in nodes if node.role != "broker"]
     brokers = [node for node in nodes if node.role == "broker"]
+    _refuse_without_its_ensemble(site, coordinators)
     ordered = _leader_last(coordinators, lambda: readiness.leading_coordinator(site))
     if brokers:
         with readiness.connected(site) as admin:
@@ -75,6 +77,17 @@ def _racks(ordered: list[Node]) -> list[list[Node]]:
     for node in ordered:
         racks.setdefault(node.rack, []).append(node)
     return sorted(racks.values(), key=lambda rack: ordered[-1] in rack)
+
+
+def _refuse_without_its_ensemble(site: Site, coordinators: Sequence[Node]) -> None:
+    """What is left out cannot be looked at: of an ensemble that lacks a node none is stopped."""
+    without = [name for name in site.manner.without if not name.startswith("broker-")]
+    if coordinators and without:
+        names = ", ".join(node.name for node in coordinators)
+        raise GateClosed(
+            f"{names}: not stopped, because {', '.join(without)} is down and the others have to make a majority\n"
+            f"  everything still serves; bring {', '.join(without)} back and run up again"
+        )
 
 
 def _leader_last(nodes: list[Node], leader: Callable[[], int | None]) -> list[Node]:

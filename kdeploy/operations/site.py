@@ -40,6 +40,7 @@ class Manner:
         lost: Topics whose records a person gives up, where the last copy was on a machine that is replaced.
         catch_up: Seconds more than the site's patience that brokers may take to come in sync, where one
             begins without its data.
+        without: Names of nodes that are down and are left as they are.
     """
 
     canary: bool = False
@@ -48,6 +49,7 @@ class Manner:
     reboot: bool = False
     lost: tuple[str, ...] = ()
     catch_up: float = 0.0
+    without: tuple[str, ...] = ()
 
     def refuse_impossible(self, brokers: Sequence[Node]) -> None:
         """Refuse a manner that could never be kept to, before anything is touched.
@@ -178,6 +180,34 @@ def sites(
     """Every cluster of an environment, ready to be worked on."""
     everything = (site_of(design, cluster, vault, progress) for cluster in design.blueprint.clusters)
     return tuple(replace(one, manner=manner) for one in everything)
+
+
+def leave_out(everything: tuple[Site, ...]) -> tuple[Site, ...]:
+    """The same clusters without the nodes that a person wants left out.
+
+    Raises:
+        UsageError: There is no such node.
+        KdeployError: One of them runs: what runs has to be as the environment says.
+    """
+    known = {node.name for one in everything for node in one.cluster.nodes}
+    return tuple(_leave_out(one, known) for one in everything)
+
+
+def _leave_out(site: Site, known: set[str]) -> Site:
+    without = site.manner.without
+    unknown = [name for name in without if name not in known]
+    if unknown:
+        listed = ", ".join(sorted(known))
+        raise UsageError(f"there is no node {unknown[0]!r} to leave out\n  there are: {listed}")
+    down = [node for node in site.cluster.nodes if node.name in without]
+    running = [node.name for node in down if site.provider.observe([node])[node.key].running]
+    if running:
+        raise KdeployError(
+            f"{', '.join(running)} runs, and only a node that is down can be left out\n"
+            "  run this again without --without for it"
+        )
+    nodes = tuple(node for node in site.cluster.nodes if node.name not in without)
+    return replace(site, cluster=replace(site.cluster, nodes=nodes))
 
 
 def site_of(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, progress: Progress) -> Site:

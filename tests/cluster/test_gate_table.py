@@ -323,6 +323,10 @@ SETTLED = (
     ("another leads", state(("t-0 2 123 123",)), "123", "not led by their preferred replica: t-0"),
     ("a partition is moved", state(FULL, moving=("t-1",)), "123", "being moved: t-1"),
     ("no controller", state(FULL, controller=None), "123", "no controller"),
+    ("a replica on a broker that is left out", state(("t-0 1 123 12",), brokers="12"), "12", None),
+    ("a replica behind besides it", state(("t-0 1 123 1",), brokers="12"), "12", "t-0 (1 of 3)"),
+    ("led in place of one that is left out", state(("t-0 2 312 12",), brokers="12"), "12", None),
+    ("no leader but one that is left out", state(("t-0 . 3 .",), brokers="12"), "12", "without a leader"),
     ("one copy is enough where one is wanted", state(("t-0 1 1 1",)), "123", None),
 )
 

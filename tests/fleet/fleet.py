@@ -113,6 +113,18 @@ class Fleet:
             raise AssertionError(f"{one.name}: {command}: {done.stdout}{done.stderr}")
         return done
 
+    def cut(self, one: Host) -> None:
+        """Take a host off the network, as if its cable were pulled; it goes on running."""
+        self._link(one, "down")
+
+    def mend(self, one: Host) -> None:
+        """Put a host that was cut off back on the network."""
+        self._link(one, "up")
+
+    def _link(self, one: Host, state: str) -> None:
+        # systemd-nspawn(1), --network-bridge: this machine's end is named after the host.
+        _run("ip", "link", "set", f"vb-{one.name}", state)
+
     def remove(self) -> None:
         """End every host, and undo all that the fleet changed; also after a failed run."""
         if not self.folder.exists():

@@ -109,12 +109,10 @@ class Host:
         """
         follow = """
         while sleep 1; do
-          missing=
           for disk in /dev/fleet*; do
-            id=$(blkid -p -o value -s UUID "$disk") && [ -n "$id" ] &&
-              ln -sfn "../../${disk#/dev/}" "/dev/disk/by-uuid/$id" || missing=1
+            id=$(blkid -p -o value -s UUID "$disk") || continue
+            [ -z "$id" ] || ln -sfn "../../${disk#/dev/}" "/dev/disk/by-uuid/$id"
           done
-          [ -n "$missing" ] || exit 0
         done
         """
         folder = root / "usr/local/sbin"
@@ -160,7 +158,8 @@ class Host:
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + PATIENCE
-        while self.systemd() is not None or self._supervisors():
+        # One that is ending has no root any more, but holds mounts until the last of its processes has ended.
+        while self.systemd() is not None or self._supervisors() or (pid is not None and _runs(pid)):
             for supervisor in self._supervisors() if self.systemd() is None else []:
                 with suppress(ProcessLookupError):
                     os.kill(supervisor, signal.SIGTERM)
@@ -174,10 +173,9 @@ class Host:
         for arguments in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
                 parts = arguments.read_bytes().decode(errors="replace").split("\0")
-                if self.folder in parts or f"{self.folder}/root" in parts:
-                    state = (arguments.parent / "stat").read_text().rpartition(")")[2].split()[0]
-                    if state != "Z" and int(arguments.parent.name) != os.getpid():
-                        found.append(int(arguments.parent.name))
+                ours = self.folder in parts or f"{self.folder}/root" in parts
+                if ours and _state(arguments.parent) != "Z" and int(arguments.parent.name) != os.getpid():
+                    found.append(int(arguments.parent.name))
         return found
 
     def remove(self) -> None:
@@ -195,6 +193,18 @@ class Host:
 def read(folder: Path) -> Host:
     """The host that a folder holds."""
     return Host(**json.loads((folder / "host.json").read_text()))
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process has not ended; one that nobody waits for stays listed as a zombie."""
+    try:
+        return _state(Path(f"/proc/{pid}")) != "Z"
+    except OSError:
+        return False
+
+
+def _state(process: Path) -> str:
+    return (process / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _links_once() -> str:

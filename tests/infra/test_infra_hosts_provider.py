@@ -144,6 +144,31 @@ def facts(number: int, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("service", "may"),
+    [
+        ({"ActiveState": "activating", "NRestarts": "0"}, True),
+        ({"ActiveState": "activating", "NRestarts": "4"}, True),
+        ({"ActiveState": "activating", "NRestarts": "5"}, False),
+        ({"ActiveState": "failed", "NRestarts": "0"}, False),
+    ],
+)
+def test_a_node_that_systemd_starts_again_may_return_until_it_has_ended_too_often(
+    hosts: Hosts, service: dict[str, str], may: bool
+) -> None:
+    one = broker(1)
+    hosts.shows[one.host] = seen(one, running=False, started=None, service={"Result": "signal", **service})
+    state = hosts.provider().observe([one])[one.key]
+    assert state.may_return is may
+    assert ("is started again by systemd" in state.detail) is may
+
+
+def test_a_node_whose_host_cannot_be_asked_may_return(hosts: Hosts) -> None:
+    one = broker(1)
+    hosts.shows[one.host] = Unreachable("10.0.0.1 cannot be reached: it does not answer")
+    assert hosts.provider().observe([one])[one.key].may_return is True
+
+
+@pytest.mark.parametrize(
     ("changes", "running", "applied", "started", "detail"),
     [
         ({}, True, "wanted", "wanted", "process 42 since Wed"),
@@ -460,3 +485,23 @@ def test_on_the_host_unit_and_keys_go_and_data_stays(
     assert program["retire"]({"unit": "kafka.service"}) == {"ok": retired}
     assert (unit.exists(), key.exists(), data.exists()) == (not retired, not retired, True)
     assert (("systemctl", "disable", "kafka.service") in said) == retired
+
+
+def test_a_host_that_is_left_out_is_not_touched_and_the_others_know_it_by_name(hosts: Hosts) -> None:
+    up, down = broker(1), broker(2)
+    hosts.facts["here.broker-1"] = facts(1)
+    hosts.provider().provision(blueprint(up, down), without=("broker-2",))
+    assert [(part, sorted(given)) for part, given in hosts.played] == [
+        ("preflight", ["here.broker-1"]),
+        ("provision", ["here.broker-1"]),
+    ]
+    given = hosts.played[-1][1]["here.broker-1"]
+    assert f"{down.host} broker-2.here broker-2" in given["host_names"]
+
+
+def test_one_dead_host_among_others_is_refused_with_the_way_around_it(hosts: Hosts) -> None:
+    hosts.facts["here.broker-1"] = facts(1)
+    hosts.unreachable = {"here.broker-2"}
+    hosts.shows["10.0.0.2"] = Unreachable("10.0.0.2 cannot be reached: it does not answer")
+    with pytest.raises(KdeployError, match=r"(?s)10.0.0.2 \(broker-2\).*--without NODE"):
+        hosts.provider().provision(blueprint(broker(1), broker(2)))

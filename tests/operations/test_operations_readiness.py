@@ -200,3 +200,18 @@ def test_a_broker_that_ends_for_another_reason_has_four_starts(monkeypatch: pyte
     with pytest.raises(Unhealthy, match="No space left on device"):
         starting(monkeypatch, provider)
     assert provider.started == readiness.BROKER_STARTS - 1
+
+
+@pytest.mark.parametrize(("may_return", "ends"), [(True, "waited"), (False, "ended while it started")])
+def test_a_broker_that_may_return_by_itself_is_waited_for_and_not_started(
+    monkeypatch: pytest.MonkeyPatch, may_return: bool, ends: str
+) -> None:
+    monkeypatch.setattr(readiness, "PAUSE", 0.0)
+    state = NodeState(True, False, None, None, "10.0.0.1 cannot be reached", may_return)
+    provider = Restless("", ends=10**9)
+    monkeypatch.setattr(provider, "observe", lambda nodes: {one.key: state for one in nodes})
+    place = site(0.05)
+    place.provider, place.cluster = provider, SimpleNamespace(brokers=(node("broker-9"),))
+    with pytest.raises(Unhealthy, match=ends):
+        readiness.wait_for_brokers(place, FakeAdmin())
+    assert (provider.started == 0) is may_return

@@ -111,6 +111,15 @@ def unanswered() -> Any:
     raise KdeployError("no answer just now")
 
 
+def test_no_node_of_an_ensemble_is_stopped_while_another_is_left_out(restarted: list[str]) -> None:
+    with pytest.raises(GateClosed, match="zookeeper-3 is down"):
+        rolling.roll(site(without=("zookeeper-3",)), [*BROKERS, *ENSEMBLE[:2]])
+    assert restarted == []
+    rolling.roll(site(without=("zookeeper-3",)), BROKERS[:1])
+    rolling.roll(site(without=("broker-3",)), ENSEMBLE[:1])
+    assert restarted == ["broker-1", "zookeeper-1"]
+
+
 def test_topics_that_a_person_accepts_are_asked_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     from kdeploy.cluster import health
 
@@ -153,11 +162,14 @@ def test_a_canary_by_the_rack_is_one_rack(restarted: list[str]) -> None:
 
 
 class Machines:
-    """A provider and the site around it, that note what is done to which nodes."""
+    """A provider and the site around it, that note what is done to which nodes; no broker takes settings live."""
 
     def __init__(self) -> None:
         self.done: list[tuple[str, tuple[str, ...]]] = []
         self.provider, self.progress, self.manner = self, Silent(), Manner(by_rack=True)
+
+    def live_settings(self, nodes: list[Any]) -> dict[int, Any]:
+        return {}
 
     def stop(self, one: Any) -> None:
         self.done.append(("stop", (one.name,)))
@@ -226,3 +238,40 @@ def test_a_rack_that_is_all_there_is_cannot_be_restarted_together() -> None:
     Manner().refuse_impossible(BROKERS)
     Manner(by_rack=True).refuse_impossible(RACKS)
     Manner(by_rack=True).refuse_impossible(BROKERS[:1])
+
+
+@pytest.mark.parametrize("name", ["broker-1", "zookeeper-2"])
+def test_a_node_gets_its_files_while_it_runs_and_nothing_comes_between_its_gate_and_its_stop(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    done: list[str] = []
+
+    def noting(what: str) -> Any:
+        return lambda *_, **__: done.append(what)
+
+    for wait in ("wait_for_coordination", "wait_for_gate", "wait_for_brokers", "settle"):
+        monkeypatch.setattr(readiness, wait, noting(wait))
+    monkeypatch.setattr(rolling, "_relieve", noting("relieve"))
+    provider = SimpleNamespace(stop=noting("stop"), start=noting("start"))
+    there = SimpleNamespace(
+        apply=noting("apply"),
+        provider=provider,
+        progress=SimpleNamespace(step=noting("say")),
+        manner=Manner(),
+    )
+    if name.startswith("broker"):
+        rolling._roll_brokers(there, None, [node(name)])  # type: ignore[arg-type]
+        assert done == [
+            "apply",
+            "wait_for_gate",
+            "say",
+            "stop",
+            "start",
+            "wait_for_brokers",
+            "settle",
+            "relieve",
+        ]
+    else:
+        rolling._roll_coordinator(there, node(name))  # type: ignore[arg-type]
+        expected = ["apply", "wait_for_coordination", "say", "stop", "start", "wait_for_coordination"]
+        assert done == expected

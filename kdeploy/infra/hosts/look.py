@@ -7,12 +7,16 @@ every kernel setting has the value it should have.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from kdeploy.blueprint import Node
 from kdeploy.infra import NodeState
 from kdeploy.infra.hosts import archive, variables
 from kdeploy.units import format_bytes
+
+RETURNS: Final = 5
+"""Times in a row that systemd is trusted to start a node again. A broker that was killed ends some times more, until
+ZooKeeper has forgotten it (18 s, every 10 s or so); one that has ended more often will go on so."""
 
 
 def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
@@ -35,7 +39,13 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
         started=seen["started"],
         detail=_detail(seen, service) + _limited(node, seen) + _swapped(seen) + _clock(seen),
         live=tuple((record or {}).get("live", ())),
+        may_return=_returns(service),
     )
+
+
+def _returns(service: Mapping[str, str]) -> bool:
+    """Whether systemd is about to start it again; it counts from the last start that was asked for."""
+    return service.get("ActiveState") == "activating" and int(service.get("NRestarts") or 0) < RETURNS
 
 
 def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
@@ -47,8 +57,9 @@ def _detail(seen: Mapping[str, Any], service: Mapping[str, str]) -> str:
     if seen["unmounted"]:
         return f"{', '.join(seen['unmounted'])} is not mounted"
     if service.get("Result", "success") == "success":
-        return f"stopped{drift}"
-    return f"ended by itself ({service.get('Result')}); its logs last say: {seen['last']}"
+        return f"{'is being started by systemd' if _returns(service) else 'stopped'}{drift}"
+    again = ", and is started again by systemd" if _returns(service) else ""
+    return f"ended by itself ({service.get('Result')}){again}; its logs last say: {seen['last']}"
 
 
 def _swapped(seen: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import resources
@@ -40,6 +40,9 @@ REBOOT_ANSWER: Final = 20.0
 
 AT_ONCE: Final = 25
 """Hosts that are asked at the same time."""
+
+OR_WITHOUT: Final = "\n  or change the others alone, with `--without NODE` for each node that is down"
+"""What can be done on the day when a host cannot be mended."""
 
 PROGRAM: Final = "remote.py"
 
@@ -78,15 +81,19 @@ class HostsProvider:
         hashes = [f"{path}={hashlib.sha256(secrets[path]).hexdigest()}" for path in sorted(secrets)]
         return hashlib.sha256("\n".join([node.fingerprint, *hashes]).encode()).hexdigest()
 
-    def provision(self, blueprint: Blueprint) -> None:
+    def provision(self, blueprint: Blueprint, without: Collection[str] = ()) -> None:
         """Look at every host first; then user, kernel, disks, Java and Kafka's jars on all of them.
+
+        Args:
+            blueprint: Every node.
+            without: Names of nodes whose hosts are left alone; the other hosts know them all the same.
 
         Raises:
             KdeployError: Hosts will not do, with every reason of every host; nothing was changed then.
         """
         for cluster in blueprint.clusters:
             self._clusters[cluster.datacenter] = cluster
-        nodes = [node for cluster in blueprint.clusters for node in cluster.nodes]
+        nodes = [node for cluster in blueprint.clusters for node in cluster.nodes if node.name not in without]
         facts = self._preflight(blueprint, nodes)
         archives = {
             cluster.kafka_version: archive.distribution(
@@ -97,7 +104,7 @@ class HostsProvider:
         with self._carrying() as folder:
             given = {}
             for cluster in blueprint.clusters:
-                for node in cluster.nodes:
+                for node in (one for one in cluster.nodes if one.key in facts):
                     carried = archive.write(
                         folder / f"{variables.name(node)}.tar", archive.host_entries(node)
                     )
@@ -293,7 +300,7 @@ class HostsProvider:
         try:
             seen = self._ask("look", node)
         except (Unreachable, NoPrivilege) as error:
-            return NodeState(True, False, None, None, str(error))
+            return NodeState(True, False, None, None, str(error), may_return=isinstance(error, Unreachable))
         return look.state(node, seen)
 
     def _ask(self, verb: str, node: Node, *, patience: float = 60.0, **more: object) -> dict[str, Any]:
@@ -322,7 +329,7 @@ class HostsProvider:
         questions = {}
         for cluster in blueprint.clusters:
             names = sorted({node.host for node in cluster.nodes})
-            for node in cluster.nodes:
+            for node in (one for one in cluster.nodes if one in nodes):
                 asked = {
                     "disks": [disk.device for disk in node.disks],
                     "ports": sorted(node.ports.values()),
@@ -354,6 +361,7 @@ class HostsProvider:
             listed = "\n".join(f"  - {problem}" for problem in found)
             raise KdeployError(
                 f"hosts will not do, and nothing was changed:\n{listed}\n  mend that, and run this again"
+                + (OR_WITHOUT if len(unseen) < len(nodes) and unseen else "")
             )
         return facts
 
@@ -377,7 +385,10 @@ class HostsProvider:
                 ):
                     lines.setdefault(line, []).append(host.partition(".")[2])
             for line, hosts in sorted(lines.items()):
-                self._sources.tell("settings", f"{line.partition(':')[0]}: {words}, on {', '.join(hosts)}")
+                where = "every host" if len(hosts) == len(played.output) else ", ".join(hosts)
+                self._sources.tell(
+                    "settings", f"{variables.setting_name(line.partition(':')[0])}: {words}, on {where}"
+                )
 
     def _play(self, part: str, given: Mapping[str, Mapping[str, Any]]) -> Played:
         played = self._sources.play(part, given)

@@ -31,6 +31,11 @@ def settings(node: Node) -> Iterator[tuple[str, str, str]]:
                 yield parts[1], parts[1], parts[6]
 
 
+def setting_name(path: str) -> str:
+    """What people call a kernel setting that is in this file: sysctl(8)'s name where it has one."""
+    return path.removeprefix("/proc/sys/").replace("/", ".") if path.startswith("/proc/sys/") else path
+
+
 def open_files(node: Node) -> int | None:
     """Files that a node's service lets it have open."""
     for file in node.files:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -71,14 +71,18 @@ class LocalProvider:
         hashes = [f"{path}={folder.digest(secrets[path])}" for path in sorted(secrets)]
         return folder.digest("\n".join([node.fingerprint, *hashes]).encode())
 
-    def provision(self, blueprint: Blueprint) -> None:
+    def provision(self, blueprint: Blueprint, without: Collection[str] = ()) -> None:
         """Make the nodes' folders and fetch Kafka; refuses what this machine cannot hold.
+
+        Args:
+            blueprint: Every node.
+            without: Names of nodes that are left alone.
 
         Raises:
             KdeployError: Memory, disk or open files lack, a port is taken, or Kafka cannot be fetched.
         """
         clusters = [cluster for cluster in blueprint.clusters if cluster.provider == "local"]
-        nodes = [node for cluster in clusters for node in cluster.nodes]
+        nodes = [node for cluster in clusters for node in cluster.nodes if node.name not in without]
         stopped = [node for node in nodes if not process.is_running(self._folder(node))]
         preflight(self._root, stopped)
         for node in stopped:  # before any of them starts, so that no half of a cluster is left

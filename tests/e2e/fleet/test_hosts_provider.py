@@ -6,6 +6,8 @@ Java is a script that waits here, so that this says nothing of Kafka and is quic
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -201,7 +203,7 @@ def test_a_host_whose_key_is_another_one_is_not_talked_to(hosts: Hosts) -> None:
     one, other = lines[0].split(), lines[1].split()
     known.write_text(f"{one[0]} {other[1]} {other[2]}\n{lines[1]}\n")
     # Connections that are kept open were checked when they were opened.
-    for socket in Path("/tmp").glob("kdeploy-ssh-*/*"):
+    for socket in Path(tempfile.gettempdir()).glob(f"kdeploy-ssh-{os.getuid()}/*"):
         socket.unlink()
     details = [state.detail for state in hosts.states().values()]
     assert any("its host key is not the known one" in detail for detail in details), details

@@ -141,7 +141,7 @@ def test_a_static_setting_rolls_exactly_the_brokers_and_loses_nothing(hosts: Wor
     producing = Producing(describe(hosts.kdeploy), ledger)
     try:
         producing.wait_for(RECORDS // 3)
-        hosts.change("overrides:\n", "overrides:\n  broker: {num.io.threads: 9}\n")
+        hosts.change("overrides:\n", "overrides:\n  broker: {queued.max.requests: 400}\n")
         predicted = hosts.kdeploy("preview", "--output", "json", code=4).document
         killed = hosts.kdeploy("up", code=None, KDEPLOY_KILL_AT="broker-stopped-in-roll")
         assert killed.code == -signal.SIGKILL

@@ -10,8 +10,13 @@ import fcntl
 import json
 import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.e2e.local.faults import Fault
+    from tests.e2e.local.life import Outcome
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docs" / "evidence.json"
@@ -47,3 +52,24 @@ def record(row: dict[str, Any], file: Path = FILE) -> None:
         new.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
         os.replace(new, file)
         Path(guard.name).unlink()
+
+
+def row(fault: Fault, outcome: Outcome, result: str, seconds: float, seed: int) -> dict[str, Any]:
+    """What a row of a fault table came to; `pause` is the longest between two acknowledgements of a partition."""
+    checked = outcome.checked
+    return {
+        "name": fault.name,
+        "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "seed": seed,
+        "tries": outcome.tries,
+        "acknowledged": outcome.acknowledged,
+        "checked": checked.acknowledged if checked else 0,
+        "lost": checked.lost if checked else None,
+        "out_of_order": checked.out_of_order if checked else None,
+        "duplicates": checked.duplicates if checked else None,
+        "rate": round(outcome.rate),
+        "pause": round(outcome.pause, 1),
+        "seconds": seconds,
+        "result": result,
+    }

@@ -10,10 +10,11 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-Deed = Literal["nodes", "roll", "ctrl-c", "clients", "vault", "down", "delete", "up"]
+Deed = Literal["nodes", "roll", "ctrl-c", "clients", "vault", "down", "delete", "up", "trouble"]
 """nodes: SIGKILL of nodes, then `up`. The others: SIGKILL of kdeploy during a rolling change by `up`,
 `clients`, `vault create` for a new user, `down`, `down --delete-data`, or `up` from nothing; then the
-same command again. ctrl-c: SIGINT instead, during a rolling change and the verify after it."""
+same command again. ctrl-c: SIGINT instead, during a rolling change and the verify after it. trouble: on hosts,
+what happens to one of them or to kdeploy during a rolling change; then the same command again."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Fault:
             "down": "down killed at",
             "delete": "down --delete-data killed at",
             "up": "up from nothing killed at",
+            "trouble": "during a rolling change on hosts:",
         }
         return f"{self.environment}: {words[self.deed]} {', '.join(self.at)}"
 

@@ -20,7 +20,7 @@ from typing import Any
 from tests.e2e.local.conftest import describe, prepare
 from tests.e2e.local.faults import Fault
 from tests.e2e.local.kdeploy_command import Kdeploy
-from tests.e2e.local.records import Checked, Ledger, Producing, check
+from tests.e2e.local.records import RATE, Checked, Ledger, Producing, check
 
 RANDOM_SPAN = {
     "up": 12.0,
@@ -36,11 +36,12 @@ RANDOM_SPAN = {
 
 @dataclass
 class Outcome:
-    """What a row came to: kills done, and the records of this row and of the check after it."""
+    """What a row came to: kills done, the records of this row and of the check after it, the longest pause in s."""
 
     tries: int = 0
     acknowledged: int = 0
     rate: float = 0
+    pause: float = 0
     checked: Checked | None = None
 
 
@@ -52,6 +53,7 @@ class Life:
         kdeploy: Runs commands on it.
         records: To be acknowledged in each row that produces.
         draw: Draws moments and nodes.
+        offered: Records per second that are offered.
     """
 
     kdeploy: Kdeploy
@@ -59,6 +61,7 @@ class Life:
     draw: random.Random
     ledger: Ledger = field(default_factory=Ledger)
     changes: int = 0
+    offered: int = RATE
 
     @classmethod
     def begin(cls, root: Path, name: str, base_port: int, records: int, seed: int) -> Life:
@@ -91,13 +94,13 @@ class Life:
     @contextmanager
     def _producing(self, outcome: Outcome) -> Iterator[Producing]:
         self._before = self.ledger.count
-        producing = Producing(describe(self.kdeploy), self.ledger)
+        producing = Producing(describe(self.kdeploy), self.ledger, self.offered)
         try:
             yield producing
             producing.stop()
         finally:
             producing.abandon()
-            outcome.acknowledged = self.ledger.count - self._before
+            outcome.acknowledged, outcome.pause = self.ledger.count - self._before, producing.longest_pause
 
     def _nodes(self, fault: Fault, outcome: Outcome) -> None:
         pids = self._pids()

@@ -29,13 +29,14 @@ SIZE = 100
 
 @dataclass
 class Ledger:
-    """What one cluster acknowledged since it was made, by partition."""
+    """What one cluster acknowledged since it was made, by partition, and what consumers got meanwhile."""
 
     acknowledged: dict[int, set[int]] = field(
         default_factory=lambda: {index: set() for index in range(PARTITIONS)}
     )
     refused: int = 0
     next: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
+    consumed: dict[int, list[int]] = field(default_factory=lambda: {index: [] for index in range(PARTITIONS)})
 
     @property
     def count(self) -> int:
@@ -74,12 +75,18 @@ def _connection(cluster: RunningCluster, user: str) -> dict[str, Any]:
 
 
 class Producing:
-    """A producer at work in the background, until `stop`."""
+    """A producer at work in the background, until `stop`.
 
-    def __init__(self, cluster: RunningCluster, ledger: Ledger) -> None:
+    Attributes:
+        longest_pause: The longest time between two acknowledgements of one partition, in seconds.
+    """
+
+    def __init__(self, cluster: RunningCluster, ledger: Ledger, rate: int = RATE) -> None:
         from confluent_kafka import Producer
 
-        self._ledger = ledger
+        self.longest_pause = 0.0
+        self._last: dict[int, float] = {}
+        self._ledger, self._rate = ledger, rate
         self._stopping = threading.Event()
         self._client = Producer(
             {
@@ -90,6 +97,7 @@ class Producing:
                 "message.timeout.ms": 600_000,
                 "topic.metadata.refresh.interval.ms": 2000,
                 "queue.buffering.max.messages": QUEUE,
+                "compression.type": "lz4",
             }
         )
         self._pool = ThreadPoolExecutor(1)
@@ -122,7 +130,7 @@ class Producing:
 
     def _work(self) -> None:
         turn = 0
-        while not self._stopping.wait(BURST / RATE):
+        while not self._stopping.wait(BURST / self._rate):
             for _ in range(BURST):
                 self._offer(turn % PARTITIONS)
                 turn += 1
@@ -153,20 +161,75 @@ class Producing:
 
     def _note(self, error: Any, partition: int, number: int) -> None:
         if error is None:
+            now = time.monotonic()
+            self.longest_pause = max(self.longest_pause, now - self._last.get(partition, now))
+            self._last[partition] = now
             self._ledger.acknowledged[partition].add(number)
         else:
             self._ledger.refused += 1
 
 
+class Consuming:
+    """A consumer of a group at work in the background while things break; `finish` waits for all acknowledged."""
+
+    def __init__(self, cluster: RunningCluster, ledger: Ledger) -> None:
+        from confluent_kafka import Consumer
+
+        self._ledger = ledger
+        self._stopping = threading.Event()
+        self._client = Consumer(
+            {
+                **_connection(cluster, "orders-consumer"),
+                "group.id": "orders-live",
+                "auto.offset.reset": "earliest",
+                "topic.metadata.refresh.interval.ms": 2000,
+            }
+        )
+        self._client.subscribe([TOPIC])
+        self._pool = ThreadPoolExecutor(1)
+        self._work_done = self._pool.submit(self._work)
+
+    def finish(self, patience: float = 120) -> Checked:
+        """Wait until every acknowledged record has come, and hold what came against the ledger."""
+        deadline = time.monotonic() + patience
+        last = {index: max(numbers, default=-1) for index, numbers in self._ledger.acknowledged.items()}
+        while time.monotonic() < deadline and not self._work_done.done():
+            got = self._ledger.consumed
+            if all(number < 0 or got[index][-1:] >= [number] for index, number in last.items()):
+                break
+            time.sleep(0.2)
+        self.abandon()
+        self._work_done.result()
+        return compare(self._ledger, self._ledger.consumed)
+
+    def abandon(self) -> None:
+        """Stop, and leave the group."""
+        self._stopping.set()
+        self._pool.shutdown()
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                for message in self._client.consume(5000, timeout=0.2):
+                    if message.error() is None:
+                        self._ledger.consumed[message.partition()].append(int(message.value()))
+        finally:
+            self._client.close()
+
+
 def check(cluster: RunningCluster, ledger: Ledger) -> Checked:
     """Read everything back and hold it against the ledger."""
-    found = _read(cluster)
+    return compare(ledger, _read(cluster))
+
+
+def compare(ledger: Ledger, found: dict[int, list[int]]) -> Checked:
+    """Hold what was read of each partition, in its order, against the ledger."""
     lost = sum(len(numbers - set(found[index])) for index, numbers in ledger.acknowledged.items())
     out_of_order = duplicates = 0
     for numbers in found.values():
         seen: set[int] = set()
         highest = -1
-        for number in numbers:
+        for number in list(numbers):
             duplicates += number in seen
             out_of_order += number < highest and number not in seen
             seen.add(number)

@@ -10,7 +10,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
 import pytest
 
@@ -60,23 +59,4 @@ def test_after_it_everything_acknowledged_is_there(fault: Fault, life_of: Callab
         result = "passed"
     finally:
         if SOAK:
-            evidence.record(_row(fault, outcome, result, seconds_since(began)))
-
-
-def _row(fault: Fault, outcome: Outcome, result: str, seconds: float) -> dict[str, object]:
-    checked = outcome.checked
-    return {
-        "name": fault.name,
-        "commit": evidence.commit(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "seed": SEED,
-        "tries": outcome.tries,
-        "acknowledged": outcome.acknowledged,
-        "checked": checked.acknowledged if checked else 0,
-        "lost": checked.lost if checked else None,
-        "out_of_order": checked.out_of_order if checked else None,
-        "duplicates": checked.duplicates if checked else None,
-        "rate": round(outcome.rate),
-        "seconds": seconds,
-        "result": result,
-    }
+            evidence.record(evidence.row(fault, outcome, result, seconds_since(began), SEED))
