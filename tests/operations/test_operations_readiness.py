@@ -122,8 +122,9 @@ def test_data_that_comes_back_is_waited_for_longer_and_told(monkeypatch: pytest.
     monkeypatch.setattr(readiness, "TELL", 0.0)
     told: list[str] = []
     admin = lost_its_host((1, 3))
+    admin.brokers = FakeAdmin().brokers  # it is back, without its data
     place = site(0)
-    brokers = [node(f"broker-{number}") for number in (1, 3)]
+    brokers = [node(f"broker-{number}") for number in (1, 2, 3)]
     running = {one.key: NodeState(True, True, None, None, "") for one in brokers}
     place.cluster = SimpleNamespace(brokers=brokers)
     place.provider = SimpleNamespace(observe=lambda nodes: running)
@@ -134,7 +135,6 @@ def test_data_that_comes_back_is_waited_for_longer_and_told(monkeypatch: pytest.
     def step(phase: str, text: str) -> None:
         told.append(f"{phase}: {text}")
         if len(told) == 3:
-            admin.brokers = FakeAdmin().brokers
             admin.topics["t"] = tuple(replace(one, isr=(1, 2, 3)) for one in admin.topics["t"])
 
     place.progress, place.manner = SimpleNamespace(step=step), SimpleNamespace(catch_up=60.0)
