@@ -291,9 +291,9 @@ def test_what_could_not_be_set_is_told_with_its_hosts(hosts: Hosts) -> None:
     hosts.output = {task: json.dumps(said) for task, said in read_back.items()}
     hosts.provider().provision(blueprint(one))
     assert hosts.said == [
-        "scheduler of /dev/a: cannot be set, on broker-1",
-        "/proc/sys/net/core/rmem_max: not to be set in a container, on broker-1",
-        "firewall: not to be set in a container, on broker-1",
+        "scheduler of /dev/a: cannot be set, on every host",
+        "net.core.rmem_max: not to be set in a container, on every host",
+        "firewall: not to be set in a container, on every host",
     ]
 
 

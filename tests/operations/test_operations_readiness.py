@@ -207,7 +207,7 @@ def test_a_broker_that_may_return_by_itself_is_waited_for_and_not_started(
     monkeypatch: pytest.MonkeyPatch, may_return: bool, ends: str
 ) -> None:
     monkeypatch.setattr(readiness, "PAUSE", 0.0)
-    state = NodeState(True, False, None, None, "10.0.0.1 cannot be reached", may_return)
+    state = NodeState(True, False, None, None, "10.0.0.1 cannot be reached", may_return=may_return)
     provider = Restless("", ends=10**9)
     monkeypatch.setattr(provider, "observe", lambda nodes: {one.key: state for one in nodes})
     place = site(0.05)
