@@ -31,10 +31,14 @@ SHARED: Final = (
     "/proc/sys/vm/dirty_background_ratio",
     "/proc/sys/vm/dirty_ratio",
     "/proc/sys/vm/max_map_count",
+    "/proc/sys/fs/protected_fifos",
+    "/proc/sys/fs/protected_hardlinks",
+    "/proc/sys/fs/protected_regular",
+    "/proc/sys/fs/protected_symlinks",
     "/sys/kernel/mm/transparent_hugepage/enabled",
     "/sys/kernel/mm/transparent_hugepage/defrag",
 )
-"""Kernel settings that hosts set and that are this machine's own: put back at the end."""
+"""Kernel settings that hosts, or their systemd at boot, set and that are this machine's own: put back at the end."""
 
 PATIENCE: Final = 90.0
 
