@@ -1,6 +1,6 @@
-"""Every benchmark, one line each: `python -m benchmarks`, or `make bench`."""
+"""Every benchmark in turn: `python -m benchmarks`, or `make bench`."""
 
-from benchmarks import peer, plan, up, warm
+from benchmarks import peer, plan, ranges, up, warm
 
-for benchmark in (plan, peer, warm, up):
+for benchmark in (plan, peer, warm, ranges, up):
     benchmark.main()
