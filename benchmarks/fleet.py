@@ -1,0 +1,129 @@
+"""`kdeploy up` on real hosts: from bare to verified, and again with nothing to do.
+
+What cannot be avoided is measured beside it on the same hosts: Kafka's jars carried to all of them at
+once, and every node started and caught up (`up` after `down`). What is left of the first `up` is the
+operating system's packages, disks, files, certificates, topics and the proof at the end.
+
+Invariant: everything is timed in turn on one fleet, which is removed afterwards. Needs root, as every
+fleet does, and is no part of `make bench`, since it takes half an hour on two processors.
+
+    python -m benchmarks.fleet [HOSTS ...]      # by default 6
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from tests.fleet import base
+from tests.fleet.environment import environment
+from tests.fleet.fleet import Fleet
+
+KDEPLOY: Final = (sys.executable, "-m", "kdeploy")
+AIM: Final = 2.0
+"""The most that the first `up` should take as a multiple of what cannot be avoided."""
+
+
+def seconds(folder: Path, variables: Mapping[str, str], *words: str) -> float:
+    """How long a command of kdeploy takes; what it said is shown where it fails."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [*KDEPLOY, *words],
+        cwd=folder,
+        env=dict(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"kdeploy {' '.join(words)} ended with {done.returncode}:\n{done.stdout}")
+    return time.perf_counter() - began
+
+
+def carrying(fleet: Fleet, archive: Path) -> float:
+    """Seconds to carry an archive to every host at once, by SSH alone."""
+
+    def carry(address: str) -> None:
+        target = f"root@{address}"
+        options = [
+            "-F/dev/null",
+            "-oStrictHostKeyChecking=no",
+            "-oUserKnownHostsFile=/dev/null",
+            "-oBatchMode=yes",
+        ]
+        with archive.open("rb") as opened:
+            subprocess.run(
+                ["ssh", "-q", *options, "-i", str(fleet.key), target, "cat >/var/tmp/carried"],
+                stdin=opened,
+                check=True,
+            )
+
+    addresses = [one.address for one in fleet.hosts()]
+    began = time.perf_counter()
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        list(pool.map(carry, addresses))
+    return time.perf_counter() - began
+
+
+def measure(count: int) -> dict[str, float]:
+    """Every figure in seconds, for one fleet."""
+    from kdeploy.infra.artefacts import default_cache
+
+    with tempfile.TemporaryDirectory(prefix="kdeploy-bench-") as name:
+        folder = Path(name)
+        fleet = Fleet(folder / "fleet")
+        variables = {
+            **os.environ,
+            "KDEPLOY_STATE_DIR": str(folder / "state"),
+            "KDEPLOY_VAULT_PASSWORD": "for as long as this benchmark",
+        }
+        try:
+            fleet.up(count)
+            file = folder / "environments" / "fleet" / "environment.yaml"
+            file.parent.mkdir(parents=True)
+            file.write_text(environment(fleet))
+            seconds(folder, variables, "plan", "fleet", "--lock")
+            seconds(folder, variables, "vault", "create", "fleet")
+            first = seconds(folder, variables, "up", "fleet")
+            again = seconds(folder, variables, "up", "fleet")
+            archive = next((default_cache() / "kafka").glob("kafka-3.9.2-*.tar"))
+            carried = carrying(fleet, archive)
+            seconds(folder, variables, "down", "fleet")
+            started = seconds(folder, variables, "up", "fleet")
+        finally:
+            fleet.remove()
+    return {
+        "first": first,
+        "again": again,
+        "carried": carried,
+        "started": started,
+        "ratio": first / (carried + started),
+    }
+
+
+def main(counts: tuple[int, ...] = (6,)) -> None:
+    """Measure each size and print two lines for it."""
+    problem = base.lacking()
+    if problem:
+        raise SystemExit(problem)
+    for count in counts:
+        found = measure(count)
+        print(
+            f"{count} hosts: first up {found['first']:.0f} s, {found['ratio']:.1f} times what cannot be avoided "
+            f"(carrying {found['carried']:.0f} s, starting and catching up {found['started']:.0f} s; "
+            f"aim: at most {AIM:g})"
+        )
+        print(f"{count} hosts: second up {found['again']:.1f} s, {found['again'] / count:.2f} s a host")
+
+
+if __name__ == "__main__":
+    main(tuple(map(int, sys.argv[1:])) or (6,))
