@@ -264,7 +264,7 @@ def test_what_an_expired_certificate_is_answered_with_works(expired: Machine) ->
 
 NEWER = {
     "lock.yaml": ("kdeploy.lock/v1", "kdeploy.lock/v2", 2),
-    "nodes/dc1/broker-1/node.json": ("kdeploy.node/v1", "kdeploy.node/v2", 1),
+    "nodes/dc1/broker-1/node.json": ("kdeploy.node/v2", "kdeploy.node/v3", 1),
 }
 
 
