@@ -6,6 +6,7 @@ Java is a script that waits, as in `test_hosts_provider`, whose hosts these are 
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -46,16 +47,16 @@ def hosts(bare: Hosts) -> Hosts:
 def listening(hosts: Hosts) -> Iterator[None]:
     """Something listens at every port there could be; only meanwhile, since `up` refuses ports that are taken."""
     program = LISTEN.format(ports=[port for port in PORTS if port != 22])
+    # A name of its own each time: systemd forgets a unit that has ended a moment later.
+    unit = f"listen-{time.monotonic_ns()}"
+    start = f"systemd-run -q --collect --unit={unit} -p Type=notify -p NotifyAccess=all"
     for one in hosts.fleet.hosts():
         (one.root / "root/listen.py").write_text(program)
-        hosts.run(
-            one.name,
-            "systemd-run --quiet --collect --unit=listen -p Type=notify -p NotifyAccess=all python3 /root/listen.py",
-        )
+        hosts.run(one.name, f"{start} python3 /root/listen.py")
     try:
         yield
     finally:
-        hosts.everywhere("systemctl stop listen")
+        hosts.everywhere(f"systemctl stop {unit}")
 
 
 def answering(address: str, ports: Iterable[int] = PORTS) -> set[int]:
