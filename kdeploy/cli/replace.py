@@ -95,7 +95,7 @@ def _json(name: str, done: Replaced) -> dict[str, object]:
 def _text(name: str, done: Replaced) -> str:
     parts = [report.outcome_text(outcome) for outcome in done.outcomes]
     told = f"{done.node} runs on {done.new}; commit environment.yaml, lock.yaml and vault.yaml"
-    clients = (
-        f"clients that name {done.old} among their first addresses need others: `kdeploy clients {name}`"
-    )
+    # Where an earlier run has written the new address already, the old one is known no more.
+    old = done.old if done.old != done.new else "the old machine"
+    clients = f"clients that name {old} among their first addresses need others: `kdeploy clients {name}`"
     return "\n".join([*parts, "", told, clients])

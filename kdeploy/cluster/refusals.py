@@ -1,7 +1,8 @@
 """What a secure cluster must refuse, proved by trying: each of them is let in nowhere.
 
 A refusal counts only where somebody listens and says no: a port that nobody answers on
-proves nothing. Invariant: nothing is changed by trying; what an environment has switched
+proves nothing, unless it is one that a host's firewall keeps for peers; that peers use it is
+proved by the partitions that are in sync. Invariant: nothing is changed by trying; what an environment has switched
 off by name is reported as not applicable, never as passed in silence.
 """
 
@@ -14,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from kdeploy.blueprint import ClusterBlueprint
+from kdeploy.blueprint import ClusterBlueprint, Node
 from kdeploy.cluster import Access, Check, wire, zookeeper
 from kdeploy.cluster.failure import reason
 from kdeploy.cluster.login import AT_ONCE
+from kdeploy.tuning.firewall import for_peers_alone
 
 ASKED_FOR_PLAINTEXT: Final = "not applicable: asked for by name (security.client_listener: PLAINTEXT)"
 """Why clients are not asked who they are."""
@@ -31,16 +33,23 @@ PLAIN_QUESTION: Final = b"srvr".ljust(16)
 
 @dataclass(frozen=True)
 class Port:
-    """A port to try. `ask` raises OSError when it is refused, and returns when it was answered."""
+    """A port to try.
+
+    Attributes:
+        name: The node, and what the port is for.
+        ask: Raises OSError when it is refused, and returns when it was answered.
+        guarded: Whether a firewall is to refuse us before anything listens.
+    """
 
     name: str
     ask: Callable[[ssl.SSLContext | None], None]
+    guarded: bool = False
 
 
 def ports(cluster: ClusterBlueprint, purposes: Sequence[str]) -> tuple[Port, ...]:
     """The brokers' listeners for some purposes, and with `secure` the ZooKeeper nodes' client ports."""
     brokers = [
-        Port(f"{node.name} {purpose}", _kafka(node.host, node.ports[purpose]))
+        Port(f"{node.name} {purpose}", _kafka(node.host, node.ports[purpose]), _guarded(node, purpose))
         for node in cluster.brokers
         for purpose in purposes
         if purpose in node.ports
@@ -62,15 +71,20 @@ def unauthenticated(access: Access, cluster: ClusterBlueprint, plaintext: bool) 
         plaintext: Whether the client listener was asked to be open.
     """
     purposes = ("internal", "admin", "secure") if plaintext else ("client", "internal", "admin", "secure")
-    found = _let_in(ports(cluster, purposes), wire.context(access.authority))
-    return _check("unauthenticated client refused", found, len(ports(cluster, purposes)), plaintext)
+    tried = ports(cluster, purposes)
+    found = _let_in(tried, wire.context(access.authority))
+    return _check("unauthenticated client refused", found, tried, plaintext)
 
 
 def in_plaintext(cluster: ClusterBlueprint, plaintext: bool) -> Check:
     """A client that does not speak TLS is refused; arguments as `unauthenticated`."""
     purposes = ("internal", "admin", "secure") if plaintext else ("client", "internal", "admin", "secure")
-    found = _let_in(ports(cluster, purposes), None)
-    return _check("plaintext client refused", found, len(ports(cluster, purposes)), plaintext)
+    tried = ports(cluster, purposes)
+    return _check("plaintext client refused", _let_in(tried, None), tried, plaintext)
+
+
+def _guarded(node: Node, purpose: str) -> bool:
+    return node.firewall is not None and for_peers_alone(node.role, purpose)
 
 
 def _let_in(tried: Sequence[Port], tls: ssl.SSLContext | None) -> tuple[str, ...]:
@@ -84,18 +98,22 @@ def _let_in(tried: Sequence[Port], tls: ssl.SSLContext | None) -> tuple[str, ...
 def _try(port: Port, tls: ssl.SSLContext | None) -> str | None:
     try:
         port.ask(tls)
-    except (ConnectionRefusedError, TimeoutError, socket.gaierror, ssl.SSLCertVerificationError) as error:
+    except ConnectionRefusedError as error:
+        return None if port.guarded else f"{port.name} proves nothing: {reason(error)}"
+    except (TimeoutError, socket.gaierror, ssl.SSLCertVerificationError) as error:
         return f"{port.name} proves nothing: {reason(error)}"
     except OSError:
         return None
     return f"{port.name} let it in"
 
 
-def _check(name: str, found: Iterable[str], tried: int, plaintext: bool) -> Check:
+def _check(name: str, found: Iterable[str], tried: Sequence[Port], plaintext: bool) -> Check:
     wrong = "; ".join(found)
-    right = f"{tried} ports"
+    right = f"{len(tried)} ports"
+    if guarded := sum(port.guarded for port in tried):
+        right += f", {guarded} of them behind the hosts' firewall"
     if plaintext:
-        right = f"{tried} ports; client listener {ASKED_FOR_PLAINTEXT}"
+        right += f"; client listener {ASKED_FOR_PLAINTEXT}"
     return Check(name, not wrong, wrong or right)
 
 

@@ -95,7 +95,8 @@ def replace(
         exchanged = replacing.exchange(loaded, node, address)
         fence = _clear_the_way(exchanged, progress, password_file, dead, lost)
         replacing.write(exchanged, password_file)
-        progress.step("replace", f"{exchanged.node}: {exchanged.new} in place of {exchanged.old}")
+        old = "the old machine" if exchanged.is_decided else exchanged.old
+        progress.step("replace", f"{exchanged.node}: {exchanged.new} in place of {old}")
     manner = site.Manner(lost=tuple(lost), catch_up=CATCH_UP)
     outcomes = up(exchanged.after, progress, password_file, manner)
     return Replaced(exchanged.node, exchanged.old, exchanged.new, fence, outcomes)

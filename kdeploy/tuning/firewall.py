@@ -35,11 +35,14 @@ WHO: Final[Mapping[Role, Mapping[str, tuple[str, ...]]]] = {
 """Who needs each port (Kafka 3.9 documentation, listeners and KRaft; ZooKeeper 3.8 Administrator's Guide).
 Operators, because kdeploy asks each node itself, and `verify` is a client."""
 
+ICMP, TCP, ICMP_IPV6 = 1, 6, 58
+"""By number (IANA, protocol numbers): nft looks names up in /etc/protocols, which a minimal system lacks."""
+
 FIRST: Final = (
     "ct state established,related accept",
     'iif "lo" accept',
     # Without it neither paths with small packets (RFC 1191) nor neighbours in IPv6 (RFC 4861) are found.
-    "meta l4proto { icmp, ipv6-icmp } accept",
+    f"meta l4proto {{ {ICMP}, {ICMP_IPV6} }} accept",
     # Answers of DHCP may come from another address than the question went to (RFC 2131, RFC 8415).
     "udp sport 67 udp dport 68 accept",
     "ip6 saddr fe80::/10 udp dport 546 accept",
@@ -60,6 +63,11 @@ class Ruleset:
     rules: tuple[str, ...]
     digest: str
     names: bool
+
+
+def for_peers_alone(role: Role, purpose: str) -> bool:
+    """Whether a port is closed to clients and operators."""
+    return not {CLIENTS, OPERATORS} & set(WHO[role][purpose])
 
 
 def settings(situation: Situation) -> Firewall | None:
@@ -89,7 +97,7 @@ def ruleset(situation: Situation, wanted: Firewall) -> Ruleset:
     # Counted, as the first thing to look at when somebody cannot connect; and told so at once, since a client
     # or a peer that hears nothing waits minutes (RFC 9293, section 3.10.7.1). All but TCP is dropped.
     counted = f'counter comment "kdeploy {digest}"'
-    return Ruleset((*rules, counted, "meta l4proto tcp reject with tcp reset"), digest, named)
+    return Ruleset((*rules, counted, f"meta l4proto {TCP} reject with tcp reset"), digest, named)
 
 
 def unit(*, names: bool) -> dict[str, dict[str, str]]:

@@ -159,6 +159,14 @@ def test_a_port_that_nobody_listens_on_proves_nothing() -> None:
         port = server.getsockname()[1]
     found = refusals._try(refusals.Port("p", refusals._kafka("127.0.0.1", port)), None)
     assert found == "p proves nothing: connection refused"
+    guarded = refusals.Port("p", refusals._kafka("127.0.0.1", port), guarded=True)
+    assert refusals._try(guarded, None) is None, "unless a firewall keeps it for peers"
+
+
+def test_a_port_that_a_firewall_should_have_kept_for_peers_is_found_out_when_it_answers() -> None:
+    with listening(metadata) as port:
+        guarded = refusals.Port("broker-1 internal", refusals._kafka("127.0.0.1", port), guarded=True)
+        assert refusals._try(guarded, None) == "broker-1 internal let it in"
 
 
 def test_an_open_zookeeper_is_found_out() -> None:

@@ -96,8 +96,9 @@ class Host:
         (ssh / "authorized_keys").write_text(self.authorized)
         disks = self.loops()
         links = "\n".join(
-            f"mknod /dev/fleet{number} b 7 {loop.removeprefix('/dev/loop')}; "
-            f"ln -sfn ../../fleet{number} {self.devices[number]}"
+            # By the kernel's own name, as on any machine: below /sys a disk is found by it.
+            f"mknod {loop} b 7 {loop.removeprefix('/dev/loop')}; "
+            f"ln -sfn ../../{loop.removeprefix('/dev/')} {self.devices[number]}"
             for number, loop in enumerate(disks)
         )
         boot = f"""
@@ -109,7 +110,7 @@ class Host:
         """
         follow = """
         while sleep 1; do
-          for disk in /dev/fleet*; do
+          for disk in /dev/loop[0-9]*; do
             id=$(blkid -p -o value -s UUID "$disk") || continue
             [ -z "$id" ] || ln -sfn "../../${disk#/dev/}" "/dev/disk/by-uuid/$id"
           done
@@ -210,7 +211,7 @@ def _state(process: Path) -> str:
 def _links_once() -> str:
     """Links by file system for disks that were formatted before this boot: mount units want them early."""
     return (
-        "for disk in /dev/fleet*; do id=$(blkid -p -o value -s UUID $disk) && "
+        "for disk in /dev/loop[0-9]*; do id=$(blkid -p -o value -s UUID $disk) && "
         "ln -sfn ../../${disk#/dev/} /dev/disk/by-uuid/$id; done; true"
     )
 

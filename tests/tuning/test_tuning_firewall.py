@@ -102,7 +102,7 @@ def test_all_else_is_refused_and_the_table_is_replaced_at_once() -> None:
     lines = text(node(hosts(), "broker-1"), "firewall.nft").splitlines()
     assert lines[2:5] == ["table inet kdeploy", "delete table inet kdeploy", "table inet kdeploy {"]
     assert "        type filter hook input priority filter; policy drop;" in lines
-    assert lines[-3].strip() == "meta l4proto tcp reject with tcp reset", "after all that let in"
+    assert lines[-3].strip() == "meta l4proto 6 reject with tcp reset", "after all that let in"
     assert not any("flush" in line for line in lines), "other tables are not ours"
 
 

@@ -6,7 +6,9 @@ Java is a script that waits, as in `test_hosts_provider`, whose hosts these are 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -18,13 +20,14 @@ pytestmark = [pytest.mark.fleet, pytest.mark.timeout(1800)]
 
 PORTS = (22, 2182, 2888, 3888, 8000, 9092, 9094, 9095)
 LISTEN = """
-import socket, time
+import socket, subprocess, time
 for port in {ports}:
     opened = socket.socket()
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     opened.bind(("", port))
     opened.listen()
     globals()["kept%d" % port] = opened
+subprocess.run(["systemd-notify", "--ready"], check=True)
 time.sleep(3600)
 """
 
@@ -35,20 +38,28 @@ bare = provider.hosts
 
 @pytest.fixture(scope="module")
 def hosts(bare: Hosts) -> Hosts:
-    """Hosts that were prepared, on which something listens at every port there could be."""
+    """Hosts that were prepared."""
     bare.prepare()
-    listen(bare)
     return bare
 
 
-def listen(hosts: Hosts) -> None:
+@contextmanager
+def listening(hosts: Hosts) -> Iterator[None]:
+    """Something listens at every port there could be; only meanwhile, since `up` refuses ports that are taken."""
     program = LISTEN.format(ports=[port for port in PORTS if port != 22])
+    # A name of its own each time: systemd forgets a unit that has ended a moment later.
+    unit = f"listen-{time.monotonic_ns()}"
+    start = f"systemd-run -q --collect --unit={unit} -p Type=notify -p NotifyAccess=all"
     for one in hosts.fleet.hosts():
         (one.root / "root/listen.py").write_text(program)
-    hosts.everywhere("systemd-run --quiet --collect --unit=listen python3 /root/listen.py")
+        hosts.run(one.name, f"{start} python3 /root/listen.py")
+    try:
+        yield
+    finally:
+        hosts.everywhere(f"systemctl stop {unit}")
 
 
-def answering(address: str, ports: Iterable[int]) -> set[int]:
+def answering(address: str, ports: Iterable[int] = PORTS) -> set[int]:
     """Ports of a host that answer this machine."""
     found = set()
     for port in ports:
@@ -73,10 +84,11 @@ def from_inside(hosts: Hosts, source: str, target: str) -> set[int]:
 
 def test_a_host_answers_only_at_the_ports_that_are_for_the_one_who_asks(hosts: Hosts) -> None:
     broker, zookeeper = hosts.hosts["broker-1"].address, hosts.hosts["zookeeper-1"].address
-    assert answering(broker, PORTS) == {22, 9092, 9095}, "to an operator, who may be a client"
-    assert answering(zookeeper, PORTS) == {22, 2182}
-    assert from_inside(hosts, "zookeeper-1", "broker-1") == {22, 9092, 9095}
-    assert from_inside(hosts, "broker-1", "zookeeper-1") == {22, 2182}
+    with listening(hosts):
+        assert answering(broker) == {22, 9092, 9095}, "to an operator, who may be a client"
+        assert answering(zookeeper) == {22, 2182}
+        assert from_inside(hosts, "zookeeper-1", "broker-1") == {22, 9092, 9095}
+        assert from_inside(hosts, "broker-1", "zookeeper-1") == {22, 2182}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +111,8 @@ def test_what_drifted_is_named_and_put_back(hosts: Hosts, harm: str, said: str) 
     hosts.prepare()
     assert said.replace("DISK", disk) not in hosts.states()["broker-1"].detail
     assert hosts.prepare() == {}
-    assert answering(hosts.hosts["broker-1"].address, PORTS) == {22, 9092, 9095}
+    with listening(hosts):
+        assert answering(hosts.hosts["broker-1"].address) == {22, 9092, 9095}
 
 
 def test_a_host_that_is_booted_anew_is_guarded_from_its_start_and_its_lease_is_kept(hosts: Hosts) -> None:
@@ -117,7 +130,6 @@ def test_a_host_that_is_booted_anew_is_guarded_from_its_start_and_its_lease_is_k
     # The fleet has no udev, whose rule would have set the queue.
     hosts.prepare()
     assert hosts.prepare() == {}
-    listen(hosts)
 
 
 def test_a_service_keeps_time_where_the_clock_is_not_right_already(hosts: Hosts) -> None:
@@ -138,10 +150,12 @@ def test_a_firewall_that_is_switched_off_is_removed_without_a_restart(hosts: Hos
     hosts.prepare()
     assert "inet kdeploy" not in hosts.run("broker-1", "nft list tables")
     assert hosts.run("broker-1", "ls /etc/systemd/system/kdeploy-firewall.service", check=False) == ""
-    assert 8000 in answering(zookeeper_of(hosts), PORTS)
+    with listening(hosts):
+        assert answering(zookeeper_of(hosts)) == set(PORTS)
     hosts.kdeploy.edit("    firewall: {enabled: false}\n", "")
     hosts.prepare()
-    assert answering(zookeeper_of(hosts), PORTS) == {22, 2182}
+    with listening(hosts):
+        assert answering(zookeeper_of(hosts)) == {22, 2182}
 
 
 def zookeeper_of(hosts: Hosts) -> str:
@@ -151,6 +165,8 @@ def zookeeper_of(hosts: Hosts) -> str:
 def test_a_retired_node_cannot_start_and_has_no_keys(hosts: Hosts) -> None:
     here = hosts.site()
     broker = here.cluster.brokers[0]
+    # It starts at boot, and was booted.
+    hosts.run("broker-1", "systemctl stop kafka")
     assert here.provider.retire(broker)
     assert hosts.run("broker-1", "systemctl start kafka", check=False) == ""
     assert hosts.run("broker-1", "systemctl is-active kafka", check=False) == "inactive"
