@@ -19,6 +19,8 @@ def main() -> None:
     """Load the command line and run it."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+    # Looking for plugins of pydantic among all that is installed takes a twentieth of a plan; none is used.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from kdeploy.cli import main as run
 
     run()

@@ -48,7 +48,8 @@ class Candidates:
     @cached_property
     def by_disks(self) -> tuple[tuple[float, NDArray[np.intp]], ...]:
         """The different numbers of disks, rising, each with the candidates that have so many."""
-        return tuple((disks, np.flatnonzero(self.disks == disks)) for disks in np.unique(self.disks).tolist())
+        numbers = sorted(set(self.disks.tolist()))  # numpy.unique would import numpy.ma, a tenth of numpy
+        return tuple((disks, np.flatnonzero(self.disks == disks)) for disks in numbers)
 
     @cached_property
     def disk_row(self) -> NDArray[np.intp]:

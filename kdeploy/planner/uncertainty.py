@@ -363,7 +363,7 @@ class Trials:
         """What candidates cost at least beside instances, with the space that enough samples need."""
         space, ebs = self.space, ~self.space.candidates.local
         stored = np.zeros(len(space.disks))
-        for disk in np.unique(space.disk_row[ebs]).tolist():
+        for disk in sorted(set(space.disk_row[ebs].tolist())):
             stored[disk] = np.partition(self._stored(disk), self._level)[self._level]
         return choice.floor_price(space, np.arange(len(ebs)), stored[space.disk_row])
 
