@@ -28,8 +28,8 @@ _PATTERNS: Final = {
     r"^[A-Za-z0-9.:-]{1,253}$": "a host name or an address, without port and user",
     r"^[0-9A-Fa-f.:]{1,45}(/[0-9]{1,3})?$": "an address or a network, like 10.1.2.3 or 10.0.0.0/8",
     r"^[a-z_][a-z0-9_-]{0,31}$": "the name of a user of the machine: lower case letters, digits, hyphens",
-    r'^[^"\s]{1,4096}$': "the path of a file, without blanks and quotes",
-    r"^[A-Za-z0-9._@:,\[\]-]{1,1024}$": "USER@HOST:PORT, more than one separated by commas",
+    r'^[^"\s]+$': "the path of a file, without blanks and quotes",
+    r"^[A-Za-z0-9._@:,\[\]-]+$": "USER@HOST:PORT, more than one separated by commas",
 }
 """What each pattern of the model asks for; a test holds that none is missing."""
 
@@ -122,7 +122,7 @@ def _words(path: Path_, error: Mapping[str, Any], part: schema.Schema, source: S
         return _quantity(value, error, part)
     if kind == "string_pattern_mismatch":
         return f"{shown(value)} is not a valid {_noun(path)}", f"write {_PATTERNS[error['ctx']['pattern']]}"
-    if kind in ("too_short", "too_long"):
+    if kind in ("too_short", "too_long", "string_too_long"):
         return _length(value, error)
     if kind.startswith(("greater_than", "less_than")):
         return _range(value, error, part)
@@ -193,6 +193,8 @@ def _length(value: object, error: Mapping[str, Any]) -> tuple[str, str]:
         least = error["ctx"]["min_length"]
         return "the list is empty" if not count else f"{count} are too few", f"write at least {least}"
     most = error["ctx"]["max_length"]
+    if isinstance(value, str):
+        return f"it has {len(value)} characters", f"write at most {most}"
     return f"{count} are too many", f"write at most {most}"
 
 

@@ -230,10 +230,12 @@ class Ssh(Frozen):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Port of the SSH server."""
 
-    key: Annotated[str, StringConstraints(pattern=r'^[^"\s]{1,4096}$')] | None = None
+    key: Annotated[str, StringConstraints(pattern=r'^[^"\s]+$', max_length=4096)] | None = None
     """File with the private key; without it, the agent's and ~/.ssh's."""
 
-    jump: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._@:,\[\]-]{1,1024}$")] | None = None
+    jump: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._@:,\[\]-]+$", max_length=1024)] | None = (
+        None
+    )
     """Hosts to go through: `[USER@]HOST[:PORT]`, separated by commas."""
 
     host_keys: Literal["first-use", "known", "unchecked"] = "first-use"
