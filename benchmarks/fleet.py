@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -74,10 +75,9 @@ def carrying(fleet: Fleet, archive: Path) -> float:
     return time.perf_counter() - began
 
 
-def measure(count: int) -> dict[str, float]:
-    """Every figure in seconds, for one fleet."""
-    from kdeploy.infra.artefacts import default_cache
-
+@contextmanager
+def hosts(count: int, text: Callable[[Fleet], str]) -> Iterator[tuple[Fleet, Path, Mapping[str, str]]]:
+    """A fleet with an environment called fleet, the folder it is in, and kdeploy's variables; removed in the end."""
     with tempfile.TemporaryDirectory(prefix="kdeploy-bench-") as name:
         folder = Path(name)
         fleet = Fleet(folder / "fleet")
@@ -90,17 +90,25 @@ def measure(count: int) -> dict[str, float]:
             fleet.up(count)
             file = folder / "environments" / "fleet" / "environment.yaml"
             file.parent.mkdir(parents=True)
-            file.write_text(environment(fleet))
-            seconds(folder, variables, "plan", "fleet", "--lock")
-            seconds(folder, variables, "vault", "create", "fleet")
-            first = seconds(folder, variables, "up", "fleet")
-            again = seconds(folder, variables, "up", "fleet")
-            archive = next((default_cache() / "kafka").glob("kafka-3.9.2-*.tar"))
-            carried = carrying(fleet, archive)
-            seconds(folder, variables, "down", "fleet")
-            started = seconds(folder, variables, "up", "fleet")
+            file.write_text(text(fleet))
+            yield fleet, folder, variables
         finally:
             fleet.remove()
+
+
+def measure(count: int) -> dict[str, float]:
+    """Every figure in seconds, for one fleet."""
+    from kdeploy.infra.artefacts import default_cache
+
+    with hosts(count, environment) as (fleet, folder, variables):
+        seconds(folder, variables, "plan", "fleet", "--lock")
+        seconds(folder, variables, "vault", "create", "fleet")
+        first = seconds(folder, variables, "up", "fleet")
+        again = seconds(folder, variables, "up", "fleet")
+        archive = next((default_cache() / "kafka").glob("kafka-3.9.2-*.tar"))
+        carried = carrying(fleet, archive)
+        seconds(folder, variables, "down", "fleet")
+        started = seconds(folder, variables, "up", "fleet")
     return {
         "first": first,
         "again": again,

@@ -12,17 +12,15 @@ differ, and medians of the rounds are compared. Needs root, as every fleet does;
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from benchmarks.fleet import seconds
+from benchmarks.fleet import hosts, seconds
 from tests.fleet import base
 from tests.fleet.fleet import Fleet
 
@@ -139,27 +137,15 @@ class Load:
 
 def measure(rounds: int) -> dict[str, tuple[float, float]]:
     """Medians of what was measured with kdeploy's settings and with the defaults, by name."""
-    with tempfile.TemporaryDirectory(prefix="kdeploy-bench-") as name:
-        folder = Path(name)
-        fleet = Fleet(folder / "fleet")
-        variables = {
-            **os.environ,
-            "KDEPLOY_STATE_DIR": str(folder / "state"),
-            "KDEPLOY_VAULT_PASSWORD": "for as long as this benchmark",
-        }
-        try:
-            fleet.up(2)
-            file = folder / "environments" / "fleet" / "environment.yaml"
-            file.parent.mkdir(parents=True)
-            text = environment(fleet)
-            seen: dict[str, list[dict[str, float]]] = {"tuned": [], "defaults": []}
-            for turn in range(rounds):
-                for kind, overrides in (("tuned", ""), ("defaults", DEFAULTS)):
-                    file.write_text(text + overrides)
-                    seen[kind].append(once(folder, variables, fleet, f"load-{turn}-{kind}"))
-                    print(f"round {turn + 1}, {kind}: {seen[kind][-1]}", file=sys.stderr)
-        finally:
-            fleet.remove()
+    seen: dict[str, list[dict[str, float]]] = {"tuned": [], "defaults": []}
+    with hosts(2, environment) as (fleet, folder, variables):
+        file = folder / "environments" / "fleet" / "environment.yaml"
+        text = file.read_text()
+        for turn in range(rounds):
+            for kind, overrides in (("tuned", ""), ("defaults", DEFAULTS)):
+                file.write_text(text + overrides)
+                seen[kind].append(once(folder, variables, fleet, f"load-{turn}-{kind}"))
+                print(f"round {turn + 1}, {kind}: {seen[kind][-1]}", file=sys.stderr)
     return {
         figure: (
             statistics.median(one[figure] for one in seen["tuned"]),

@@ -6,7 +6,7 @@ Invariant: keys decide, never a record's name, so that a record which nobody had
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
 import numpy as np
@@ -187,28 +187,25 @@ def _encryption(record: Record) -> Iterator[Row]:
 
 def _codecs(record: Record) -> Iterator[Row]:
     """Processor time to look into a compressed byte: ratio over speed of decompression."""
-    measured = record["measured"]
-    share = measured.get("ratio_pct_of_original")
-    for name, speed in measured["decompress_mb_s"].items():
-        codec = {"zstd -1": "zstd", "zlib -1": "gzip", "snappy 1.1.9": "snappy"}.get(name)
-        codec = "lz4" if name.startswith("lz4") else codec
-        if codec:
-            ratio = 100 / share[name] if share else measured["ratio"][name]
-            own = figures.DECOMPRESSION[codec] * 1e9
-            yield Row(record, f"looking into {codec}", "figure", ratio / speed * 1e3, own, "vCPU s/GB")
+    return _of_codecs(record, "decompress_mb_s", "looking into", figures.DECOMPRESSION)
 
 
 def _making(record: Record) -> Iterator[Row]:
     """Processor time to compress a byte anew, as it is then: ratio over speed of compression."""
+    return _of_codecs(record, "compress_mb_s", "making", figures.COMPRESSION)
+
+
+def _of_codecs(record: Record, speeds: str, doing: str, seconds: Mapping[str, float]) -> Iterator[Row]:
+    """A row for each codec that Kafka has; `seconds` are the planner's for a byte."""
     measured = record["measured"]
     share = measured.get("ratio_pct_of_original")
-    for name, speed in measured["compress_mb_s"].items():
+    for name, speed in measured[speeds].items():
         codec = {"zstd -1": "zstd", "zlib -1": "gzip", "snappy 1.1.9": "snappy"}.get(name)
         codec = "lz4" if name.startswith("lz4") else codec
         if codec:
             ratio = 100 / share[name] if share else measured["ratio"][name]
-            own = figures.COMPRESSION[codec] * 1e9
-            yield Row(record, f"making {codec}", "figure", ratio / speed * 1e3, own, "vCPU s/GB")
+            own = seconds[codec] * 1e9
+            yield Row(record, f"{doing} {codec}", "figure", ratio / speed * 1e3, own, "vCPU s/GB")
 
 
 def _page_cache(record: Record) -> Iterator[Row]:

@@ -5,15 +5,15 @@ Java is a script that waits, as in `test_hosts_provider`, whose hosts these are 
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from kdeploy.errors import KdeployError
 from tests.e2e.fleet import test_hosts_provider as provider
+from tests.e2e.fleet.outside import open_ports
 from tests.e2e.fleet.test_hosts_provider import Hosts
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(1800)]
@@ -59,15 +59,9 @@ def listening(hosts: Hosts) -> Iterator[None]:
         hosts.everywhere(f"systemctl stop {unit}")
 
 
-def answering(address: str, ports: Iterable[int] = PORTS) -> set[int]:
-    """Ports of a host that answer this machine."""
-    found = set()
-    for port in ports:
-        with socket.socket() as tried:
-            tried.settimeout(5)
-            if tried.connect_ex((address, port)) == 0:
-                found.add(port)
-    return found
+def answering(address: str) -> set[int]:
+    """Of the ports at which something listens, those that answer this machine."""
+    return open_ports(address, PORTS)
 
 
 def from_inside(hosts: Hosts, source: str, target: str) -> set[int]:
