@@ -21,7 +21,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -99,7 +99,8 @@ def removed_after(admin: Admin, names: Names) -> Iterator[None]:
     try:
         yield
     finally:
-        _remove(admin, lambda name: name.startswith(names.run))
+        # Both are named: the broker that is asked may not know yet of a topic that was just made.
+        _remove(admin, lambda name: name.startswith(names.run), (names.records, names.defaults))
 
 
 def remains(admin: Admin, names: Names) -> tuple[str, ...]:
@@ -115,12 +116,13 @@ def remains(admin: Admin, names: Names) -> tuple[str, ...]:
         time.sleep(0.05)
 
 
-def _remove(admin: Admin, ours: Callable[[str], bool]) -> tuple[str, ...]:
+def _remove(admin: Admin, ours: Callable[[str], bool], named: Collection[str] = ()) -> tuple[str, ...]:
+    """Remove what is found, and topics that are named whether they are found or not; returns what was found."""
     found = _found(admin, ours)
+    topics = {one.topic for one in admin.metadata().partitions if ours(one.topic)} if found else set[str]()
     if found:
-        topics = {one.topic for one in admin.metadata().partitions}
         admin.delete_bindings([one for one in admin.bindings() if ours(one.name)])
-        admin.delete_topics([name for name in topics if ours(name)])
+    admin.delete_topics(sorted(topics.union(named)))
     return found
 
 

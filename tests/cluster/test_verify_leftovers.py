@@ -128,11 +128,16 @@ class Late(FakeAdmin):
         return replace(super().metadata(), partitions=()) if self.unaware >= 0 else super().metadata()
 
 
-def test_what_a_broker_did_not_know_of_when_it_was_to_be_removed_is_removed_when_it_is_seen() -> None:
-    admin, names = Late(answers=1), new_names()
+def test_topics_that_the_asked_broker_has_not_heard_of_yet_are_removed_all_the_same() -> None:
+    admin, names = Late(answers=9), new_names()
     with removed_after(admin, names):
         admin.create_topics([NewTopic(names.records), NewTopic(names.defaults)])
-    assert admin.topics, "the first look showed nothing"
+    assert emptied(admin)
+
+
+def test_what_is_seen_after_its_removal_is_removed_again() -> None:
+    admin, names = FakeAdmin(), new_names()
+    fill(admin, names)
     assert temporary.remains(admin, names) == ()
     assert emptied(admin)
 

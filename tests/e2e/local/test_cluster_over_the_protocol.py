@@ -58,6 +58,17 @@ def traces(admin: Admin) -> set[str]:
     return {name for name in names if name.startswith(temporary.PREFIX)}
 
 
+def nothing_left(admin: Admin) -> bool:
+    """Whether no trace is left: any broker may answer, and one learns of a removal later than another."""
+    deadline = time.monotonic() + temporary.GONE_IN
+    while found := traces(admin):
+        if time.monotonic() > deadline:
+            print("left:", sorted(found))
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def test_every_check_holds_on_a_whole_cluster_and_nothing_is_left(
     cluster: RunningCluster, admin: Admin
 ) -> None:
@@ -65,7 +76,7 @@ def test_every_check_holds_on_a_whole_cluster_and_nothing_is_left(
     assert report.ok, [one for one in report.checks if not one.ok]
     names = [one.name for one in report.checks]
     assert len(names) == len(set(names)) == 11
-    assert traces(admin) == set()
+    assert nothing_left(admin)
 
 
 def test_the_quick_checks_change_nothing_and_hold(cluster: RunningCluster, admin: Admin) -> None:
@@ -81,7 +92,7 @@ def test_what_a_killed_verify_left_is_removed_by_the_next_one(cluster: RunningCl
     assert ended.returncode == -signal.SIGKILL
     assert any(name.endswith("-records") for name in traces(admin))
     assert verify.verify(cluster.access, cluster.environment, cluster.blueprint).ok
-    assert traces(admin) == set()
+    assert nothing_left(admin)
 
 
 def declared(**fields: Any) -> Environment:
