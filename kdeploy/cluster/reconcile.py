@@ -38,7 +38,8 @@ from kdeploy.cluster.failure import ClusterError, NotStored
 from kdeploy.cluster.live import same
 from kdeploy.cluster.state import Binding, NewTopic, Partition
 from kdeploy.errors import InvalidSetting
-from kdeploy.spec.model import Environment, Topic, setting_text
+from kdeploy.spec.model import Environment
+from kdeploy.spec.resources import Topic, setting_text
 
 READ_BACK_FOR: Final = 60.0
 """Seconds a change has to become visible: metadata reaches every broker in well under one on a calm cluster,

@@ -2,7 +2,7 @@
 
 Invariant: pure. A change that kdeploy cannot carry out safely is refused as a whole,
 before anything happens, with what the lock says, what the environment says and why;
-topics, users and ACLs never count as a difference.
+topics, users, ACLs, quotas and policies never count as a difference.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from kdeploy.units import format_bytes, format_duration, format_rate
 _NOT_PLANNED: Final[dict[str, Any]] = {
     "topics": True,
     "users": True,
+    "acls": True,
+    "quotas": True,
+    "policies": True,
     "accept_risks": True,
     "datacenters": {"__all__": {"ssh"}},
 }

@@ -28,6 +28,7 @@ _PATTERNS: Final = {
     r"^[A-Za-z0-9.:-]{1,253}$": "a host name or an address, without port and user",
     r"^[0-9A-Fa-f.:]{1,45}(/[0-9]{1,3})?$": "an address or a network, like 10.1.2.3 or 10.0.0.0/8",
     r"^[a-z_][a-z0-9_-]{0,31}$": "the name of a user of the machine: lower case letters, digits, hyphens",
+    r"^[A-Za-z0-9._-]+$": "letters, digits, dots, hyphens and underscores",
     r'^[^"\s]+$': "the path of a file, without blanks and quotes",
     r"^[A-Za-z0-9._@:,\[\]-]+$": "USER@HOST:PORT, more than one separated by commas",
 }

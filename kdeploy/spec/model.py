@@ -16,6 +16,7 @@ from pydantic import Field, StringConstraints
 from kdeploy.spec.firewall import Firewall
 from kdeploy.spec.frozen import Frozen
 from kdeploy.spec.planning import Planner
+from kdeploy.spec.resources import Grant, Policies, Quota, Setting, Topic, TopicName, User
 from kdeploy.units import (
     BYTES_OR_RANGE,
     RATE_OR_RANGE,
@@ -48,24 +49,6 @@ VolumeType = Literal["gp3", "gp2", "io2", "st1"]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
 """A name that also serves as a DNS label: lower case letters, digits, hyphens."""
-
-TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-"""A topic's name, by Kafka's own rule (org.apache.kafka.common.internals.Topic)."""
-
-UserName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-"""A SCRAM user's name; never one that could be read as a certificate's name."""
-
-Setting = str | int | float | bool
-"""A value of a setting, as YAML reads it; Kafka gets it as text (`setting_text`)."""
-
-
-def setting_text(value: Setting) -> str:
-    """A value as Kafka reads it: true and false in lower case, a whole number without a fraction (`1e9` in YAML)."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
 
 
 class WorkloadTopic(Frozen):
@@ -341,72 +324,6 @@ class Security(Frozen):
     """How long node and client certificates are valid."""
 
 
-class Topic(Frozen):
-    """A topic to exist."""
-
-    name: TopicName
-    """Its name."""
-
-    partitions: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Partitions; left out, the cluster's default (num.partitions)."""
-
-    replication_factor: Annotated[int, Field(ge=1, le=32)] | None = None
-    """Copies; left out, durability.replication_factor."""
-
-    config: dict[str, Setting] = {}
-    """Topic settings by Kafka's names, for example retention.ms."""
-
-
-class Acl(Frozen):
-    """What a user may do with a resource."""
-
-    resource: Literal["topic", "group", "cluster", "transactional-id", "delegation-token"] = "topic"
-    """Kind of resource."""
-
-    name: str
-    """The resource's name, a prefix of it, or * for all; for the cluster: kafka-cluster."""
-
-    pattern: Literal["literal", "prefixed"] = "literal"
-    """Whether the name is meant whole or as a prefix."""
-
-    operations: Annotated[
-        tuple[
-            Literal[
-                "all",
-                "read",
-                "write",
-                "create",
-                "delete",
-                "alter",
-                "describe",
-                "cluster-action",
-                "describe-configs",
-                "alter-configs",
-                "idempotent-write",
-            ],
-            ...,
-        ],
-        Field(min_length=1),
-    ]
-    """What is allowed."""
-
-    permission: Literal["allow", "deny"] = "allow"
-    """Whether it is allowed or denied; a denial outranks every permission."""
-
-    host: str = "*"
-    """The address it holds for; * for every one."""
-
-
-class User(Frozen):
-    """A client that authenticates with SCRAM-SHA-512; its password is in the vault."""
-
-    name: UserName
-    """Its name."""
-
-    acls: tuple[Acl, ...] = ()
-    """What it may do; nothing, without any."""
-
-
 class Overrides(Frozen):
     """Settings by name that take the place of what kdeploy decided. Unknown names are refused."""
 
@@ -457,6 +374,15 @@ class Environment(Frozen):
 
     users: tuple[User, ...] = ()
     """Users to exist, with their ACLs; others are left alone."""
+
+    acls: tuple[Grant, ...] = ()
+    """What users may do beside their own ACLs, by role or entry by entry."""
+
+    quotas: tuple[Quota, ...] = ()
+    """Limits on what users, client ids and addresses may take; others are left alone."""
+
+    policies: Policies = Policies.default()
+    """What topics are to keep to; checked before anything is contacted."""
 
     overrides: Overrides = Overrides.default()
     """Settings of Kafka, ZooKeeper, the JVM or the kernel, by name."""

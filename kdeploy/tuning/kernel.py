@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from kdeploy.errors import InvalidSetting
-from kdeploy.spec.model import setting_text
+from kdeploy.spec.resources import setting_text
 from kdeploy.tuning.overrides import Settings
 from kdeploy.tuning.situation import Situation
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from kdeploy.errors import InvalidSetting
 from kdeploy.spec.lock import Role
-from kdeploy.spec.model import Setting, setting_text
+from kdeploy.spec.resources import Setting, setting_text
 from kdeploy.tuning.definitions import Definition, Definitions, nearest
 
 Settings = dict[str, str]

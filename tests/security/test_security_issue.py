@@ -11,7 +11,8 @@ from kdeploy.errors import KdeployError
 from kdeploy.security import issue
 from kdeploy.security.content import Vault
 from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, LockedShape
-from kdeploy.spec.model import Coordination, Environment, Provider, User
+from kdeploy.spec.model import Coordination, Environment, Provider
+from kdeploy.spec.resources import User
 
 SHAPE = LockedShape(instance_type=None, cores=2, memory=1e9)
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates, reserved
-from kdeploy.spec.model import Acl, Environment
+from kdeploy.spec.model import Environment
+from kdeploy.spec.resources import Acl
 from kdeploy.spec.source import Path_
 from kdeploy.spec.wording import either
 

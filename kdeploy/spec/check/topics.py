@@ -11,7 +11,8 @@ from typing import Final
 
 from kdeploy.spec.check.durability import known_brokers
 from kdeploy.spec.check.finding import Finding, duplicates, reserved
-from kdeploy.spec.model import Environment, Topic
+from kdeploy.spec.model import Environment
+from kdeploy.spec.resources import Topic
 from kdeploy.spec.source import Path_
 
 _INTERNAL: Final = ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata")
