@@ -38,6 +38,42 @@ class NodeState:
     may_return: bool = False
 
 
+@dataclass(frozen=True, order=True)
+class Strayed:
+    """Something on a node that is not as it was put there: somebody else changed it since.
+
+    Attributes:
+        layer: files, or host for what its machine's kernel or firewall has.
+        name: The file's path, or the setting's name.
+        last: What was put there; None where that is not known any more, or is secret.
+        found: What is there; None where it is missing, or is secret.
+        why: What is wrong where neither text may be told or shows it.
+    """
+
+    layer: Literal["files", "host"]
+    name: str
+    last: str | None
+    found: str | None
+    why: str = ""
+
+
+def stray(path: str, last: str | None, found: bytes | None, secret: bool) -> Strayed:
+    """A file that is not as it was put there.
+
+    Args:
+        path: Its path.
+        last: The text that was put there, where it is known.
+        found: What is in it; None where it is missing.
+        secret: Whether its content must not be told.
+    """
+    if found is None:
+        return Strayed("files", path, None if secret else last, None, "it is missing")
+    if secret:
+        return Strayed("files", path, None, None, "its content or its mode was changed; it is secret")
+    text = found.decode(errors="replace")
+    return Strayed("files", path, last, text, "others may read it" if text == last else "it was edited")
+
+
 Secrets = Mapping[str, bytes]
 """Content of a node's secret files by `SecretFile.path`; never printed, never logged."""
 
@@ -47,6 +83,10 @@ class Provider(Protocol):
 
     def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
         """Look at nodes, by `Node.key`; read-only."""
+        ...
+
+    def strayed(self, nodes: Sequence[Node]) -> dict[str, tuple[Strayed, ...]]:
+        """What is not as it was put there, by `Node.key`; read-only. No content of a secret file is in it."""
         ...
 
     def wanted(self, node: Node, secrets: Secrets) -> str:

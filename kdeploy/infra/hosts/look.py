@@ -7,10 +7,11 @@ every kernel setting has the value it should have.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from kdeploy.blueprint import Node
-from kdeploy.infra import NodeState
+from kdeploy.infra import NodeState, Strayed, stray
 from kdeploy.infra.hosts import archive, variables
 from kdeploy.units import format_bytes
 
@@ -41,6 +42,35 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
         live=tuple((record or {}).get("live", ())),
         may_return=_returns(service),
     )
+
+
+def strayed(node: Node, seen: Mapping[str, Any]) -> tuple[Strayed, ...]:
+    """What is not as it was put there.
+
+    Args:
+        node: As it should be.
+        seen: What `remote.strayed` answers.
+    """
+    # A host keeps hashes only: the text that was put there is known where it is still the one wanted.
+    texts = {file.sha256: file.text for file in node.files}
+    files = (
+        stray(
+            one["path"],
+            texts.get(one["digest"]),
+            None if one["found"] is None else one["found"].encode(),
+            one["secret"],
+        )
+        for one in seen["files"]
+    )
+    # Settings of a file that git has changed since are not strayed: `up` has yet to bring the new ones.
+    changed = [one for one in node.files if seen["recorded"].get(one.path) not in (None, one.sha256)]
+    waiting = {name for name, _, _ in variables.settings(replace(node, files=tuple(changed)))}
+    settings = (
+        Strayed("host", name, wanted, found)
+        for name, wanted, found in seen["settings"]
+        if name not in waiting
+    )
+    return tuple(sorted([*files, *settings], key=lambda one: (one.layer, one.name)))
 
 
 def _returns(service: Mapping[str, str]) -> bool:

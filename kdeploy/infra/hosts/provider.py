@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 
 from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
 from kdeploy.errors import KdeployError, LeaseHeld
-from kdeploy.infra import NodeState, Secrets
+from kdeploy.infra import NodeState, Secrets, Strayed
 from kdeploy.infra.hosts import archive, look, preflight, variables
 from kdeploy.infra.hosts.sources import Failure, Played, Sources
 from kdeploy.infra.hosts.ssh import NoPrivilege, Unreachable
@@ -72,6 +72,18 @@ class HostsProvider:
             return {}
         with ThreadPoolExecutor(min(AT_ONCE, len(nodes))) as pool:
             return dict(zip((node.key for node in nodes), pool.map(self._look, nodes), strict=True))
+
+    def strayed(self, nodes: Sequence[Node]) -> dict[str, tuple[Strayed, ...]]:
+        """What is not as it was put there, by `Node.key`; read-only. Of hosts that cannot be asked, nothing."""
+
+        def ask(node: Node) -> tuple[Strayed, ...]:
+            try:
+                return look.strayed(node, self._ask("strayed", node))
+            except (Unreachable, NoPrivilege):
+                return ()
+
+        with ThreadPoolExecutor(min(AT_ONCE, max(1, len(nodes)))) as pool:
+            return dict(zip((node.key for node in nodes), pool.map(ask, nodes), strict=True))
 
     def wanted(self, node: Node, secrets: Secrets) -> str:
         """The fingerprint together with a hash of each secret (all of them have 128 random bits or more)."""

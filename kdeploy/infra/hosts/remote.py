@@ -101,6 +101,11 @@ def firewall_drift(digest):
     return [["firewall", "as in /etc/kdeploy/firewall.nft", "of other rules" if loaded else "not loaded"]]
 
 
+def settings_drift(asked):
+    """Settings of the kernel, of disks' queues and of the firewall that are not what they should be."""
+    return drift(asked["settings"]) + queue_drift(asked["queues"]) + firewall_drift(asked["firewall"])
+
+
 def synchronised():
     """Whether something keeps the clock right, as timedatectl tells it: by the kernel's own bound of its error
     (adjtimex(2); systemd's timedated, 16 s). None where the kernel does not say."""
@@ -161,12 +166,28 @@ def look(asked):
         "unmounted": [path for path in asked["mounts"] if not os.path.ismount(path)],
         "formatted": formatted,
         "was_formatted": os.path.exists("/etc/kdeploy/formatted"),
-        "drift": drift(asked["settings"]) + queue_drift(asked["queues"]) + firewall_drift(asked["firewall"]),
+        "drift": settings_drift(asked),
         "synchronised": synchronised(),
         "open_files": open_files(shown.get("MainPID")) if running else None,
         "swapped": swapped(shown.get("MainPID")) if running else 0,
         "last": "" if running else last_error(asked["logs"], unit),
     }
+
+
+def strayed(asked):
+    """What is not as it was put there: files with what is in them now, but for secrets, and settings."""
+    try:
+        record = json.loads(read(RECORD) or b"{}")
+    except ValueError:
+        record = {}
+    files = []
+    for path in damaged(record):
+        secret = path in record.get("secrets", ())
+        content = read(path)
+        shown = None if content is None else "" if secret else content[:TAIL].decode(errors="replace")
+        files.append({"path": path, "digest": record["files"][path], "secret": secret, "found": shown})
+    settings = settings_drift(asked) if record else []
+    return {"files": files, "settings": settings, "recorded": record.get("files", {})}
 
 
 def start(asked):
@@ -268,7 +289,9 @@ def reboot(asked):
     return answer
 
 
-VERBS = {verb.__name__: verb for verb in (look, start, stop, delete, hold, release, boot, reboot, retire)}
+VERBS = {
+    verb.__name__: verb for verb in (look, strayed, start, stop, delete, hold, release, boot, reboot, retire)
+}
 
 
 def main(verb, asked):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kdeploy.blueprint import Node
-from kdeploy.infra import NodeState
+from kdeploy.infra import NodeState, Strayed, stray
 from kdeploy.infra.local import ending, folder, process
 from kdeploy.infra.local.folder import Record
 
@@ -32,6 +32,33 @@ def look(home: Path, node: Node) -> NodeState:
         detail=_detail(home, node, running, started),
         live=record.live if record else (),
     )
+
+
+def strayed(home: Path, node: Node) -> tuple[Strayed, ...]:
+    """Files of a node that are not as they were put there.
+
+    Args:
+        home: Its folder.
+        node: As it should be.
+    """
+    record = folder.read_record(home)
+    if record is None or record.applied is None:  # never applied, or in the middle of it: `up` goes on
+        return ()
+    texts = {file.path: file.text for file in record.node.files}
+    secret = {one.path for one in (*record.node.secrets, *node.secrets)}
+    seen = ((path, wanted, _read(home / path)) for path, wanted in sorted(record.hashes.items()))
+    return tuple(
+        stray(path, texts.get(path), content, path in secret)
+        for path, wanted, content in seen
+        if content is None or folder.digest(content) != wanted or folder.read_private(home / path) is None
+    )
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
 
 
 def _applied(home: Path, record: Record, node: Node) -> str | None:

@@ -17,11 +17,11 @@ from typing import Final, Literal
 
 from kdeploy.blueprint import Blueprint, Node
 from kdeploy.errors import KdeployError
-from kdeploy.infra import NodeState, Secrets, artefacts
+from kdeploy.infra import NodeState, Secrets, Strayed, artefacts
 from kdeploy.infra.artefacts import Distribution
 from kdeploy.infra.local import folder, ports, process, storage
 from kdeploy.infra.local.folder import Record
-from kdeploy.infra.local.look import look
+from kdeploy.infra.local.look import look, strayed
 from kdeploy.infra.local.preflight import preflight
 
 STOP_PATIENCE: Final = 300.0
@@ -64,6 +64,10 @@ class LocalProvider:
     def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
         """Look at nodes, by `Node.key`; read-only, and milliseconds."""
         return {node.key: self._look(node) for node in nodes}
+
+    def strayed(self, nodes: Sequence[Node]) -> dict[str, tuple[Strayed, ...]]:
+        """What is not as it was put there, by `Node.key`; read-only, and milliseconds."""
+        return {node.key: strayed(self._folder(node), node) for node in nodes}
 
     def wanted(self, node: Node, secrets: Secrets) -> str:
         """The fingerprint together with a hash of each secret (all of them have 128 random bits or more)."""
