@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "vault": ("vault", "Create, show or edit an environment's secrets."),
     "preview": ("lifecycle", "Show what up would do, node by node."),
     "up": ("lifecycle", "Make the cluster what the environment says."),
+    "drift": ("drift", "Show what was changed behind git's back."),
     "status": ("lifecycle", "Show each node and the cluster's health."),
     "verify": ("lifecycle", "Prove by named checks that the cluster works."),
     "restart": ("restart", "Restart nodes one at a time, without losing a record."),

@@ -76,7 +76,7 @@ class Admin(Protocol):
     def set_broker_settings(
         self, broker: int, settings: Mapping[str, str | None], *, only_judge: bool = False
     ) -> None:
-        """Give one broker dynamic values; None takes one away. Its other settings stay.
+        """Give one broker, or EVERY_BROKER, dynamic values; None takes one away. Other settings stay.
 
         With `only_judge` it says whether it would take them, and does not.
         """

@@ -41,8 +41,9 @@ def broker_setting(name: str, entry: Mapping[str, Any]) -> BrokerSetting:
     """
     values = {one["source"]: one["value"] for one in entry["synonyms"] if one["name"] == name}
     own = values.pop("DYNAMIC_BROKER_CONFIG", None)
+    everywhere = values.pop("DYNAMIC_DEFAULT_BROKER_CONFIG", None)
     below = next(iter(values.values()), None)
-    return BrokerSetting(entry["value"], own, below, values.get("DYNAMIC_DEFAULT_BROKER_CONFIG"))
+    return BrokerSetting(entry["value"], own, below, everywhere)
 
 
 def quorum(found: Mapping[str, Any]) -> Quorum:

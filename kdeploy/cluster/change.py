@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from kdeploy.cluster.state import Binding, NewTopic
+from kdeploy.cluster.state import EVERY_BROKER, Binding, NewTopic
 
 Kind = Literal[
     "create-topic",
@@ -84,7 +84,9 @@ class Given:
 
 @dataclass(frozen=True)
 class AlterBrokerConfig:
-    """A running broker has other values than its file, or dynamic ones that its file has made idle."""
+    """A running broker has other values than its file, dynamic ones that its file has made idle, or some that
+    a person set by hand. `broker` is its id, or EVERY_BROKER.
+    """
 
     broker: int
     name: str
@@ -98,7 +100,8 @@ class AlterBrokerConfig:
             else f"{key} {one.after}, which its file says too: dynamic value removed"
             for key, one in sorted(self.settings.items())
         )
-        return f"{self.name}, while it runs: {', '.join(said)}"
+        runs = "they run" if self.broker == EVERY_BROKER else "it runs"
+        return f"{self.name}, while {runs}: {', '.join(said)}"
 
 
 @dataclass(frozen=True)

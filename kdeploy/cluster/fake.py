@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import Final
 
 from kdeploy.cluster.failure import ClusterError
-from kdeploy.cluster.state import Binding, Broker, BrokerSetting, Metadata, NewTopic, Partition, Quorum
+from kdeploy.cluster.state import (
+    EVERY_BROKER,
+    Binding,
+    Broker,
+    BrokerSetting,
+    Metadata,
+    NewTopic,
+    Partition,
+    Quorum,
+)
 
 DEFAULTS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
@@ -92,8 +101,10 @@ class FakeAdmin:
             if name not in BROKER_DEFAULTS:
                 continue
             own = self.dynamic.get(broker, {}).get(name)
+            everywhere = self.dynamic.get(EVERY_BROKER, {}).get(name)
             below = self.started_with.get(broker, {}).get(name, BROKER_DEFAULTS[name])
-            found[name] = BrokerSetting(own if own is not None else below, own, below)
+            values = (value for value in (own, everywhere, below) if value is not None)
+            found[name] = BrokerSetting(next(values, None), own, below, everywhere)
         return found
 
     def reassigning(self) -> tuple[str, ...]:
@@ -150,7 +161,8 @@ class FakeAdmin:
         self, broker: int, settings: Mapping[str, str | None], *, only_judge: bool = False
     ) -> None:
         """Give one broker dynamic values; more than halving or doubling a pool is refused, as Kafka does."""
-        before = self.broker_settings(broker, list(settings))
+        one = self.brokers[0].id if broker == EVERY_BROKER else broker
+        before = self.broker_settings(one, list(settings))
         for name, value in settings.items():
             now, then = before[name].value, before[name].below if value is None else value
             if name in POOLS and not int(now or 0) / 2 <= int(then or 0) <= int(now or 0) * 2:

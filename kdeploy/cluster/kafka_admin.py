@@ -26,7 +26,7 @@ from kdeploy.cluster.failure import (
     translate,
 )
 from kdeploy.cluster.login import AT_ONCE, logins
-from kdeploy.cluster.state import Binding, Broker, BrokerSetting, Metadata, NewTopic, Quorum
+from kdeploy.cluster.state import EVERY_BROKER, Binding, Broker, BrokerSetting, Metadata, NewTopic, Quorum
 from kdeploy.cluster.wire import addresses, ask, context
 
 T = TypeVar("T")
@@ -220,24 +220,26 @@ class KafkaAdmin:
     def set_broker_settings(
         self, broker: int, settings: Mapping[str, str | None], *, only_judge: bool = False
     ) -> None:
-        """Give one broker dynamic values, or have it judge them; None takes one away."""
+        """Give one broker, or EVERY_BROKER, dynamic values, or have them judged; None takes one away."""
+        # Kafka's name for all brokers together is no name (KIP-226).
+        name, whom = ("", "every broker") if broker == EVERY_BROKER else (str(broker), f"broker {broker}")
         operation = kafka().admin.AlterConfigOp
         values = {
-            name: (operation.DELETE, None) if value is None else (operation.SET, value)
-            for name, value in settings.items()
+            key: (operation.DELETE, None) if value is None else (operation.SET, value)
+            for key, value in settings.items()
         }
-        wanted = kafka().admin.ConfigResource("BROKER", str(broker), values)
+        wanted = kafka().admin.ConfigResource("BROKER", name, values)
         answer = self._change(
-            f"configure broker {broker}",
+            f"configure {whom}",
             lambda: self._kafka.alter_configs(
                 [wanted], validate_only=only_judge, raise_on_unknown=False, incremental=True
             ),
         )
-        said = answer["broker"][str(broker)]
+        said = answer["broker"][name]
         if said != "OK":
             why = said.partition("Error: ")[2] or said
             raise ClusterError(
-                f"broker {broker} refuses new settings: {why.rpartition('ConfigException: ')[2]}\n"
+                f"{whom} refuses new settings: {why.rpartition('ConfigException: ')[2]}\n"
                 "  say them otherwise under overrides in the environment"
             )
 

@@ -4,8 +4,10 @@ A dynamic value outranks the file that a broker was started with, until it is ta
 given only where a broker runs with an older file, and taken away as soon as the file says the same:
 at rest no dynamic value of ours is left that could outrank a later file.
 
-Invariant: `difference` is pure. Only settings that kdeploy wrote into the broker's file, now or before,
-are touched; what a person set by hand besides is named by `by_hand` and left alone.
+What a person set by hand besides is taken away: git says what a broker has.
+
+Invariant: `difference` and `common` are pure. Only settings that kdeploy can carry in a broker's file are
+touched; limits of replication that other tools set while they move data are none of these.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Final
 from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.change import AlterBrokerConfig, Given
 from kdeploy.cluster.failure import NotStored
-from kdeploy.cluster.state import BrokerSetting
+from kdeploy.cluster.state import EVERY_BROKER, BrokerSetting
 
 POOLS: Final = re.compile(
     r"num\.(io|network)\.threads|num\.replica\.fetchers|num\.recovery\.threads\.per\.data\.dir"
@@ -43,11 +45,18 @@ class Wanted:
         settings: Values by name, of its file; of those that are no longer in it, Kafka's default, or None
             where Kafka has none.
         restarts: Whether it is going to be restarted with its file before anything is given to it.
+        others: Names that kdeploy could carry in its file and does not: nobody else is to give it these.
     """
 
     name: str
     settings: Mapping[str, str | None]
     restarts: bool = False
+    others: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> list[str]:
+        """Every setting to look at, sorted."""
+        return sorted(self.others.union(self.settings))
 
 
 def changes(wanted: Mapping[int, Wanted], admin: Admin) -> tuple[AlterBrokerConfig, ...]:
@@ -61,12 +70,28 @@ def changes(wanted: Mapping[int, Wanted], admin: Admin) -> tuple[AlterBrokerConf
         ClusterError: A broker does not answer.
     """
     there = {broker.id for broker in admin.metadata().brokers} if wanted else set[int]()
-    found = (
-        difference(broker, one, admin.broker_settings(broker, sorted(one.settings)))
+    found = {
+        broker: admin.broker_settings(broker, one.names)
         for broker, one in sorted(wanted.items())
         if broker in there
-    )
-    return tuple(change for change in found if change is not None)
+    }
+    each = (difference(broker, wanted[broker], seen) for broker, seen in found.items())
+    return tuple(change for change in (common(found), *each) if change is not None)
+
+
+def common(found: Mapping[int, Mapping[str, BrokerSetting]]) -> AlterBrokerConfig | None:
+    """What all brokers together are to be relieved of; None where nobody gave them anything. Pure.
+
+    Args:
+        found: What each has, by id.
+    """
+    altered = {
+        name: Given(one.everywhere, one.below, stored=False)
+        for settings in found.values()
+        for name, one in settings.items()
+        if one.everywhere is not None
+    }
+    return AlterBrokerConfig(EVERY_BROKER, "every broker", altered) if altered else None
 
 
 def difference(broker: int, wanted: Wanted, found: Mapping[str, BrokerSetting]) -> AlterBrokerConfig | None:
@@ -87,6 +112,10 @@ def difference(broker: int, wanted: Wanted, found: Mapping[str, BrokerSetting]) 
         if not _same(own, now.own):
             before = below if wanted.restarts else now.value
             altered[name] = Given(before, own if own is not None else below, own is not None)
+    for name in sorted(wanted.others.difference(wanted.settings).intersection(found)):
+        now = found[name]
+        if now.own is not None:
+            altered[name] = Given(now.value, now.below, stored=False)
     return AlterBrokerConfig(broker, wanted.name, altered) if altered else None
 
 
@@ -126,8 +155,12 @@ def _wait_for(admin: Admin, change: AlterBrokerConfig, step: Mapping[str, str | 
     """Wait until a broker has what it was sent: the next step is judged by what it has."""
     deadline = time.monotonic() + STEP_FOR
     while True:
-        found = admin.broker_settings(change.broker, sorted(step))
-        missing = [name for name, value in step.items() if not _same(value, found[name].own)]
+        missing = [
+            name
+            for found in _all_of(admin, change, sorted(step))
+            for name, value in step.items()
+            if not _same(value, found[name].everywhere if change.broker == EVERY_BROKER else found[name].own)
+        ]
         if not missing:
             return
         if time.monotonic() > deadline:
@@ -136,6 +169,13 @@ def _wait_for(admin: Admin, change: AlterBrokerConfig, step: Mapping[str, str | 
                 f"{', '.join(missing)}\n  running up again goes on from here"
             )
         time.sleep(0.05)
+
+
+def _all_of(admin: Admin, change: AlterBrokerConfig, names: list[str]) -> list[dict[str, BrokerSetting]]:
+    """What those have that a change is about."""
+    every = [broker.id for broker in admin.metadata().brokers]
+    ids = every if change.broker == EVERY_BROKER else [change.broker]
+    return [admin.broker_settings(broker, names) for broker in ids]
 
 
 def steps(change: AlterBrokerConfig) -> Iterator[dict[str, str | None]]:
@@ -159,8 +199,12 @@ def _way(name: str, given: Given) -> list[str | None]:
     return way
 
 
-def shows(change: AlterBrokerConfig, found: Mapping[str, BrokerSetting]) -> bool:
+def shows(admin: Admin, change: AlterBrokerConfig) -> bool:
     """Whether a broker has what it was given."""
+    seen = _all_of(admin, change, sorted(change.settings))
+    if change.broker == EVERY_BROKER:
+        return all(found[name].everywhere is None for found in seen for name in change.settings)
+    found = seen[0]
     return all(
         name in found
         and (found[name].own is not None) == one.stored

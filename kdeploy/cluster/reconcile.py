@@ -283,8 +283,8 @@ class _Reading:
                 return self._led(name, after)
             case AlterTopicConfig(topic=name, after=config):
                 return self._set(name, config)
-            case AlterBrokerConfig(broker=broker, settings=settings):
-                return live.shows(change, self._admin.broker_settings(broker, sorted(settings)))
+            case AlterBrokerConfig():
+                return live.shows(self._admin, change)
             case SetPassword(user=user, provable=provable):
                 return user in self._users and (not provable or self._accepted(user))
             case CreateAcl(binding):

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+EVERY_BROKER: Final = -1
+"""Stands for all brokers together where a dynamic value is meant that each of them has."""
 
 
 @dataclass(frozen=True, order=True)
@@ -61,8 +64,8 @@ class BrokerSetting:
     Attributes:
         value: The value in effect; None where there is none, or it is secret.
         own: The dynamic value of this broker alone; None without one.
-        below: What would be in effect without it: the dynamic value of all brokers, else the one it was
-            started with, else Kafka's default.
+        below: What would be in effect without any dynamic value: the one it was started with, else
+            Kafka's default.
         everywhere: The dynamic value of all brokers; None without one.
     """
 

@@ -314,7 +314,7 @@ def check(site: Site) -> HealthReport:
 
 
 def _by_hand(site: Site, admin: Admin) -> tuple[Check, ...]:
-    """Dynamic settings of brokers that are not kdeploy's: they outrank files, so a person should know of them."""
+    """Dynamic settings of brokers that are not kdeploy's: they outrank files, until `up` takes them away."""
     from kdeploy.cluster import Check, live
     from kdeploy.tuning.definitions import definitions
     from kdeploy.tuning.overrides import changeable
@@ -327,7 +327,11 @@ def _by_hand(site: Site, admin: Admin) -> tuple[Check, ...]:
         for broker, one in sorted(wanted.items())
         for name, value in live.by_hand(admin.broker_settings(broker, names), one.settings).items()
     ]
-    return (Check("settings set by hand", True, f"{'; '.join(said)}: left alone"),) if said else ()
+    return (
+        (Check("settings set by hand", True, f"{'; '.join(said)}: `kdeploy up` takes this away"),)
+        if said
+        else ()
+    )
 
 
 def verify(site: Site) -> HealthReport:

@@ -117,8 +117,10 @@ class Site:
         """
         from kdeploy.cluster import live
         from kdeploy.tuning.definitions import definitions
+        from kdeploy.tuning.overrides import changeable
 
-        known = definitions(self.cluster.kafka_version).broker
+        version = definitions(self.cluster.kafka_version)
+        known, others = version.broker, changeable(version)
         states = self.provider.observe(brokers)
         return {
             node.id: live.Wanted(
@@ -126,6 +128,7 @@ class Site:
                 # What was ours and is in the file no more goes back to Kafka's default.
                 {name: known[name].default for name in states[node.key].live if name in known} | node.live,
                 node.key in restarting,
+                others,
             )
             for node in brokers
             if states[node.key].running

@@ -63,7 +63,7 @@ def status(loaded: Loaded, password_file: Path | None = None) -> Status:
     Raises:
         KdeployError: It was never brought up.
     """
-    sites = _sites(loaded, Silent(), password_file)
+    sites = sites_of(loaded, Silent(), password_file)
     return Status(loaded.environment.name, tuple(map(_status, sites)))
 
 
@@ -73,13 +73,18 @@ def verify(loaded: Loaded, progress: Progress, password_file: Path | None = None
     Raises:
         KdeployError: It was never brought up, or it does not answer.
     """
-    sites = _sites(loaded, progress, password_file)
+    sites = sites_of(loaded, progress, password_file)
     for here in sites:
         expiry.refuse_ended(here.design, here.vault)
     return tuple(readiness.verify(here) for here in sites)
 
 
-def _sites(loaded: Loaded, progress: Progress, password_file: Path | None) -> tuple[site.Site, ...]:
+def sites_of(loaded: Loaded, progress: Progress, password_file: Path | None) -> tuple[site.Site, ...]:
+    """Every cluster of an environment that was brought up before, ready to be looked at.
+
+    Raises:
+        KdeployError: It was never brought up.
+    """
     site.refuse_undeployable(loaded)
     design = prepare.design(loaded, freeze=False)
     vault = vaults.open_existing(loaded, password_file) if places.vault_file(loaded).exists() else None

@@ -11,12 +11,12 @@ from kdeploy.cluster.change import AlterBrokerConfig, Given
 from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.live import Wanted
-from kdeploy.cluster.state import BrokerSetting
+from kdeploy.cluster.state import EVERY_BROKER, BrokerSetting
 
 STARTED_WITH_8 = BrokerSetting("8", None, "8")
 GIVEN_16 = BrokerSetting("16", "16", "8")
 FILE_SAYS_SO_TOO = BrokerSetting("16", "16", "16")
-EVERYWHERE_4 = BrokerSetting("4", None, "4", everywhere="4")
+EVERYWHERE_4 = BrokerSetting("4", None, "16", everywhere="4")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ EVERYWHERE_4 = BrokerSetting("4", None, "4", everywhere="4")
         ("8", False, GIVEN_16, Given("16", "8", stored=False)),
         ("32", False, GIVEN_16, Given("16", "32", stored=True)),
         ("16", False, FILE_SAYS_SO_TOO, Given("16", "16", stored=False)),
-        ("16", False, EVERYWHERE_4, Given("4", "16", stored=True)),
+        ("16", False, EVERYWHERE_4, None),
         ("16", True, STARTED_WITH_8, None),
         ("32", True, GIVEN_16, Given("32", "32", stored=False)),
         (None, False, BrokerSetting("900000", "900000", None), Given("900000", None, stored=False)),
@@ -43,7 +43,7 @@ EVERYWHERE_4 = BrokerSetting("4", None, "4", everywhere="4")
         "back to what it was started with: the dynamic value goes",
         "yet another value replaces the one given before",
         "what its file says too needs no dynamic value any more",
-        "a value for all brokers does not win against the environment",
+        "a value for all brokers is taken away from all of them, and from none alone",
         "a restart brings the new value by itself",
         "a restart brings the new value, and the dynamic one would outrank it",
         "what is no longer said, and has no default, is taken away",
@@ -104,6 +104,28 @@ def test_settings_that_are_no_pools_go_with_the_first_step() -> None:
         {"num.io.threads": "16", "message.max.bytes": "9"},
         {"num.io.threads": "32"},
     ]
+
+
+def test_what_was_set_by_hand_is_taken_away_and_a_second_look_finds_nothing() -> None:
+    admin = FakeAdmin()
+    admin.started_with[1] = {"num.io.threads": "16"}
+    admin.set_broker_settings(EVERY_BROKER, {"num.network.threads": "6"})
+    admin.set_broker_settings(1, {"message.max.bytes": "2000000"})
+    others = frozenset(("message.max.bytes", "num.network.threads"))
+    wanted = {1: Wanted("broker-1", {"num.io.threads": "16"}, others=others)}
+    planned = live.changes(wanted, admin)
+    assert [str(change) for change in planned] == [
+        "every broker, while they run: num.network.threads 6 → 3",
+        "broker-1, while it runs: message.max.bytes 2000000 → 1048588",
+    ]
+    reconcile.apply(admin, planned, {})
+    assert live.changes(wanted, admin) == ()
+    assert admin.dynamic == {EVERY_BROKER: {}, 1: {}}
+
+
+def test_what_kdeploy_could_not_carry_in_a_file_is_left_alone() -> None:
+    throttle = {"leader.replication.throttled.rate": BrokerSetting("1000", "1000")}
+    assert live.difference(1, Wanted("broker-1", {}, others=frozenset(("num.io.threads",))), throttle) is None
 
 
 def test_what_was_set_by_hand_is_named_and_not_what_is_ours() -> None:

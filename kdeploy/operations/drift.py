@@ -1,0 +1,167 @@
+"""`drift`: what differs from what git last gave, and was not changed by git; nothing is changed.
+
+    nodes      a node that was stopped
+    files      a file of a node that was edited, removed or opened to others
+    host       a kernel setting, a disk's queue or the firewall of a machine
+    settings   a dynamic setting of a running broker
+    topics, users, acls, quotas      what the cluster holds for its clients
+
+Invariant: what git itself has changed since, and `up` has yet to bring, is not drift: each layer is
+compared with what was put there last, which nodes and the cluster remember. No secret is in a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from kdeploy.errors import KdeployError
+from kdeploy.operations import readiness
+from kdeploy.operations.progress import Silent
+from kdeploy.operations.status import sites_of
+
+if TYPE_CHECKING:
+    from kdeploy.blueprint import Node
+    from kdeploy.cluster.admin import Admin
+    from kdeploy.infra import Strayed
+    from kdeploy.operations.site import Site
+    from kdeploy.spec.load import Loaded
+
+Layer = Literal["nodes", "files", "host", "settings", "topics", "users", "acls", "quotas"]
+
+LAYERS: Final[tuple[Layer, ...]] = (
+    "nodes",
+    "files",
+    "host",
+    "settings",
+    "topics",
+    "users",
+    "acls",
+    "quotas",
+)
+"""In the order they are told."""
+
+
+@dataclass(frozen=True)
+class Drifted:
+    """One thing that somebody else changed.
+
+    Attributes:
+        layer: Where it is.
+        datacenter: Whose.
+        name: The node, topic, user or entity.
+        key: What of it: a file and its setting, a setting, a permission.
+        git: What git last gave; None where it gave nothing, or it is secret.
+        found: What is there; None where nothing is, or it is secret.
+        winner: git: the next `up` puts it back. cluster: it cannot be put back, only accepted.
+        why: What else a person should know.
+    """
+
+    layer: Layer
+    datacenter: str
+    name: str
+    key: str
+    git: str | None
+    found: str | None
+    winner: Literal["git", "cluster"] = "git"
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """All that somebody else changed in an environment.
+
+    Attributes:
+        environment: Its name.
+        items: What, in the order of `LAYERS`.
+        unseen: What could not be looked at, each with the reason.
+    """
+
+    environment: str
+    items: tuple[Drifted, ...]
+    unseen: tuple[str, ...] = ()
+
+
+def drift(loaded: Loaded, password_file: Path | None = None) -> Drift:
+    """Look at every layer of an environment; read-only.
+
+    Args:
+        loaded: The environment.
+        password_file: File with the vault's password.
+
+    Raises:
+        KdeployError: It was never brought up.
+    """
+    items, unseen = list[Drifted](), list[str]()
+    for here in sites_of(loaded, Silent(), password_file):
+        items += on_nodes(here)
+        if not any(state.running for state in here.provider.observe(here.cluster.brokers).values()):
+            unseen.append(f"{here.cluster.datacenter}: no broker runs, so the cluster could not be asked")
+            continue
+        try:
+            with readiness.connected(here, patience=10) as admin:
+                items += in_cluster(here, admin)
+        except KdeployError as error:
+            unseen.append(f"{here.cluster.datacenter}: {str(error).splitlines()[0]}")
+    items.sort(key=lambda one: LAYERS.index(one.layer))
+    return Drift(loaded.environment.name, tuple(items), tuple(unseen))
+
+
+def on_nodes(here: Site) -> Iterator[Drifted]:
+    """What was changed on the nodes of a cluster."""
+    nodes = here.cluster.nodes
+    states, strayed = here.provider.observe(nodes), here.provider.strayed(nodes)
+    for node in nodes:
+        state = states[node.key]
+        if state.present and not state.running:
+            yield Drifted(
+                "nodes", node.datacenter, node.name, "process", "running", "stopped", why=state.detail
+            )
+        for one in strayed[node.key]:
+            yield from _strayed(node, one)
+
+
+def _strayed(node: Node, one: Strayed) -> Iterator[Drifted]:
+    if one.layer == "host" or not one.name.endswith((".properties", ".cfg")):
+        yield Drifted(one.layer, node.datacenter, node.name, one.name, one.last, one.found, why=one.why)
+        return
+    before, after = _settings(one.last), _settings(one.found)
+    altered = [key for key in sorted(before | after) if before.get(key) != after.get(key)]
+    if one.found is None or one.last is None or not altered:
+        yield Drifted("files", node.datacenter, node.name, one.name, one.last, one.found, why=one.why)
+        return
+    for key in altered:
+        name = f"{one.name}: {key}"
+        yield Drifted("files", node.datacenter, node.name, name, before.get(key), after.get(key), why=one.why)
+
+
+def _settings(text: str | None) -> dict[str, str]:
+    """Settings of a .properties file by name; a line that is none stands for itself."""
+    lines = [line.strip() for line in (text or "").splitlines()]
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def in_cluster(here: Site, admin: Admin) -> Iterator[Drifted]:
+    """What was changed over the Kafka protocol."""
+    yield from _settings_of_brokers(here, admin)
+
+
+def _settings_of_brokers(here: Site, admin: Admin) -> Iterator[Drifted]:
+    """Dynamic values that somebody gave to running brokers; those outrank files."""
+    from kdeploy.cluster import live
+
+    states = here.provider.observe(here.cluster.brokers)
+    # A file that is about to change, or was edited, is told as such: what its broker has is no drift of its own.
+    calm = [
+        node
+        for node in here.cluster.brokers
+        if states[node.key].applied == here.provider.wanted(node, here.secrets(node))
+    ]
+    for change in live.changes(here.live_settings(calm), admin):
+        for name, given in sorted(change.settings.items()):
+            if given.before != given.after:
+                datacenter = here.cluster.datacenter
+                yield Drifted("settings", datacenter, change.name, name, given.after, given.before)
