@@ -229,12 +229,15 @@ class KafkaAdmin:
             for key, value in settings.items()
         }
         wanted = kafka().admin.ConfigResource("BROKER", name, values)
-        answer = self._change(
-            f"configure {whom}",
-            lambda: self._kafka.alter_configs(
-                [wanted], validate_only=only_judge, raise_on_unknown=False, incremental=True
-            ),
-        )
+        client = self._kafka
+
+        async def alter() -> Foreign:
+            # The client's own method knows no resource that stands for all brokers.
+            request = client._alter_configs_request([wanted], only_judge, incremental=True)
+            response = await client._manager.send(request, node_id=None if broker == EVERY_BROKER else broker)
+            return client._alter_configs_process_responses(response.responses)
+
+        answer = self._change(f"configure {whom}", lambda: client._manager.run(alter))
         said = answer["broker"][name]
         if said != "OK":
             why = said.partition("Error: ")[2] or said

@@ -223,6 +223,7 @@ def test_what_kafka_takes_while_it_runs_restarts_nothing_and_is_idle_after_a_res
     kdeploy: Kdeploy,
 ) -> None:
     from kdeploy.cluster.admin import connect
+    from kdeploy.cluster.state import EVERY_BROKER
 
     before = started_at(kdeploy)
     kdeploy.edit("\noverrides:\n  broker:\n", "\noverrides:\n  broker:\n    num.io.threads: 40\n")
@@ -243,6 +244,14 @@ def test_what_kafka_takes_while_it_runs_restarts_nothing_and_is_idle_after_a_res
 
     with connect(describe(kdeploy).access) as admin:
         admin.set_broker_settings(2, {"background.threads": "12"})
+        admin.set_broker_settings(EVERY_BROKER, {"log.cleaner.threads": "2"})
+    said = " ".join(kdeploy("status").stdout.split())
+    assert "broker-2 has background.threads 12; " in said
+    items = kdeploy("drift", "--output", "json", code=4).document["items"]
+    assert [(one["layer"], one["name"], one["key"], one["git"], one["found"]) for one in items] == [
+        ("settings", "every broker", "log.cleaner.threads", "1", "2"),
+        ("settings", "broker-2", "background.threads", "10", "12"),
+    ]
     restarted = started_at(kdeploy)
     kdeploy.edit("    num.io.threads: 40\n", "")
     kdeploy("up")
@@ -252,9 +261,9 @@ def test_what_kafka_takes_while_it_runs_restarts_nothing_and_is_idle_after_a_res
         "broker-2": ("8", False),
         "broker-3": ("8", False),
     }
-    assert in_effect(kdeploy, "background.threads")["broker-2"] == ("12", True), "set by hand, and left alone"
-    said = kdeploy("status").stdout
-    assert "broker-2 has background.threads 12: left alone" in " ".join(said.split())
+    assert in_effect(kdeploy, "background.threads")["broker-2"] == ("10", False), "git says what it has"
+    assert in_effect(kdeploy, "log.cleaner.threads")["broker-1"] == ("1", False)
+    assert "nothing was changed" in kdeploy("drift").stdout
 
 
 def test_a_value_that_a_running_broker_refuses_is_refused_before_any_file_says_it(kdeploy: Kdeploy) -> None:

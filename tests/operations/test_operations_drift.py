@@ -1,0 +1,165 @@
+"""What was changed behind git's back is told by layer, with what git gave and what was found."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kdeploy.cli import drift as printed
+from kdeploy.cluster.fake import FakeAdmin
+from kdeploy.cluster.live import Wanted
+from kdeploy.cluster.state import EVERY_BROKER
+from kdeploy.infra import NodeState, Strayed
+from kdeploy.operations import drift
+from kdeploy.operations.drift import Drift, Drifted
+from tests.infra.nodes import node
+
+RUNS = NodeState(True, True, "as wanted", "as wanted", "process 7")
+STOPPED = NodeState(True, False, "as wanted", None, "stopped")
+ABSENT = NodeState(False, False, None, None, "never started")
+EDITED = NodeState(True, True, None, "as wanted", "process 7")
+
+
+def site(state: NodeState, *strayed: Strayed) -> Any:
+    """A cluster of one broker, in a state, with what strayed on it."""
+    one = node("broker-1")
+    return SimpleNamespace(
+        cluster=SimpleNamespace(nodes=[one], brokers=[one], datacenter="here"),
+        provider=SimpleNamespace(
+            observe=lambda nodes: {one.key: state},
+            strayed=lambda nodes: {one.key: strayed},
+            wanted=lambda node, secrets: "as wanted",
+        ),
+        secrets=lambda node: {},
+        live_settings=lambda brokers: {
+            some.id: Wanted(some.name, {"num.io.threads": "8"}, others=frozenset(("message.max.bytes",)))
+            for some in brokers
+        },
+    )
+
+
+PROPERTIES = "config/server.properties"
+
+
+def properties(last: str | None, found: str | None, why: str = "it was edited") -> Strayed:
+    return Strayed("files", PROPERTIES, last, found, why)
+
+
+ROWS: tuple[
+    tuple[str, NodeState, tuple[Strayed, ...], list[tuple[str, str, str | None, str | None]]], ...
+] = (
+    ("a node as it should be", RUNS, (), []),
+    ("a node that was stopped", STOPPED, (), [("nodes", "process", "running", "stopped")]),
+    ("a node that was never there", ABSENT, (), []),
+    (
+        "a value in a file",
+        EDITED,
+        (properties("a=1\nb=2\n", "a=1\nb=3\n"),),
+        [("files", f"{PROPERTIES}: b", "2", "3")],
+    ),
+    (
+        "a line more and a line less",
+        EDITED,
+        (properties("a=1\n", "# why\nc = 4\n"),),
+        [("files", f"{PROPERTIES}: a", "1", None), ("files", f"{PROPERTIES}: c", None, "4")],
+    ),
+    (
+        "a comment alone",
+        EDITED,
+        (properties("a=1\n", "# why\na=1\n"),),
+        [("files", PROPERTIES, "a=1\n", "# why\na=1\n")],
+    ),
+    ("a file that is gone", EDITED, (properties("a=1\n", None),), [("files", PROPERTIES, "a=1\n", None)]),
+    (
+        "a secret",
+        EDITED,
+        (Strayed("files", "secrets/identity.pem", None, None, "it is secret"),),
+        [("files", "secrets/identity.pem", None, None)],
+    ),
+    (
+        "a kernel setting",
+        EDITED,
+        (Strayed("host", "vm.swappiness", "1", "60"),),
+        [("host", "vm.swappiness", "1", "60")],
+    ),
+)
+
+
+@pytest.mark.parametrize(("what", "state", "strayed", "expected"), ROWS, ids=[row[0] for row in ROWS])
+def test_what_was_changed_on_a_node_is_told(
+    what: str,
+    state: NodeState,
+    strayed: tuple[Strayed, ...],
+    expected: list[tuple[str, str, str | None, str | None]],
+) -> None:
+    found = drift.on_nodes(site(state, *strayed))
+    assert [(one.layer, one.key, one.git, one.found) for one in found] == expected, what
+
+
+def test_dynamic_settings_that_somebody_gave_are_told_one_by_one() -> None:
+    admin = FakeAdmin()
+    admin.set_broker_settings(EVERY_BROKER, {"num.io.threads": "12"})
+    admin.set_broker_settings(1, {"message.max.bytes": "2000000"})
+    found = [(one.name, one.key, one.git, one.found) for one in drift.in_cluster(site(RUNS), admin)]
+    assert found == [
+        ("every broker", "num.io.threads", "8", "12"),
+        ("broker-1", "message.max.bytes", "1048588", "2000000"),
+    ]
+
+
+def test_a_broker_whose_file_git_has_yet_to_change_has_no_drift_of_settings() -> None:
+    admin = FakeAdmin()
+    admin.set_broker_settings(1, {"message.max.bytes": "2000000"})
+    assert list(drift.in_cluster(site(EDITED), admin)) == []
+
+
+FOUND = Drift(
+    "prod",
+    (
+        Drifted("files", "here", "broker-1", f"{PROPERTIES}: b|c", "<2>", "3", why="it was edited"),
+        Drifted(
+            "files", "here", "broker-2", "log4j.properties", "a\nb\nc\n", "a\nB\nc\n", why="it was edited"
+        ),
+        Drifted("files", "here", "broker-2", "secrets/identity.pem", None, None, why="it is secret"),
+        Drifted("topics", "here", "orders", "partitions", "6", "12", "cluster"),
+    ),
+    ("there: no broker runs, so the cluster could not be asked",),
+)
+
+
+def test_it_reads_as_a_list_with_both_values_and_what_to_do() -> None:
+    assert printed.as_text(FOUND) == (
+        "prod: 4 things changed behind git's back\n"
+        "\n"
+        "files\n"
+        "  broker-1  config/server.properties: b|c: git <2>, found 3\n"
+        "  broker-2  log4j.properties: it was edited, 2 lines differ\n"
+        "  broker-2  secrets/identity.pem: it is secret\n"
+        "\n"
+        "topics\n"
+        "  orders  partitions: git 6, found 12 (cannot be put back)\n"
+        "not seen: there: no broker runs, so the cluster could not be asked\n"
+        "\n"
+        "Put git's back with: kdeploy up prod"
+    )
+
+
+def test_as_markdown_nothing_breaks_out_of_its_cell() -> None:
+    lines = printed.as_markdown(FOUND).splitlines()
+    assert lines[0] == "<!-- kdeploy drift prod -->"
+    assert "| files | broker-1 | config/server.properties: b\\|c | &lt;2> | 3 | git |" in lines
+    assert "| topics | orders | partitions | 6 | 12 | cluster |" in lines
+
+
+def test_nothing_is_told_where_nothing_was_changed() -> None:
+    nothing = Drift("prod", ())
+    assert printed.as_text(nothing) == "prod: nothing was changed behind git's back"
+    assert printed.as_json(nothing) == {
+        "schema": "kdeploy.drift/v1",
+        "environment": "prod",
+        "drifted": False,
+        "items": [],
+        "unseen": [],
+    }
