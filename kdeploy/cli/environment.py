@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kdeploy.cli.options import output_option, print_json, warn_of
-from kdeploy.errors import InvalidEnvironment, UsageError, dotted
+from kdeploy.errors import InvalidEnvironment, UsageError
 
 if TYPE_CHECKING:
     from kdeploy.operations.examine import Examined
+    from kdeploy.spec.files import Kind
+
+KINDS = ("environment", "topics", "users", "acls", "quotas", "policies")
+"""As `kdeploy.spec.files.Kind`, which would bring the whole model along."""
 
 VALIDATE_SCHEMA = "kdeploy.validate/v1"
 
@@ -67,15 +71,18 @@ def validate(environments: tuple[str, ...], output: str) -> None:
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of environment.yaml, for editors and other tools.
+@click.argument("kind", metavar="[FILE]", type=click.Choice(KINDS), default="environment")
+def schema(kind: Kind) -> None:
+    """Print the JSON Schema of an environment's file, for editors and other tools.
+
+    FILE is environment (without FILE), topics, users, acls, quotas or policies.
 
     \b
-    Example: kdeploy schema > environment.schema.json
+    Example: kdeploy schema topics > topics.schema.json
     """
     from kdeploy.spec import schema as published
 
-    click.echo(published.render(), nl=False)
+    click.echo(published.render(kind), nl=False)
 
 
 def _print(examined: Examined) -> None:
@@ -111,7 +118,7 @@ def _one_json(examined: Examined) -> dict[str, Any]:
                 "name": seen.risk.name,
                 "file": seen.file,
                 "line": seen.line,
-                "path": dotted(seen.risk.path),
+                "path": seen.path,
                 "why": seen.risk.why,
             }
             for seen in examined.risks

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from kdeploy.errors import dotted
-
 if TYPE_CHECKING:
     from kdeploy.operations.examine import RiskSeen
 
@@ -89,6 +87,5 @@ def warn_of(risks: Sequence[RiskSeen]) -> None:
     """Print each risk an environment takes, with its place and how to silence it, to stderr."""
     for seen in risks:
         place = f"{seen.file}:{seen.line}" if seen.line else seen.file
-        path = dotted(seen.risk.path)
-        click.echo(f"warning: {place}: {path}: {seen.risk.why} ({seen.risk.name})", err=True)
+        click.echo(f"warning: {place}: {seen.path}: {seen.risk.why} ({seen.risk.name})", err=True)
         click.echo(f"  {seen.risk.silence}", err=True)

@@ -12,6 +12,7 @@ from typing import Final
 from kdeploy.cluster.client import Foreign, kafka
 from kdeploy.cluster.state import Binding
 from kdeploy.spec.model import Environment
+from kdeploy.spec.roles import acls_of
 
 PREFIX: Final = "User:"
 """What Kafka puts before a user's name in a principal."""
@@ -27,11 +28,10 @@ RESOURCES: Final[Mapping[str, str]] = {
 
 
 def declared(environment: Environment) -> frozenset[Binding]:
-    """The entries an environment's users are to have: one for each operation."""
+    """The entries an environment's users are to have, by themselves and by roles: one for each operation."""
     return frozenset(
-        Binding(user.name, acl.resource, acl.name, acl.pattern, operation, acl.permission, acl.host)
-        for user in environment.users
-        for acl in user.acls
+        Binding(user, acl.resource, acl.name, acl.pattern, operation, acl.permission, acl.host)
+        for user, acl in acls_of(environment)
         for operation in acl.operations
     )
 

@@ -24,13 +24,15 @@ class RiskSeen:
 
     Attributes:
         risk: What it is.
-        file: The environment's file.
+        file: The file that says so.
         line: Its line, counted from 1; 0 for the whole file.
+        path: Where in that file, as a person writes it.
     """
 
     risk: Risk
     file: str
     line: int
+    path: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Examined:
 
 
 def examine(folder: Path) -> Examined:
-    """Examine one environment: its file, its lock, its plan, and every setting it overrides."""
+    """Examine one environment: its files, its lock, its plan, and every setting it overrides."""
     from kdeploy.spec import load
 
     file = str(folder / load.FILE_NAME)
@@ -66,12 +68,17 @@ def examine(folder: Path) -> Examined:
 
 def risks_of(loaded: Loaded) -> tuple[RiskSeen, ...]:
     """The risks an environment takes and has not accepted, each with its place."""
-    from kdeploy.spec import load, risks
+    from kdeploy.spec import risks
 
-    file = str(loaded.folder / load.FILE_NAME)
-    return tuple(
-        RiskSeen(risk, file, loaded.source.line(risk.path)) for risk in risks.risks(loaded.environment)
-    )
+    # A default that is risky is one risk, however many topics take it over.
+    seen: dict[tuple[str, str, int, str], RiskSeen] = {}
+    for risk in risks.risks(loaded.environment):
+        place = loaded.source.problem(risk.path, risk.why, risk.silence)
+        seen.setdefault(
+            (risk.name, place.file, place.line, place.path),
+            RiskSeen(risk, place.file, place.line, place.path),
+        )
+    return tuple(seen.values())
 
 
 def _draw(loaded: Loaded) -> bool:

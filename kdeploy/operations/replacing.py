@@ -178,8 +178,7 @@ def _edited(loaded: Loaded, at: int, position: int, old: str, new: str) -> str:
         UsageError: It is not an address, or the text is such that a person has to do it.
     """
     from kdeploy.spec import edit
-    from kdeploy.spec.load import FILE_NAME, interpret
-    from kdeploy.spec.source import parse
+    from kdeploy.spec.load import FILE_NAME, interpret, with_text
 
     file, path = loaded.folder / FILE_NAME, ("datacenters", at, "hosts", position, "address")
     text = edit.with_value(file.read_text(encoding="utf-8-sig"), path, old, new)
@@ -188,9 +187,8 @@ def _edited(loaded: Loaded, at: int, position: int, old: str, new: str) -> str:
             f"{file}:{loaded.source.line(path)}: the address is written in a way that kdeploy does not edit\n"
             f"  write {new} in place of {old} there, then run this again"
         )
-    interpret(
-        parse(text, str(file)), loaded.folder.absolute().name
-    )  # whatever is wrong with it is said by line
+    # Whatever is wrong with it is said by line.
+    interpret(with_text(loaded.source, text), loaded.folder.absolute().name)
     return text
 
 

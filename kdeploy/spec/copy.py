@@ -1,7 +1,8 @@
 """A new environment from an existing one: its text, comments kept, made to stand beside it.
 
 Invariant: nothing that exists is overwritten; what is written is valid, has the new
-name, and on this machine ports that no other environment uses.
+name, and on this machine ports that no other environment uses. It is an environment only when all its files are
+whole: environment.yaml comes last.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from typing import Final
 
 from kdeploy.errors import KdeployError, UsageError
 from kdeploy.spec import load, schema
+from kdeploy.spec.files import BESIDE, Kind, file_name
 from kdeploy.spec.lock import Role
 from kdeploy.spec.model import Datacenter, Environment
+from kdeploy.spec.plain import Path_
 from kdeploy.spec.ports import OFFSETS
-from kdeploy.spec.source import Path_, Source, parse
-
-SCHEMA_FILE: Final = "environment.schema.json"
-"""The JSON Schema that editors check with, beside the environments where there is no other."""
+from kdeploy.spec.source import Source, parse
 
 BLOCK: Final = 1000
 """Ports that the local nodes of one role are given room for."""
@@ -34,14 +34,15 @@ _BASES: Final[tuple[int, ...]] = (
 (net.ipv4.ip_local_port_range, kernel documentation, ip-sysctl)."""
 
 UNFINISHED: Final = f".{load.FILE_NAME}.new"
-"""What the file is called until it is whole; a folder that holds no more was left by an `init` that was killed."""
+"""What the file is called until it is whole; a folder with it, and no more than files beside
+it, was left by an `init` that was killed."""
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _SCHEMA_COMMENT = re.compile(r"^(#\s*yaml-language-server:\s*\$schema=)(\S+)", re.MULTILINE)
 
 
 def copy(name: str, origin: load.Loaded) -> Path:
-    """Make `environments/NAME/environment.yaml` from another environment.
+    """Make `environments/NAME/environment.yaml` from another environment, and the files beside it.
 
     Args:
         name: The new environment's name.
@@ -63,13 +64,18 @@ def copy(name: str, origin: load.Loaded) -> Path:
     if _is_taken(folder):
         raise UsageError(f"{folder} exists already, and nothing is overwritten\n  choose another name")
     text = adapted(name, origin, _taken())
+    beside = {kind: _beside(name, origin, kind) for kind in BESIDE if _has(origin, kind)}
     file = folder / load.FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / UNFINISHED).write_text(_with_schema(text, folder), encoding="utf-8")
+        (folder / UNFINISHED).write_text(_with_schema(text, folder, "environment"), encoding="utf-8")
+        for kind, said in beside.items():
+            (folder / file_name(kind)).write_text(_with_schema(said, folder, kind), encoding="utf-8")
         (folder / UNFINISHED).replace(file)
     except OSError as error:
         with suppress(OSError):
+            for kind in beside:
+                (folder / file_name(kind)).unlink(missing_ok=True)
             (folder / UNFINISHED).unlink(missing_ok=True)
             folder.rmdir()
         raise KdeployError(
@@ -81,7 +87,19 @@ def copy(name: str, origin: load.Loaded) -> Path:
 def _is_taken(folder: Path) -> bool:
     if folder.is_symlink() or not folder.is_dir():
         return folder.is_symlink() or folder.exists()
-    return any(entry.name != UNFINISHED for entry in folder.iterdir())
+    names = {entry.name for entry in folder.iterdir()}
+    ours = {UNFINISHED, *map(file_name, BESIDE)}
+    return bool(names) and not (UNFINISHED in names and names <= ours)
+
+
+def _has(origin: load.Loaded, kind: Kind) -> bool:
+    return origin.folder / file_name(kind) in load.files(origin.folder)
+
+
+def _beside(name: str, origin: load.Loaded, kind: Kind) -> str:
+    """The text of a file beside environment.yaml; only comments that name commands follow."""
+    text = (origin.folder / file_name(kind)).read_text(encoding="utf-8-sig")
+    return _commands_renamed(text, origin, name)
 
 
 def adapted(name: str, origin: load.Loaded, taken: Iterable[range]) -> str:
@@ -140,8 +158,12 @@ def _renamed(text: str, origin: load.Loaded, name: str) -> str:
     lines = text.splitlines(keepends=True)
     if line is not None and re.match(r"name\s*:", lines[line - 1]):
         del lines[line - 1]
+    return _commands_renamed("".join(lines), origin, name)
+
+
+def _commands_renamed(text: str, origin: load.Loaded, name: str) -> str:
     old = re.escape(origin.environment.name)
-    return re.sub(rf"(`kdeploy [a-z]+ ){old}\b", rf"\g<1>{name}", "".join(lines))
+    return re.sub(rf"(`kdeploy [a-z]+ ){old}\b", rf"\g<1>{name}", text)
 
 
 def _moved(text: str, index: int, datacenter: Datacenter, base: int) -> str:
@@ -178,10 +200,11 @@ def _added(lines: list[str], source: Source, index: int, base: int) -> str:
     return "".join(lines)
 
 
-def _with_schema(text: str, folder: Path) -> str:
+def _with_schema(text: str, folder: Path, kind: Kind) -> str:
     """Point the editor's comment to a schema that is there, and write one where there is none."""
     comment = _SCHEMA_COMMENT.search(text)
     if comment is None or (folder / comment.group(2)).is_file():
         return text
-    (folder.parent / SCHEMA_FILE).write_text(schema.render(), encoding="utf-8")
-    return _SCHEMA_COMMENT.sub(rf"\g<1>../{SCHEMA_FILE}", text, count=1)
+    file = f"{kind}.schema.json"
+    (folder.parent / file).write_text(schema.render(kind), encoding="utf-8")
+    return _SCHEMA_COMMENT.sub(rf"\g<1>../{file}", text, count=1)

@@ -11,7 +11,8 @@ from copy import deepcopy
 from typing import Any
 
 from kdeploy.errors import InvalidEnvironment
-from kdeploy.spec.source import Path_, parse
+from kdeploy.spec.plain import Path_
+from kdeploy.spec.source import parse
 
 
 def with_value(text: str, path: Path_, old: str, new: str) -> str | None:

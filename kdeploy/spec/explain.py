@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.errors import Problem
 from kdeploy.spec import schema
-from kdeploy.spec.source import Path_, Source
+from kdeploy.spec.files import BESIDE, Kind, file_name
+from kdeploy.spec.plain import Path_
+from kdeploy.spec.source import Source
 from kdeploy.spec.wording import did_you_mean, either, nearest, shown
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ _PATTERNS: Final = {
     r"^[0-9A-Fa-f.:]{1,45}(/[0-9]{1,3})?$": "an address or a network, like 10.1.2.3 or 10.0.0.0/8",
     r"^[a-z_][a-z0-9_-]{0,31}$": "the name of a user of the machine: lower case letters, digits, hyphens",
     r"^[A-Za-z0-9._-]+$": "letters, digits, dots, hyphens and underscores",
+    r"^[A-Za-z0-9._*?\[\]!-]{1,249}$": "a topic's name, in which * stands for any characters and ? for one",
     r'^[^"\s]+$': "the path of a file, without blanks and quotes",
     r"^[A-Za-z0-9._@:,\[\]-]+$": "USER@HOST:PORT, more than one separated by commas",
 }
@@ -53,19 +56,22 @@ _NEAR_TRUTH: Final = frozenset(("yes", "no", "on", "off", "y", "n"))
 """Words that YAML 1.1 read as true or false and YAML 1.2 reads as text."""
 
 
-def explain(error: ValidationError, source: Source, folder_name: str) -> list[Problem]:
+def explain(
+    error: ValidationError, source: Source, folder_name: str, kind: Kind = "environment"
+) -> list[Problem]:
     """All problems that pydantic found, each at its line.
 
     Args:
         error: What pydantic raised for the document in `source`.
         source: The document.
         folder_name: The environment's name where the document has none.
+        kind: Which file the document is.
     """
     errors: dict[Path_, Mapping[str, Any]] = {}
     for one in error.errors(include_url=False):
         errors.setdefault(_place(one, source), one)
     return [
-        _problem(path, one, source, folder_name)
+        _problem(path, one, source, folder_name, kind)
         for path, one in errors.items()
         if not (one["type"] == "too_short" and _is_inside(path, errors))
     ]
@@ -97,24 +103,26 @@ def _is_inside(path: Path_, errors: Mapping[Path_, object]) -> bool:
     return any(len(other) > len(path) and other[: len(path)] == path for other in errors)
 
 
-def _problem(path: Path_, error: Mapping[str, Any], source: Source, folder_name: str) -> Problem:
-    part = schema.at(path) or {}
-    if path == ("name",) and "name" not in source.data:
+def _problem(path: Path_, error: Mapping[str, Any], source: Source, folder_name: str, kind: Kind) -> Problem:
+    part = schema.at(path, kind) or {}
+    if kind == "environment" and path == ("name",) and "name" not in source.data:
         right = f"rename the folder {folder_name}, or add `name:` with {_PATTERNS[part['pattern']]}"
         return source.problem((), "the folder's name cannot be the environment's name", right)
-    wrong, right = _words(path, error, part, source)
+    wrong, right = _words(path, error, part, source, kind)
     return source.problem(path, wrong, right)
 
 
-def _words(path: Path_, error: Mapping[str, Any], part: schema.Schema, source: Source) -> tuple[str, str]:
+def _words(
+    path: Path_, error: Mapping[str, Any], part: schema.Schema, source: Source, file: Kind
+) -> tuple[str, str]:
     kind = str(error["type"])
     value = error["input"]
     if kind == "missing":
         return f"{path[-1]} is missing", _wanted(part)
     if kind == "extra_forbidden":
-        return _unknown_key(path)
+        return _unknown_key(path, file)
     if "[key]" in error["loc"]:
-        return _unknown_key(path)
+        return _unknown_key(path, file)
     if value is None:
         return "it has no value", f"{_wanted(part)}, or leave the key out"
     if kind == "literal_error":
@@ -130,11 +138,13 @@ def _words(path: Path_, error: Mapping[str, Any], part: schema.Schema, source: S
     return _type(path, value, part, source)
 
 
-def _unknown_key(path: Path_) -> tuple[str, str]:
-    around = schema.at(path[:-1]) or {}
+def _unknown_key(path: Path_, file: Kind) -> tuple[str, str]:
+    around = schema.at(path[:-1], file) or {}
     names = around.get("properties") or around.get("propertyNames", {}).get("enum") or ()
     wrong = f"there is no setting called {shown(path[-1])} here"
-    elsewhere = [place for place, _ in schema.fields() if place.rpartition(".")[2] == path[-1]]
+    if file != "environment" and len(path) == 1 and path[0] in (schema.at(()) or {})["properties"]:
+        return wrong, f"write it into {file_name('environment' if path[0] not in BESIDE else path[0])}"
+    elsewhere = [place for place, _ in schema.fields(file) if place.rpartition(".")[2] == path[-1]]
     if elsewhere and not nearest(str(path[-1]), names, 0.8):
         elsewhere.sort(key=lambda place: place.count("."))
         return wrong, f"it is {either(f'`{place}`' for place in elsewhere[:3])}"

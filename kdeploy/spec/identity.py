@@ -14,6 +14,9 @@ from typing import Final
 
 from kdeploy.spec.model import Provider
 
+OWN: Final = "__kdeploy-"
+"""What names of topics and users begin with that are kdeploy's own: its records of what it made, and verify's."""
+
 RESERVED: Final = "__kdeploy-verify-"
 """What names of verify's own topics and users begin with. Whatever is called so may be removed by any verify."""
 

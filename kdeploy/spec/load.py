@@ -1,20 +1,25 @@
 """From a name on the command line to a checked Environment.
 
 Invariant: `load` either gives an Environment that is complete and makes sense by
-itself, or says everything that is wrong with the file at once; it changes nothing.
+itself, or says everything that is wrong with its files at once; it changes nothing.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kdeploy.errors import InvalidEnvironment, UsageError
+from kdeploy.errors import InvalidEnvironment, Problem, UsageError
+from kdeploy.spec.files import BESIDE, MISSPELT, MODELS, Kind, file_name
+from kdeploy.spec.frozen import Frozen
+from kdeploy.spec.merge import Merged, together
 from kdeploy.spec.model import Environment
-from kdeploy.spec.source import Source, read
+from kdeploy.spec.source import BEGIN, Source, parse, read
 from kdeploy.spec.wording import did_you_mean
 
 FILE_NAME: Final = "environment.yaml"
@@ -28,7 +33,7 @@ class Loaded:
 
     Attributes:
         environment: What it says, checked.
-        source: Its file, for lines of problems found later.
+        source: Its files, for lines of problems found later.
         folder: The folder that holds `environment.yaml`, its lock and its vault.
     """
 
@@ -85,46 +90,131 @@ def shipped_folder() -> Path:
 
 
 def load(folder: Path) -> Loaded:
-    """Read and check an environment.
+    """Read and check an environment: its environment.yaml, and what stands in files beside it.
 
     Args:
         folder: As `find` gives it.
 
     Raises:
-        InvalidEnvironment: With all problems of the file, in the order of its lines.
+        InvalidEnvironment: With all problems of all files, in the order of file and line.
     """
-    file = folder / FILE_NAME
-    source = read(file, str(file))
-    environment = interpret(source, folder.absolute().name)
+    sources, problems = _read(folder)
+    main = sources.pop("environment", None)
+    if main is None:
+        _, found = _validated(None, sources, folder.absolute().name)
+        raise InvalidEnvironment([*problems, *found])
+    environment, source = _interpreted(main, sources, folder.absolute().name, problems)
     _refuse_shared_name(environment.name, source, folder)
     return Loaded(environment, source, folder)
+
+
+def files(folder: Path) -> tuple[Path, ...]:
+    """The files of an environment that are there, environment.yaml first."""
+    return (folder / FILE_NAME, *(folder / file_name(kind) for kind in BESIDE if _is_there(folder, kind)))
 
 
 def interpret(source: Source, folder_name: str) -> Environment:
     """Check a document and give it the environment's types and defaults.
 
     Args:
-        source: A document as `kdeploy.spec.source` reads it.
+        source: A document as `kdeploy.spec.source` reads it, or with those beside it as `Loaded.source` has them.
         folder_name: The environment's name where the document has none.
 
     Raises:
         InvalidEnvironment: With all problems.
     """
+    if isinstance(source, Merged):
+        return _interpreted(source.main, source.beside, folder_name, [])[0]
+    return _interpreted(source, {}, folder_name, [])[0]
+
+
+def with_text(source: Source, text: str) -> Source:
+    """The same files with another text in environment.yaml.
+
+    Raises:
+        InvalidEnvironment: It is not YAML.
+    """
+    main = parse(text, source.file)
+    return _merged(main, source.beside) if isinstance(source, Merged) else main
+
+
+def _interpreted(
+    main: Source, beside: Mapping[Kind, Source], folder_name: str, problems: list[Problem]
+) -> tuple[Environment, Source]:
+    parts, found = _validated(main, beside, folder_name)
+    problems = [*problems, *found, *_said_twice(main, beside)]
+    environment = parts.pop("environment", None)
+    if problems or not isinstance(environment, Environment):
+        raise InvalidEnvironment(problems)
+    whole, source = together(environment, parts), _merged(main, beside)
+    from kdeploy.spec.check import check, gathered
+
+    findings = check(whole)
+    if findings:
+        raise InvalidEnvironment(gathered(finding.problem(source) for finding in findings))
+    return whole, source
+
+
+def _read(folder: Path) -> tuple[dict[Kind, Source], list[Problem]]:
+    """Every file of a folder that can be read, and what is wrong with the others."""
+    sources: dict[Kind, Source] = {}
+    problems = list(_misspelt(folder))
+    for kind in ("environment", *(kind for kind in BESIDE if _is_there(folder, kind))):
+        file = folder / file_name(kind)
+        begin = BEGIN if kind == "environment" else f"begin with `{kind}:`, or remove the file"
+        try:
+            sources[kind] = read(file, str(file), begin)
+        except InvalidEnvironment as error:
+            problems += error.problems
+    return sources, problems
+
+
+def _is_there(folder: Path, kind: Kind) -> bool:
+    return os.path.lexists(folder / file_name(kind))
+
+
+def _misspelt(folder: Path) -> Iterator[Problem]:
+    for name, kind in MISSPELT.items():
+        if os.path.lexists(folder / name):
+            wrong = "nothing is read from a file of this name"
+            yield Problem(str(folder / name), 0, "", wrong, f"call it {file_name(kind)}, or remove it")
+
+
+def _validated(
+    main: Source | None, beside: Mapping[Kind, Source], folder_name: str
+) -> tuple[dict[Kind, Frozen], list[Problem]]:
+    """Each file as what it has to be, and what is wrong with the others."""
     from pydantic import ValidationError
 
-    document = {"name": folder_name, **source.data}
-    try:
-        environment = Environment.model_validate_json(json.dumps(document), strict=True)
-    except ValidationError as error:
-        from kdeploy.spec.explain import explain
+    parts: dict[Kind, Frozen] = {}
+    problems: list[Problem] = []
+    given: dict[Kind, Source] = {**({"environment": main} if main else {}), **beside}
+    for kind, source in given.items():
+        own_name = {"name": folder_name} if kind == "environment" else {}
+        model = Environment if kind == "environment" else MODELS[kind]
+        try:
+            parts[kind] = model.model_validate_json(json.dumps(own_name | source.data), strict=True)
+        except ValidationError as error:
+            from kdeploy.spec.explain import explain
 
-        raise InvalidEnvironment(explain(error, source, folder_name)) from None
-    from kdeploy.spec.check import check
+            problems += explain(error, source, folder_name, kind)
+    return parts, problems
 
-    findings = check(environment)
-    if findings:
-        raise InvalidEnvironment([finding.problem(source) for finding in findings])
-    return environment
+
+def _said_twice(main: Source, beside: Mapping[Kind, Source]) -> Iterator[Problem]:
+    """Policies that stand in environment.yaml and in policies.yaml."""
+    source = beside.get("policies")
+    here, there = main.data.get("policies"), source and source.data.get("policies")
+    if source is not None and isinstance(here, dict) and isinstance(there, dict):
+        for name in there:
+            if name in here:
+                first = f"{main.file}:{main.lines['policies', name]}"
+                wrong = f"the policy {name} is there twice, first in {first}"
+                yield source.problem(("policies", name), wrong, "keep one of the two")
+
+
+def _merged(main: Source, beside: Mapping[Kind, Source]) -> Source:
+    return Merged(main.file, main.data, main.lines, main.text, beside) if beside else main
 
 
 def _refuse_shared_name(name: str, source: Source, folder: Path) -> None:

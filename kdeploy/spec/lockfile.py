@@ -15,7 +15,8 @@ from typing import Any, Final
 from kdeploy.errors import InvalidEnvironment, KdeployError, Problem
 from kdeploy.spec.lock import LOCK_SCHEMA, Lock
 from kdeploy.spec.replacing import replace
-from kdeploy.spec.source import Source, read, scalar
+from kdeploy.spec.scalars import scalar
+from kdeploy.spec.source import Source, read
 
 HEADER: Final = """\
 # What kdeploy decided for this environment: node ids, shapes, ports, versions.

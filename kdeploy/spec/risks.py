@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kdeploy.spec.model import Environment
+from kdeploy.spec.plain import Path_
 from kdeploy.spec.ports import FIRST_LENT, OFFSETS, PER_NODE
-from kdeploy.spec.source import Path_
+from kdeploy.spec.resources import Acl
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def _single_copy(environment: Environment) -> Places:
     found += [
         ("topics", index, "replication_factor")
         for index, topic in enumerate(environment.topics)
-        if topic.replication_factor == 1
+        if topic.replication_factor == 1 and not topic.delete
     ]
     return tuple(found)
 
@@ -70,7 +71,7 @@ def _no_spare_copy(environment: Environment) -> Places:
         own = topic.config.get("min.insync.replicas")
         needed = durability.min_insync_replicas if own is None else own
         is_own = own is not None or topic.replication_factor is not None
-        if is_own and copies > 1 and str(needed) == str(copies):
+        if is_own and not topic.delete and copies > 1 and str(needed) == str(copies):
             found.append(("topics", index, "config", "min.insync.replicas"))
     return tuple(found)
 
@@ -101,7 +102,7 @@ def _setting_is(environment: Environment, name: str, value: str) -> Places:
     found += [
         ("topics", index, "config", name)
         for index, topic in enumerate(environment.topics)
-        if str(topic.config.get(name)).lower() == value
+        if str(topic.config.get(name)).lower() == value and not topic.delete
     ]
     return tuple(found)
 
@@ -112,6 +113,37 @@ def _plaintext(environment: Environment) -> Places:
 
 def _no_authorization(environment: Environment) -> Places:
     return () if environment.security.authorization else (("security", "authorization"),)
+
+
+def _writes_everything(environment: Environment) -> Places:
+    """Where somebody may write to every topic there is: by an entry, or by a role that writes."""
+    own = [(("users", index), user.acls) for index, user in enumerate(environment.users) if not user.delete]
+    given = [(("acls", index), grant.acls) for index, grant in enumerate(environment.acls)]
+    found: list[Path_] = [
+        (*place, "acls", number, "name")
+        for place, acls in (*own, *given)
+        for number, acl in enumerate(acls)
+        if _is_write_to_all(acl)
+    ]
+    for index, grant in enumerate(environment.acls):
+        for name, role in (
+            ("topics", "producer"),
+            ("output_topics", "streams"),
+            ("output_topics", "connect"),
+        ):
+            if grant.role == role:
+                named = getattr(grant, name)
+                found += [("acls", index, name, at) for at, topic in enumerate(named) if topic == "*"]
+    return tuple(found)
+
+
+def _is_write_to_all(acl: Acl) -> bool:
+    return (
+        acl.resource == "topic"
+        and acl.name == "*"
+        and acl.permission == "allow"
+        and not {"all", "write"}.isdisjoint(acl.operations)
+    )
 
 
 def _one_rack(environment: Environment) -> Places:
@@ -179,6 +211,11 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     "no-authorization": (
         _no_authorization,
         "every user may read, write and delete every topic",
+    ),
+    "writes-everything": (
+        _writes_everything,
+        "who may write every topic may also write those that Kafka and kdeploy keep for themselves, "
+        "consumers' offsets among them",
     ),
     "one-rack": (
         _one_rack,

@@ -1,6 +1,6 @@
-"""The published JSON Schema of `environment.yaml`: what editors complete and check with.
+"""The published JSON Schema of `environment.yaml` and of each file beside it: what editors complete and check with.
 
-Invariant: it accepts every environment that kdeploy accepts in its documented
+Invariant: it accepts every file that kdeploy accepts in its documented
 spelling, describes every field, and closes every object to unknown keys. It is made
 from the model, so it cannot say anything else than the model.
 """
@@ -14,9 +14,10 @@ from functools import cache
 from typing import Any, Final
 
 from kdeploy.spec.descriptions import descriptions
+from kdeploy.spec.files import MODELS, Kind
 from kdeploy.spec.model import Environment
+from kdeploy.spec.plain import Path_
 from kdeploy.spec.regions import AWS_REGIONS
-from kdeploy.spec.source import Path_
 from kdeploy.spec.versions import SUPPORTED
 from kdeploy.units import format_bytes, format_duration, format_rate, format_share
 
@@ -26,51 +27,59 @@ Schema = dict[str, Any]
 """A JSON Schema, or a part of one."""
 
 
-def document() -> Schema:
-    """The schema, as JSON values. It is the same at every call, and the caller's own."""
-    return deepcopy(_document())
+def document(kind: Kind = "environment") -> Schema:
+    """The schema of a file, as JSON values. It is the same at every call, and the caller's own."""
+    return deepcopy(_document(kind))
 
 
 @cache
-def _document() -> Schema:
-    schema = Environment.model_json_schema()
-    for name, part in {"Environment": schema, **schema["$defs"]}.items():
+def _document(kind: Kind) -> Schema:
+    model = Environment if kind == "environment" else MODELS[kind]
+    schema = model.model_json_schema()
+    for name, part in {model.__name__: schema, **schema.get("$defs", {})}.items():
         _describe(name, part)
     _tidy(schema)
+    if kind == "environment":
+        _name_what_is_known(schema)
+    return {"$schema": DIALECT, "title": f"kdeploy {kind}", **schema}
+
+
+def _name_what_is_known(schema: Schema) -> None:
+    """Lists of names that live elsewhere than in the model; and the environment's name, which its folder has."""
     schema["required"] = [name for name in schema.get("required", []) if name != "name"]
     if not schema["required"]:
         del schema["required"]
     schema["$defs"]["Kafka"]["properties"]["version"]["enum"] = list(SUPPORTED)
     schema["$defs"]["Datacenter"]["properties"]["region"]["anyOf"][0]["enum"] = list(AWS_REGIONS)
     schema["properties"]["accept_risks"]["items"]["enum"] = _risk_names()
-    return {"$schema": DIALECT, "title": "kdeploy environment", **schema}
 
 
-def render() -> str:
-    """The text of the schema's file."""
-    return json.dumps(document(), indent=2, sort_keys=True) + "\n"
+def render(kind: Kind = "environment") -> str:
+    """The text of a schema's file."""
+    return json.dumps(document(kind), indent=2, sort_keys=True) + "\n"
 
 
-def at(path: Path_) -> Schema | None:
-    """The part of the schema that a place in an environment answers to.
+def at(path: Path_, kind: Kind = "environment") -> Schema | None:
+    """The part of the schema that a place in a file answers to.
 
     Args:
         path: Keys and list positions.
+        kind: Which file.
 
     Returns:
         The part, without references and without the choice of leaving it out; None where
         the schema knows no such place.
     """
-    root = _document()
+    root = _document(kind)
     part: Schema | None = root
     for step in path:
         part = part and _step(_resolved(part, root), step)
     return _resolved(part, root) if part is not None else None
 
 
-def fields() -> Iterator[tuple[str, Schema]]:
-    """Every field by its dotted path (`[]` for a list's items, `NAME` for a free key), in order."""
-    root = _document()
+def fields(kind: Kind = "environment") -> Iterator[tuple[str, Schema]]:
+    """Every field of a file by its dotted path (`[]` for a list's items, `NAME` for a free key), in order."""
+    root = _document(kind)
     yield from _fields("", root, root)
 
 

@@ -8,7 +8,6 @@ Everything else is a `Problem` with its line; all of them are found in one readi
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,30 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.errors import InvalidEnvironment, InvalidSetting, Problem, dotted
+from kdeploy.spec.plain import Path_, plain
+from kdeploy.spec.scalars import NOT_A_NUMBER, scalar
 
 if TYPE_CHECKING:
     from ruamel.yaml.error import MarkedYAMLError
     from ruamel.yaml.events import Event
 
-Path_ = tuple[str | int, ...]
-"""A place in a document: keys and list positions."""
-
 LARGEST_FILE: Final = 16 * 2**20
 """Bytes of the largest file read: some 100,000 topics with their ACLs."""
 
+BEGIN: Final = "begin with `kafka:` or copy one with `kdeploy init`"
+"""What to do about an environment.yaml that says nothing."""
+
 DEEPEST: Final = 32
 """Deepest nesting read; an environment needs 6."""
-
-_INTEGER = re.compile(r"[-+]?[0-9]{1,400}")
-_OCTAL = re.compile(r"0o[0-7]{1,400}")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,400}")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_NOT_A_NUMBER = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS: Final = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
 
 
 @dataclass(frozen=True)
@@ -58,36 +48,61 @@ class Source:
     lines: dict[Path_, int] = field(repr=False, default_factory=dict)
     text: dict[Path_, str] = field(repr=False, default_factory=dict)
 
+    def place(self, path: Path_) -> tuple[Source, Path_]:
+        """The document that a value is written in, and where it stands there; `kdeploy.spec.merge` has several."""
+        return self, path
+
+    def is_written(self, path: Path_) -> bool:
+        """Whether a value stands in a file, and is not a default."""
+        source, inside = self.place(path)
+        return inside in source.lines
+
     def line(self, path: Path_) -> int:
         """The line of a place, or of the closest place around it that is written; 0 for none."""
-        while path and path not in self.lines:
+        source, path = self.place(path)
+        while path and path not in source.lines:
             path = path[:-1]
-        return self.lines.get(path, 0)
+        return source.lines.get(path, 0)
+
+    def said(self, path: Path_, file: str) -> str:
+        """A place as a message names it that is about a file: with file and line where that is another one."""
+        source, inside = self.place(path)
+        return (
+            dotted(inside) if source.file == file else f"{dotted(inside)} in {source.file}:{self.line(path)}"
+        )
 
     def problem(self, path: Path_, wrong: str, right: str) -> Problem:
         """A problem at a place of this document."""
-        return Problem(self.file, self.line(path), dotted(path), wrong, right)
+        source, inside = self.place(path)
+        return Problem(source.file, self.line(path), dotted(inside), wrong, right)
 
     def locate(self, error: InvalidSetting) -> InvalidEnvironment:
         """Find the line of an error that knows only its path."""
         return InvalidEnvironment([self.problem(error.path, error.wrong, error.right)])
 
 
-def read(file: Path, name: str) -> Source:
+def read(file: Path, name: str, begin: str = BEGIN) -> Source:
     """Read a YAML file whose top level is a map.
 
     Args:
         file: Where it is.
         name: How the person named it, for messages.
+        begin: What to do about a file that says nothing.
 
     Raises:
         InvalidEnvironment: It cannot be read, is not YAML, or holds what is refused here.
     """
-    return parse(_text(file, name), name)
+    return parse(_text(file, name), name, begin)
 
 
-def parse(text: str, name: str) -> Source:
+def parse(text: str, name: str, begin: str = BEGIN) -> Source:
     """Read YAML text whose top level is a map; see `read`."""
+    found = plain(text)
+    return Source(name, *found) if found else parse_fully(text, name, begin)
+
+
+def parse_fully(text: str, name: str, begin: str = BEGIN) -> Source:
+    """What `parse` does with what `kdeploy.spec.plain` hands back."""
     builder = _Builder(name)
     for event in _events(text, name):
         builder.take(event)
@@ -95,7 +110,7 @@ def parse(text: str, name: str) -> Source:
         raise InvalidEnvironment(builder.problems)
     source = builder.source
     if source.data is None:
-        raise _whole(name, "the file says nothing", "begin with `kafka:` or copy one with `kdeploy init`")
+        raise _whole(name, "the file says nothing", begin)
     if not isinstance(source.data, dict):
         kind = "a list" if isinstance(source.data, list) else "a single value"
         raise InvalidEnvironment(
@@ -268,7 +283,7 @@ class _Builder:
         path = self._place(event)
         self.source.text[path] = text
         plain = getattr(event, "style", None) is None
-        if plain and _NOT_A_NUMBER.fullmatch(text):
+        if plain and NOT_A_NUMBER.fullmatch(text):
             self._wrong(event, f"{text} is not a finite number", "write the number that is meant")
         self._put(scalar(text) if plain else text)
 
@@ -337,19 +352,3 @@ class _Builder:
     def _wrong(self, event: Event, wrong: str, right: str, path: Path_ = ()) -> None:
         line = event.start_mark.line + 1
         self.problems.append(Problem(self.source.file, line, dotted(path), wrong, right))
-
-
-def scalar(text: str) -> str | int | float | bool | None:
-    """A plain scalar by YAML 1.2's core schema (YAML 1.2.2, section 10.3.2)."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _OCTAL.fullmatch(text):
-        return int(text[2:], 8)
-    if _HEXADECIMAL.fullmatch(text):
-        return int(text[2:], 16)
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        return number if math.isfinite(number) else text
-    return text

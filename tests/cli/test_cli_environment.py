@@ -62,7 +62,7 @@ def test_init_starts_from_local_where_nothing_is_said(run: Run) -> None:
         (("validate", "nope"), "no environment called nope"),
         (("validate",), "there is no environment here"),
         (("validate", "local", "--output", "xml"), "'xml' is not one of"),
-        (("schema", "local"), "unexpected extra argument"),
+        (("schema", "local"), "'local' is not one of 'environment', 'topics'"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_exit_code_2_and_one_message(
@@ -102,7 +102,8 @@ def test_without_a_name_it_validates_every_environment_here(run: Run) -> None:
     assert out == "OK one (environments/one/environment.yaml)\n"
     assert err == (
         "kdeploy: environments/three/environment.yaml:1: nope: there is no setting called 'nope' here\n"
-        "  known: accept_risks, datacenters, durability, kafka, name, overrides, planner, security, topics, users, workload\n"
+        "  known: accept_risks, acls, datacenters, durability, kafka, name, overrides, planner, policies, quotas, "
+        "security, topics, users, workload\n"
         "environments/two/environment.yaml:1: workload.fan_out: -1 is too small\n"
         "  write 0 or more\n"
     )

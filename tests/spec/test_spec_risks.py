@@ -56,6 +56,16 @@ TAKEN: list[tuple[str, str, str]] = [
     ("plaintext", "security.client_listener", "security: {client_listener: PLAINTEXT}\n"),
     ("no-authorization", "security.authorization", "security: {authorization: false}\n"),
     (
+        "writes-everything",
+        "users[0].acls[1].name",
+        "users: [{name: a, acls: [{name: '*', operations: [read]}, {name: '*', operations: [all]}]}]\n",
+    ),
+    (
+        "writes-everything",
+        "acls[0].output_topics[0]",
+        "users: [{name: a}]\nacls: [{user: a, role: streams, application: b, topics: ['*'], output_topics: ['*']}]\n",
+    ),
+    (
         "one-rack",
         "datacenters[0].racks",
         "durability: {survive: broker}\ndatacenters: [{racks: [a], brokers: {count: 3}}]\n",

@@ -12,9 +12,11 @@ from ruamel.yaml import YAML
 
 from kdeploy.errors import InvalidEnvironment
 from kdeploy.spec import explain, load, schema
+from kdeploy.spec.files import BESIDE, Kind
 from kdeploy.spec.source import parse
 
 ROOT = Path(__file__).parents[2]
+KINDS: tuple[Kind, ...] = ("environment", *BESIDE)
 VALIDATOR = Draft202012Validator(schema.document())
 ROWS: list[dict[str, Any]] = YAML(typ="safe", pure=True).load(
     Path(__file__).with_name("bad_environments.yaml").read_text()
@@ -80,7 +82,8 @@ def test_every_default_is_valid_and_reads_back_as_the_model_s_own() -> None:
 def test_every_pattern_of_the_model_has_words_for_a_message() -> None:
     patterns = {
         one["pattern"]
-        for _, part in schema.fields()
+        for kind in KINDS
+        for _, part in schema.fields(kind)
         for one in (part, part.get("items", {}))
         if "pattern" in one and not schema.kind_of_quantity(one) and one["type"] == "string"
     }

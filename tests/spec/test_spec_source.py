@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdeploy.errors import InvalidEnvironment, InvalidSetting
-from kdeploy.spec.source import LARGEST_FILE, Source, parse, read, scalar
+from kdeploy.spec.scalars import scalar
+from kdeploy.spec.source import LARGEST_FILE, Source, parse, read
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,17 @@ what is legal but risky in `kdeploy.spec.risks`.
 
 from __future__ import annotations
 
-from kdeploy.spec.check import access, datacenters, durability, kafka, topics
-from kdeploy.spec.check.finding import Finding
+from kdeploy.spec.check import access, datacenters, durability, grants, kafka, policies, quotas, topics
+from kdeploy.spec.check.finding import Finding, gathered
 from kdeploy.spec.model import Environment
 
-__all__ = ["Finding", "check"]
+__all__ = ["Finding", "check", "gathered"]
 
 
 def check(environment: Environment) -> tuple[Finding, ...]:
     """Everything in an environment that does not fit; empty when all is well."""
     return tuple(
         finding
-        for part in (kafka, durability, datacenters, topics, access)
+        for part in (kafka, durability, datacenters, topics, access, grants, quotas, policies)
         for finding in part.check(environment)
     )

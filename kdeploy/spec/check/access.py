@@ -12,8 +12,8 @@ from typing import Final
 
 from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates, reserved
 from kdeploy.spec.model import Environment
+from kdeploy.spec.plain import Path_
 from kdeploy.spec.resources import Acl
-from kdeploy.spec.source import Path_
 from kdeploy.spec.wording import either
 
 OPERATIONS: Final[Mapping[str, frozenset[str]]] = {
@@ -52,10 +52,11 @@ def check(environment: Environment) -> Iterator[Finding]:
             wrong = "ANONYMOUS is Kafka's name for clients that did not authenticate"
             yield Finding(("users", index, "name"), wrong, "give the user a name of its own")
         for number, acl in enumerate(user.acls):
-            yield from _acl(("users", index, "acls", number), acl)
+            yield from check_acl(("users", index, "acls", number), acl)
 
 
-def _acl(place: Path_, acl: Acl) -> Iterator[Finding]:
+def check_acl(place: Path_, acl: Acl) -> Iterator[Finding]:
+    """Findings about one entry."""
     yield from _resource(place, acl)
     known = OPERATIONS[acl.resource]
     for index, operation in enumerate(acl.operations):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates
 from kdeploy.spec.firewall import Firewall
 from kdeploy.spec.model import Datacenter, Environment
+from kdeploy.spec.plain import Path_
 from kdeploy.spec.ports import MOST_LOCAL_NODES
 from kdeploy.spec.regions import AWS_REGIONS
-from kdeploy.spec.source import Path_
 from kdeploy.spec.wording import did_you_mean
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from math import ceil
 
 from kdeploy.spec.check.finding import Finding
 from kdeploy.spec.model import Datacenter, Environment
-from kdeploy.spec.source import Path_
+from kdeploy.spec.plain import Path_
 
 _REPLICATION: Path_ = ("durability", "replication_factor")
 _IN_SYNC: Path_ = ("durability", "min_insync_replicas")

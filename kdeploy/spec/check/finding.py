@@ -7,11 +7,12 @@ find a line when that one stands at its default.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdeploy.errors import Problem, dotted
-from kdeploy.spec.identity import RESERVED
-from kdeploy.spec.source import Path_, Source
+from kdeploy.spec.identity import OWN, RESERVED
+from kdeploy.spec.plain import Path_
+from kdeploy.spec.source import Source
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,26 @@ class Finding:
         wrong: As `Problem.wrong`.
         right: As `Problem.right`.
         related: Other settings it is about, the most telling first.
+        mention: Words and a place to end `wrong` with, once it is known where that is written.
     """
 
     path: Path_
     wrong: str
     right: str
     related: tuple[Path_, ...] = ()
+    mention: tuple[str, Path_] | None = None
 
     def problem(self, source: Source) -> Problem:
         """The finding at its line: the setting's own, else that of one it is about."""
-        written = [path for path in (self.path, *self.related) if path in source.lines]
-        line = source.line(written[0] if written else self.path)
-        return Problem(source.file, line, dotted(self.path), self.wrong, self.right)
+        written = [path for path in (self.path, *self.related) if source.is_written(path)]
+        found = source.problem(written[0] if written else self.path, self.wrong, self.right)
+        holder, inside = source.place(self.path)
+        if holder.file == found.file:
+            found = replace(found, path=dotted(inside))
+        if self.mention is None:
+            return found
+        words, place = self.mention
+        return replace(found, wrong=f"{self.wrong}, {words} {source.said(place, found.file)}")
 
 
 RENAME = "keep one of the two, or give this one another name"
@@ -42,9 +51,12 @@ KEEP_ONE = "keep one of the two"
 
 
 def reserved(path: Path_, name: str) -> Iterator[Finding]:
-    """A name of a topic or user that `kdeploy verify` would take for one of its own, and remove."""
+    """A name of a topic or user that kdeploy would take for one of its own, and write to or remove."""
     if name.startswith(RESERVED):
         wrong = f"names that begin with {RESERVED} are those of `kdeploy verify`, which removes them"
+        yield Finding(path, wrong, "give it a name that begins otherwise")
+    elif name.startswith(OWN):
+        wrong = f"names that begin with {OWN} are kdeploy's own"
         yield Finding(path, wrong, "give it a name that begins otherwise")
 
 
@@ -59,6 +71,19 @@ def duplicates(what: str, names: Iterable[tuple[Path_, str]], right: str = RENAM
     first: dict[str, Path_] = {}
     for path, name in names:
         if name in first:
-            wrong = f"the {what} {name} is there twice, first as {dotted(first[name])}"
-            yield Finding(path, wrong, right)
+            yield Finding(path, f"the {what} {name} is there twice", right, mention=("first as", first[name]))
         first.setdefault(name, path)
+
+
+def gathered(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of one place that ask for the same as one, since a default can be wrong for every topic."""
+    first: dict[tuple[str, int, str, str], Problem] = {}
+    more: dict[tuple[str, int, str, str], int] = {}
+    for one in dict.fromkeys(problems):
+        key = (one.file, one.line, one.path, one.right)
+        more[key] = more[key] + 1 if key in first else 0
+        first.setdefault(key, one)
+    return [
+        replace(one, wrong=f"{one.wrong}; {more[key]:,} more likewise") if more[key] else one
+        for key, one in first.items()
+    ]

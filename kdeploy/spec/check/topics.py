@@ -6,14 +6,15 @@ Kafka's own definitions in `kdeploy.tuning`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from kdeploy.spec.check.durability import known_brokers
-from kdeploy.spec.check.finding import Finding, duplicates, reserved
+from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates, reserved
 from kdeploy.spec.model import Environment
-from kdeploy.spec.resources import Topic
-from kdeploy.spec.source import Path_
+from kdeploy.spec.plain import Path_
+from kdeploy.spec.resources import Setting, Topic, setting_text
 
 _INTERNAL: Final = ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata")
 """Topics that Kafka makes for itself (Kafka 4.1, org.apache.kafka.common.internals.Topic)."""
@@ -50,18 +51,38 @@ def _topic(environment: Environment, place: Path_, topic: Topic) -> Iterator[Fin
     yield from reserved(name, topic.name)
     if topic.name in _INTERNAL:
         yield Finding(name, f"{topic.name} is Kafka's own", "remove it; Kafka makes it by itself")
+    if not topic.delete:
+        yield from _copies(environment, place, topic)
+        yield from _retention(place, topic)
+
+
+def _copies(environment: Environment, place: Path_, topic: Topic) -> Iterator[Finding]:
     copies = topic.replication_factor or environment.durability.replication_factor
     for datacenter in environment.datacenters:
         brokers = known_brokers(datacenter)
         if topic.replication_factor and brokers is not None and copies > brokers:
             wrong = f"{copies} copies need {copies} brokers, and datacenter {datacenter.name} has {brokers}"
             yield Finding((*place, "replication_factor"), wrong, f"write {brokers} or less")
-    needed = topic.config.get("min.insync.replicas")
-    if isinstance(needed, int) and needed > copies:
-        wrong = f"min.insync.replicas of {needed} can never be met by {copies} copies"
+    needed = _whole(topic.config.get("min.insync.replicas"))
+    if needed is not None and needed > copies:
+        wrong = f"min.insync.replicas of {needed} can never be met by {copies} {'copy' if copies == 1 else 'copies'}"
         yield Finding((*place, "config", "min.insync.replicas"), wrong, f"write {max(1, copies - 1)}")
+
+
+def _retention(place: Path_, topic: Topic) -> Iterator[Finding]:
+    if topic.retention is not None and "retention.ms" in topic.config:
+        mention = ("also as", (*place, "config", "retention.ms"))
+        yield Finding((*place, "retention"), "the retention is there twice", KEEP_ONE, mention=mention)
     for setting in ("retention.ms", "retention.bytes"):
-        value = topic.config.get(setting)
-        if isinstance(value, int) and value < -1:
+        value = _whole(topic.config.get(setting))
+        if value is not None and value < -1:
             wrong = f"{value} is neither an amount nor -1, which stands for no limit"
             yield Finding((*place, "config", setting), wrong, "write -1, 0 or more")
+
+
+def _whole(value: Setting | None) -> int | None:
+    """A setting as a whole number, however it is written; None for any other."""
+    if value is None or isinstance(value, bool):
+        return None
+    text = setting_text(value)
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
