@@ -27,11 +27,14 @@ RESOURCES: Final[Mapping[str, str]] = {
 
 
 def declared(environment: Environment) -> frozenset[Binding]:
-    """The entries an environment's users are to have: one for each operation."""
+    """The entries an environment's users are to have: one for each operation; none for one marked for deletion."""
+    leaving = {user.name for user in environment.users if user.delete}
+    named = [(user.name, acl) for user in environment.users for acl in user.acls]
+    named += [(grant.user, acl) for grant in environment.acls for acl in grant.acls]
     return frozenset(
-        Binding(user.name, acl.resource, acl.name, acl.pattern, operation, acl.permission, acl.host)
-        for user in environment.users
-        for acl in user.acls
+        Binding(user, acl.resource, acl.name, acl.pattern, operation, acl.permission, acl.host)
+        for user, acl in named
+        if user not in leaving
         for operation in acl.operations
     )
 
