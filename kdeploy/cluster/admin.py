@@ -12,7 +12,17 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from kdeploy.cluster import Access
-from kdeploy.cluster.state import Binding, Broker, BrokerSetting, Metadata, NewTopic, Quorum
+from kdeploy.cluster.state import (
+    Binding,
+    Broker,
+    BrokerSetting,
+    Metadata,
+    Moving,
+    NewTopic,
+    Quorum,
+    QuotaEntity,
+    TopicSettings,
+)
 
 if TYPE_CHECKING:
     from kdeploy.cluster.kafka_admin import KafkaAdmin
@@ -33,12 +43,26 @@ class Admin(Protocol):
         """Values in effect of some settings of some topics; topics that are gone are left out."""
         ...
 
+    def own_topic_settings(
+        self, topics: Collection[str], keys: Collection[str] = ()
+    ) -> dict[str, TopicSettings]:
+        """What was set for topics themselves, and what is in effect of `keys`; topics that are gone are left out."""
+        ...
+
     def broker_settings(self, broker: int, names: Sequence[str]) -> dict[str, BrokerSetting]:
         """Some settings of one broker, as it sees them; those that it does not know are left out."""
         ...
 
     def reassigning(self) -> tuple[str, ...]:
         """Partitions that are being moved, as `topic-index`."""
+        ...
+
+    def moving(self) -> dict[tuple[str, int], Moving]:
+        """Partitions whose replicas are being changed, by topic and number."""
+        ...
+
+    def stored_bytes(self, topics: Collection[str]) -> int:
+        """Bytes of all copies of some topics on all brokers that answer, those on their way included."""
         ...
 
     def quorum(self) -> Quorum | None:
@@ -57,20 +81,40 @@ class Admin(Protocol):
         """All access list entries of users, of the kinds that `Binding` can say."""
         ...
 
-    def create_topics(self, topics: Sequence[NewTopic]) -> None:
-        """Create topics."""
+    def quotas(self) -> dict[QuotaEntity, dict[str, float]]:
+        """All limits on what clients may take, of the kinds that `QuotaEntity` can say, by Kafka's names of them."""
+        ...
+
+    def read_compacted(self, topic: str) -> dict[str, str]:
+        """The last value of each key of a compacted topic of one partition; empty where there is no such topic."""
+        ...
+
+    def write_compacted(self, topic: str, values: Mapping[str, str | None]) -> None:
+        """Give keys of a compacted topic new values, acknowledged by all in-sync replicas; None removes one."""
+        ...
+
+    def create_topics(self, topics: Sequence[NewTopic], *, existing: bool = False) -> None:
+        """Create topics; with `existing`, one that is there already is no error."""
         ...
 
     def delete_topics(self, names: Collection[str]) -> None:
         """Delete topics; one that is gone already is no error."""
         ...
 
-    def add_partitions(self, topic: str, count: int) -> None:
-        """Grow a topic to `count` partitions."""
+    def add_partitions(self, counts: Mapping[str, int]) -> None:
+        """Grow topics to so many partitions."""
         ...
 
-    def set_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
-        """Set some of a topic's settings; its others stay."""
+    def set_topic_settings(self, settings: Mapping[str, Mapping[str, str | None]]) -> None:
+        """Give topics settings of their own; None takes one away. Their others stay."""
+        ...
+
+    def reassign(self, targets: Mapping[tuple[str, int], tuple[int, ...]]) -> None:
+        """Begin to give partitions other replicas, by topic and number; `moving` tells how far it is."""
+        ...
+
+    def set_quotas(self, limits: Mapping[QuotaEntity, Mapping[str, float | None]]) -> None:
+        """Give entities limits; None takes one away. Their others stay."""
         ...
 
     def set_broker_settings(

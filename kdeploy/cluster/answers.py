@@ -5,10 +5,12 @@ Invariant: pure; knows the shape of kafka-python's dictionaries and nothing of c
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
-from kdeploy.cluster.state import Broker, BrokerSetting, Metadata, NewTopic, Partition, Quorum, Voter
+from kdeploy.cluster.state import Broker, BrokerSetting, Metadata, Moving, NewTopic, Partition, Quorum, Voter
 
 
 def metadata(found: Mapping[str, Any]) -> Metadata:
@@ -20,7 +22,17 @@ def metadata(found: Mapping[str, Any]) -> Metadata:
         found["controller_id"] if found["controller_id"] >= 0 else None,
         tuple(sorted(brokers)),
         tuple(sorted(partitions)),
+        {
+            topic["name"]: _topic_id(topic["topic_id"])
+            for topic in found["topics"]
+            if getattr(topic.get("topic_id"), "int", 0)
+        },
     )
+
+
+def _topic_id(found: UUID) -> str:
+    """An id as Kafka's own tools print it: URL-safe base64 without padding (org.apache.kafka.common.Uuid)."""
+    return urlsafe_b64encode(found.bytes).rstrip(b"=").decode()
 
 
 def _partition(topic: str, found: Mapping[str, Any]) -> Partition:
@@ -73,6 +85,13 @@ def quorum(found: Mapping[str, Any]) -> Quorum:
                 for voter in voters
             )
         ),
+    )
+
+
+def moving(found: Mapping[str, Any]) -> Moving:
+    """One partition of the answer to "list reassignments"."""
+    return Moving(
+        tuple(found["replicas"]), tuple(found["adding_replicas"]), tuple(found["removing_replicas"])
     )
 
 

@@ -18,13 +18,19 @@ from kdeploy.cluster.state import (
     Broker,
     BrokerSetting,
     Metadata,
+    Moving,
     NewTopic,
     Partition,
     Quorum,
+    QuotaEntity,
+    TopicSettings,
 )
 
 DEFAULTS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
+    "follower.replication.throttled.replicas": "",
+    "leader.replication.throttled.replicas": "",
+    "max.message.bytes": "1048588",
     "min.insync.replicas": "2",
     "retention.ms": "604800000",
     "unclean.leader.election.enable": "false",
@@ -32,6 +38,8 @@ DEFAULTS: Final[Mapping[str, str]] = {
 """The topic settings that this cluster knows, with the values its brokers give them."""
 
 BROKER_DEFAULTS: Final[Mapping[str, str | None]] = {
+    "follower.replication.throttled.rate": None,
+    "leader.replication.throttled.rate": None,
     "log.retention.ms": None,
     "message.max.bytes": "1048588",
     "num.io.threads": "8",
@@ -72,15 +80,20 @@ class FakeAdmin:
         self.started_with: dict[int, dict[str, str]] = {}
         self.passwords: dict[str, str] = {}
         self.acls: set[Binding] = set()
-        self.moving: tuple[str, ...] = ()
+        self.ids: dict[str, str] = {}
+        self.limits: dict[QuotaEntity, dict[str, float]] = {}
+        self.compacted: dict[str, dict[str, str]] = {}
+        self.movements: dict[tuple[str, int], Moving] = {}
+        self.moves_at_once = True
         self.dead: set[int] = set()
         self.calls: list[str] = []
+        self._made = 0
 
     def metadata(self) -> Metadata:
         """Brokers and partitions."""
         partitions = (one for topic in self.topics.values() for one in topic)
         controller = self.brokers[0].id if self.brokers else None
-        return Metadata("fake", controller, self.brokers, tuple(sorted(partitions)))
+        return Metadata("fake", controller, self.brokers, tuple(sorted(partitions)), dict(self.ids))
 
     def silent(self, brokers: Sequence[Broker]) -> tuple[int, ...]:
         """What `dead` says."""
@@ -93,6 +106,13 @@ class FakeAdmin:
             for topic in topics
             if topic in self.topics
         }
+
+    def own_topic_settings(
+        self, topics: Collection[str], keys: Collection[str] = ()
+    ) -> dict[str, TopicSettings]:
+        """What was set for topics themselves, and what is in effect of `keys`."""
+        effective = self.topic_settings(topics, sorted(keys))
+        return {name: TopicSettings(dict(self.config[name]), found) for name, found in effective.items()}
 
     def broker_settings(self, broker: int, names: Sequence[str]) -> dict[str, BrokerSetting]:
         """Values by where they come from: the broker's own, what it was started with, Kafka's default."""
@@ -108,8 +128,16 @@ class FakeAdmin:
         return found
 
     def reassigning(self) -> tuple[str, ...]:
-        """What `moving` says."""
-        return self.moving
+        """What `movements` says."""
+        return tuple(sorted(f"{topic}-{index}" for topic, index in self.movements))
+
+    def moving(self) -> dict[tuple[str, int], Moving]:
+        """What `movements` says."""
+        return dict(self.movements)
+
+    def stored_bytes(self, topics: Collection[str]) -> int:
+        """A byte for each replica."""
+        return sum(len(one.replicas) for topic in topics for one in self.topics.get(topic, ()))
 
     def quorum(self) -> Quorum | None:
         """The quorum it was made with."""
@@ -127,11 +155,28 @@ class FakeAdmin:
         """All access list entries."""
         return frozenset(self.acls)
 
-    def create_topics(self, topics: Sequence[NewTopic]) -> None:
-        """Create topics, their replicas dealt out in turn."""
-        if self._stored("create_topics"):
+    def quotas(self) -> dict[QuotaEntity, dict[str, float]]:
+        """All limits."""
+        return {whom: dict(values) for whom, values in self.limits.items()}
+
+    def read_compacted(self, topic: str) -> dict[str, str]:
+        """What was written."""
+        return dict(self.compacted.get(topic, {}))
+
+    def write_compacted(self, topic: str, values: Mapping[str, str | None]) -> None:
+        """Write; into a topic that is there."""
+        if topic not in self.topics:
+            raise ClusterError(f"there is no topic {topic}")
+        if self._stored("write_compacted"):
+            held = {**self.compacted.get(topic, {}), **values}
+            self.compacted[topic] = {key: value for key, value in held.items() if value is not None}
+
+    def create_topics(self, topics: Sequence[NewTopic], *, existing: bool = False) -> None:
+        """Create topics, their replicas dealt out in turn; what may exist already is never lost."""
+        if self._stored("create_topics") or existing:
             for topic in topics:
-                self._create(topic)
+                if not existing or topic.name not in self.topics:
+                    self._create(topic)
 
     def delete_topics(self, names: Collection[str]) -> None:
         """Delete topics."""
@@ -139,23 +184,70 @@ class FakeAdmin:
             for name in names:
                 self.topics.pop(name, None)
                 self.config.pop(name, None)
+                self.ids.pop(name, None)
+                self.compacted.pop(name, None)
 
-    def add_partitions(self, topic: str, count: int) -> None:
-        """Grow a topic."""
-        found = self.topics[topic]
-        if count <= len(found):
-            raise ClusterError(f"the cluster refused to add partitions to topic {topic}: it has {len(found)}")
-        if self._stored("add_partitions"):
-            new = tuple(replace(found[0], index=index) for index in range(len(found), count))
-            self.topics[topic] = found + new
+    def add_partitions(self, counts: Mapping[str, int]) -> None:
+        """Grow topics."""
+        for topic, count in counts.items():
+            found = self.topics[topic]
+            if count <= len(found):
+                raise ClusterError(
+                    f"the cluster refused to add partitions to topic {topic}: it has {len(found)}"
+                )
+            if self._stored("add_partitions"):
+                new = tuple(replace(found[0], index=index) for index in range(len(found), count))
+                self.topics[topic] = found + new
 
-    def set_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
-        """Set some of a topic's settings."""
-        unknown = sorted(set(config) - set(DEFAULTS))
-        if unknown:
-            raise ClusterError(f"the cluster refused the settings of topic {topic}: unknown {unknown[0]}")
-        if self._stored("set_topic_config"):
-            self.config[topic].update(config)
+    def set_topic_settings(self, settings: Mapping[str, Mapping[str, str | None]]) -> None:
+        """Give topics settings of their own, or take them away."""
+        for topic, wanted in settings.items():
+            unknown = sorted(set(wanted) - set(DEFAULTS))
+            if unknown:
+                raise ClusterError(f"the cluster refused the settings of topic {topic}: unknown {unknown[0]}")
+            if topic not in self.topics:
+                raise ClusterError(f"the cluster refused the settings of topic {topic}: there is none")
+        if self._stored("set_topic_settings"):
+            for topic, wanted in settings.items():
+                held = {**self.config[topic], **wanted}
+                self.config[topic] = {key: value for key, value in held.items() if value is not None}
+
+    def reassign(self, targets: Mapping[tuple[str, int], tuple[int, ...]]) -> None:
+        """Give partitions other replicas: at once, or when `finish_moves` says so."""
+        ids = {broker.id for broker in self.brokers}
+        for (topic, index), replicas in targets.items():
+            if not replicas or len(set(replicas)) != len(replicas) or not ids.issuperset(replicas):
+                raise ClusterError(f"the cluster refused to move partition {topic}-{index}: {replicas}")
+        if self._stored("reassign"):
+            for (topic, index), replicas in targets.items():
+                held = self.topics[topic][index].replicas
+                adding = tuple(one for one in replicas if one not in held)
+                removing = tuple(one for one in held if one not in replicas)
+                self.movements[topic, index] = Moving((*replicas, *removing), adding, removing)
+            if self.moves_at_once:
+                self.finish_moves()
+
+    def finish_moves(self) -> None:
+        """Let every movement come to its end."""
+        for (topic, index), moving in self.movements.items():
+            found, target = list(self.topics[topic]), moving.target
+            isr = tuple(one for one in target if one in found[index].isr or one in moving.adding)
+            leader = found[index].leader if found[index].leader in target else target[0]
+            found[index] = replace(found[index], replicas=target, isr=isr, leader=leader)
+            self.topics[topic] = tuple(found)
+        self.movements.clear()
+
+    def set_quotas(self, limits: Mapping[QuotaEntity, Mapping[str, float | None]]) -> None:
+        """Give entities limits, or take them away."""
+        for whom, values in limits.items():
+            if whom.ip and set(values) - {"connection_creation_rate"}:
+                raise ClusterError(f"the cluster refused to set the quota of {whom}: not for addresses")
+        if self._stored("set_quotas"):
+            for whom, values in limits.items():
+                held = {**self.limits.pop(whom, {}), **values}
+                kept = {key: value for key, value in held.items() if value is not None}
+                if kept:
+                    self.limits[whom] = kept
 
     def set_broker_settings(
         self, broker: int, settings: Mapping[str, str | None], *, only_judge: bool = False
@@ -215,6 +307,8 @@ class FakeAdmin:
             tuple(ids[(index + step) % len(ids)] for step in range(copies))
             for index in range(topic.partitions or self.partitions)
         )
+        self._made += 1
+        self.ids[topic.name] = f"id-{self._made}"
         self.config[topic.name] = dict(topic.config)
         self.topics[topic.name] = tuple(
             Partition(topic.name, index, replicas[0], replicas, replicas)

@@ -1,97 +1,41 @@
 """The `Admin` of a real cluster, by kafka-python over mutual TLS.
 
-Invariant: questions are asked again when a broker goes away under them, changes are sent
-once; every foreign error becomes one of `failure`; after `close` no thread and no socket
-is left, also when connecting failed.
+Invariant: what is asked comes back as kdeploy's values; what is told goes out in batches that every
+coordination mode takes (`batches`); `kafka_connection` says how errors and lost brokers are dealt with.
 """
 
 from __future__ import annotations
 
-import ssl
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from functools import partial
+from typing import Final
 
-from kdeploy.cluster import Access, acl, answers
-from kdeploy.cluster.client import DIRECT, Foreign, kafka
-from kdeploy.cluster.failure import (
-    AuthenticationFailed,
-    AuthorisationFailed,
-    ClusterError,
-    Unreachable,
-    reason,
-    translate,
-)
+from kdeploy.cluster import acl, answers, batches, compacted, listing, quotas
+from kdeploy.cluster.client import Foreign, kafka
+from kdeploy.cluster.failure import ClusterError
+from kdeploy.cluster.kafka_connection import SILENT_AFTER, KafkaConnection, NotOffered, refused, why_not
 from kdeploy.cluster.login import AT_ONCE, logins
-from kdeploy.cluster.state import EVERY_BROKER, Binding, Broker, BrokerSetting, Metadata, NewTopic, Quorum
-from kdeploy.cluster.wire import addresses, ask, context
-
-T = TypeVar("T")
-
-REQUEST_TIMEOUT: Final = 20.0
-"""Seconds a broker has for one answer; Kafka's own clients take 30 (request.timeout.ms)."""
-
-QUESTION_TIMEOUT: Final = 3 * REQUEST_TIMEOUT
-"""Seconds for a whole question, which may take several requests and a new connection."""
-
-RETRY_FOR: Final = 10.0
-"""Seconds to ask again when brokers go away: longer than a controlled shutdown hands over leaders."""
-
-SILENT_AFTER: Final = 3.0
-"""Seconds after which a broker that says nothing counts as dead; a healthy one answers in milliseconds."""
+from kdeploy.cluster.state import (
+    EVERY_BROKER,
+    Binding,
+    Broker,
+    BrokerSetting,
+    Metadata,
+    Moving,
+    NewTopic,
+    Quorum,
+    QuotaEntity,
+    TopicSettings,
+)
+from kdeploy.cluster.wire import addresses
 
 SCRAM_ITERATIONS: Final = 8192
 """Rounds of SCRAM-SHA-512: twice the least that Kafka and RFC 7677 allow (4096); passwords are generated."""
 
 
-class KafkaAdmin:
+class KafkaAdmin(KafkaConnection):
     """An `Admin` of a real cluster, by kafka-python. Safe to use from several threads."""
-
-    def __init__(self, access: Access, timeout: float = 10.0) -> None:
-        self.access = access
-        self._tls = context(access.authority, access.certificate)
-        answering = _answering(access, self._tls, timeout)
-        made: list[Foreign] = []
-
-        def remember(**config: Foreign) -> Foreign:
-            """Keep hold of the network client: when bootstrap fails, its constructor leaves a thread behind."""
-            made.append(kafka().net.compat.KafkaNetClient(**config))
-            return made[0]
-
-        try:
-            self._kafka = kafka().admin.KafkaAdminClient(
-                bootstrap_servers=answering,
-                client_id="kdeploy",
-                security_protocol="SSL",
-                ssl_context=self._tls,
-                proxy_url=DIRECT,
-                kafka_client=remember,
-                bootstrap_timeout_ms=int(timeout * 1000),
-                request_timeout_ms=int(REQUEST_TIMEOUT * 1000),
-                reconnect_backoff_max_ms=1000,
-            )
-        except BaseException as error:
-            for client in made:
-                client.close()
-            if not isinstance(error, kafka().errors.KafkaError | RuntimeError | OSError):
-                raise
-            raise translate(error, f"connect to {', '.join(answering)}") from None
-        limit(self._kafka._manager, QUESTION_TIMEOUT)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close every connection and end the client's thread."""
-        self._kafka.close()
 
     def metadata(self) -> Metadata:
         """Brokers and partitions, in one answer.
@@ -110,7 +54,7 @@ class KafkaAdmin:
         if not brokers:
             return ()
         with ThreadPoolExecutor(min(AT_ONCE, len(brokers)), "kdeploy-alive") as pool:
-            found = pool.map(lambda one: _why_not(one.host, one.port, self._tls, SILENT_AFTER), brokers)
+            found = pool.map(lambda one: why_not(one.host, one.port, self._tls, SILENT_AFTER), brokers)
             return tuple(broker.id for broker, why in zip(brokers, found, strict=True) if why)
 
     def topic_settings(self, topics: Collection[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -127,6 +71,28 @@ class KafkaAdmin:
             for topic, settings in found.get("topic", {}).items()
             if settings
         }
+
+    def own_topic_settings(
+        self, topics: Collection[str], keys: Collection[str] = ()
+    ) -> dict[str, TopicSettings]:
+        """What was set for topics themselves, and what is in effect of `keys`; missing topics are left out."""
+        wanted = frozenset(keys)
+        found: listing.Settings = {}
+        for some in batches.of(sorted(topics), batches.SETTINGS_READ):
+            asked = partial(listing.topic_settings, self._brokers(), self._tls, some)
+            found |= self._ask("read topic settings", asked)
+        return {
+            topic: TopicSettings(
+                {key: value for key, (value, own) in settings.items() if own and value is not None},
+                {key: value for key, (value, _) in settings.items() if key in wanted and value is not None},
+            )
+            for topic, settings in found.items()
+        }
+
+    def _brokers(self) -> list[tuple[str, int]]:
+        """Admin listeners of the brokers that the client knows of."""
+        known = [(one.host, one.port) for one in self._kafka._manager.cluster.brokers()]
+        return known or list(addresses(self.access.bootstrap))
 
     def broker_settings(self, broker: int, names: Sequence[str]) -> dict[str, BrokerSetting]:
         """Some settings of one broker, as it sees them, in one round trip."""
@@ -145,11 +111,26 @@ class KafkaAdmin:
         found = self._ask("list reassignments", self._kafka.list_partition_reassignments)
         return tuple(sorted(f"{one.topic}-{one.partition}" for one in found))
 
+    def moving(self) -> dict[tuple[str, int], Moving]:
+        """Partitions whose replicas are being changed, by topic and number."""
+        found = self._ask("list reassignments", self._kafka.list_partition_reassignments)
+        return {(one.topic, one.partition): answers.moving(entry) for one, entry in found.items()}
+
+    def stored_bytes(self, topics: Collection[str]) -> int:
+        """Bytes of all copies of some topics on all brokers that answer."""
+        return sum(
+            self._ask(
+                "read the sizes of topics", partial(listing.stored_bytes, one, self._tls, sorted(topics))
+            )
+            for one in self._brokers()
+            if not why_not(*one, self._tls, SILENT_AFTER)
+        )
+
     def quorum(self) -> Quorum | None:
         """The KRaft quorum; None in ZooKeeper mode, whose brokers do not offer the question."""
         try:
             found = self._ask("describe the quorum", self._kafka.describe_metadata_quorum)
-        except _NotOffered:
+        except NotOffered:
             return None
         return answers.quorum(found["topics"][0]["partitions"][0])
 
@@ -171,51 +152,89 @@ class KafkaAdmin:
         """All access list entries of users, in one round trip; none where nothing enforces them."""
         try:
             found, _ = self._ask("list ACLs", lambda: self._kafka.describe_acls(acl.everything()))
-        except _NotOffered:
+        except NotOffered:
             return frozenset()
         return frozenset(binding for binding in map(acl.to_binding, found) if binding is not None)
 
-    def create_topics(self, topics: Sequence[NewTopic]) -> None:
-        """Create topics in one request."""
-        if not topics:
-            return
-        wanted = {topic.name: answers.creation(topic) for topic in topics}
-        self._each(
-            "create topic",
-            self._change("create topics", lambda: self._kafka.create_topics(wanted, raise_errors=False))[
-                "topics"
-            ],
-        )
+    def quotas(self) -> dict[QuotaEntity, dict[str, float]]:
+        """All limits on what clients may take, in one round trip."""
+        client = self._kafka._manager
+        answer = self._ask("list quotas", lambda: client.run(client.send, quotas.question()))
+        if answer.error_code:
+            raise refused("list quotas", answer.error_code, answer.error_message)
+        return quotas.found(answer)
+
+    def read_compacted(self, topic: str) -> dict[str, str]:
+        """The last value of each key of a compacted topic of one partition; empty where there is no such topic."""
+        there = any(one.topic == topic for one in self.metadata().partitions)
+        return compacted.read(self.access, topic) if there else {}
+
+    def write_compacted(self, topic: str, values: Mapping[str, str | None]) -> None:
+        """Give keys of a compacted topic new values; None removes one."""
+        compacted.write(self.access, topic, values)
+
+    def create_topics(self, topics: Sequence[NewTopic], *, existing: bool = False) -> None:
+        """Create topics, in requests that a KRaft controller takes; with `existing`, one that is there is no error."""
+        there = kafka().errors.TopicAlreadyExistsError.errno if existing else 0
+        for some in batches.of_topics(topics):
+            wanted = {topic.name: answers.creation(topic) for topic in some}
+            answer = self._change(
+                "create topics", partial(self._kafka.create_topics, wanted, raise_errors=False)
+            )
+            self._each("create topic", [one for one in answer["topics"] if one["error_code"] != there])
 
     def delete_topics(self, names: Collection[str]) -> None:
-        """Delete topics in one request; one that is gone already is no error."""
-        if names:
+        """Delete topics; one that is gone already is no error."""
+        gone = kafka().errors.UnknownTopicOrPartitionError.errno
+        for some in batches.of(sorted(names), batches.DELETIONS):
             answer = self._change(
-                "delete topics", lambda: self._kafka.delete_topics(sorted(names), raise_errors=False)
+                "delete topics", partial(self._kafka.delete_topics, some, raise_errors=False)
             )
-            gone = kafka().errors.UnknownTopicOrPartitionError.errno
             self._each("delete topic", [one for one in answer["topics"] if one["error_code"] != gone])
 
-    def add_partitions(self, topic: str, count: int) -> None:
-        """Grow a topic to `count` partitions."""
-        answer = self._change(
-            f"add partitions to {topic}",
-            lambda: self._kafka.create_partitions({topic: count}, raise_errors=False),
-        )
-        self._each("add partitions to topic", [one.to_dict() for one in answer.results])
-
-    def set_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
-        """Set some of a topic's settings; its others stay."""
-        wanted = kafka().admin.ConfigResource("TOPIC", topic, dict(config))
-        answer = self._change(
-            f"configure topic {topic}",
-            lambda: self._kafka.alter_configs([wanted], raise_on_unknown=False, incremental=True),
-        )
-        said = answer["topic"][topic]
-        if said != "OK":
-            raise ClusterError(
-                f"the cluster refused the settings of topic {topic}: {said.partition('Error: ')[2] or said}"
+    def add_partitions(self, counts: Mapping[str, int]) -> None:
+        """Grow topics to so many partitions."""
+        for some in batches.of(sorted(counts), batches.GROWTHS):
+            wanted = {topic: counts[topic] for topic in some}
+            answer = self._change(
+                "add partitions", partial(self._kafka.create_partitions, wanted, raise_errors=False)
             )
+            self._each("add partitions to topic", [one.to_dict() for one in answer.results])
+
+    def reassign(self, targets: Mapping[tuple[str, int], tuple[int, ...]]) -> None:
+        """Begin to give partitions other replicas."""
+        place = kafka().TopicPartition
+        for some in batches.of(sorted(targets), batches.REASSIGNMENTS):
+            wanted = {place(*one): list(targets[one]) for one in some}
+            answer = self._change(
+                "move partitions", partial(self._kafka.alter_partition_reassignments, wanted)
+            )
+            for one, error in answer.items():
+                if error is not None:
+                    raise refused(f"move partition {one.topic}-{one.partition}", error.errno, None)
+
+    def set_quotas(self, limits: Mapping[QuotaEntity, Mapping[str, float | None]]) -> None:
+        """Give entities limits; None takes one away."""
+        client = self._kafka._manager
+        for some in batches.of(sorted(limits), batches.QUOTAS):
+            request = quotas.alteration({whom: limits[whom] for whom in some})
+            answer = self._change("set quotas", partial(client.run, client.send, request))
+            wrong = quotas.refused(answer)
+            if wrong is not None:
+                raise refused(f"set the quota of {wrong[0]}", wrong[1], wrong[2])
+
+    def set_topic_settings(self, settings: Mapping[str, Mapping[str, str | None]]) -> None:
+        """Give topics settings of their own; None takes one away."""
+        for some in batches.of(sorted(settings), batches.SETTINGS_WRITTEN):
+            wanted = [kafka().admin.ConfigResource("TOPIC", one, _operations(settings[one])) for one in some]
+            answer = self._change(
+                "configure topics",
+                partial(self._kafka.alter_configs, wanted, raise_on_unknown=False, incremental=True),
+            )
+            for topic, said in answer.get("topic", {}).items():
+                if said != "OK":
+                    why = said.partition("Error: ")[2] or said
+                    raise ClusterError(f"the cluster refused the settings of topic {topic}: {why}")
 
     def set_broker_settings(
         self, broker: int, settings: Mapping[str, str | None], *, only_judge: bool = False
@@ -223,12 +242,7 @@ class KafkaAdmin:
         """Give one broker, or EVERY_BROKER, dynamic values, or have them judged; None takes one away."""
         # Kafka's name for all brokers together is no name (KIP-226).
         name, whom = ("", "every broker") if broker == EVERY_BROKER else (str(broker), f"broker {broker}")
-        operation = kafka().admin.AlterConfigOp
-        values = {
-            key: (operation.DELETE, None) if value is None else (operation.SET, value)
-            for key, value in settings.items()
-        }
-        wanted = kafka().admin.ConfigResource("BROKER", name, values)
+        wanted = kafka().admin.ConfigResource("BROKER", name, _operations(settings))
         client = self._kafka
 
         async def alter() -> Foreign:
@@ -253,40 +267,41 @@ class KafkaAdmin:
         method asks any broker, and reads a refusal without a message as success.
         """
         admin, request = kafka().admin, kafka().protocol.admin.AlterUserScramCredentialsRequest
-        upsertions = []
-        for user, password in passwords.items():
-            made = admin.UserScramCredentialUpsertion(
-                user, "SCRAM-SHA-512", password, iterations=SCRAM_ITERATIONS
-            )
-            upsertions.append((user, int(made.mechanism), made.iterations, made.salt, made.salted_password))
-        if upsertions:
+        for some in batches.of(sorted(passwords), batches.USERS):
+            upsertions = []
+            for user in some:
+                made = admin.UserScramCredentialUpsertion(
+                    user, "SCRAM-SHA-512", passwords[user], iterations=SCRAM_ITERATIONS
+                )
+                what = (int(made.mechanism), made.iterations, made.salt, made.salted_password)
+                upsertions.append((user, *what))
             self._alter_users("set the password of", request(deletions=[], upsertions=upsertions))
 
     def delete_users(self, users: Collection[str]) -> None:
         """Remove users' passwords; one that is gone already is no error."""
         request = kafka().protocol.admin.AlterUserScramCredentialsRequest
         strong = int(kafka().admin.ScramMechanism.SCRAM_SHA_512)
-        if users:
-            gone = kafka().errors.ResourceNotFoundError.errno
-            deletions = [(user, strong) for user in sorted(users)]
+        gone = kafka().errors.ResourceNotFoundError.errno
+        for some in batches.of(sorted(users), batches.USERS):
+            deletions = [(user, strong) for user in some]
             self._alter_users("remove", request(deletions=deletions, upsertions=[]), ignored=gone)
 
     def create_bindings(self, bindings: Collection[Binding]) -> None:
-        """Add access list entries in one request."""
-        if bindings:
-            wanted = [acl.from_binding(binding) for binding in sorted(bindings)]
-            answer = self._change("create ACLs", lambda: self._kafka.create_acls(wanted))
+        """Add access list entries."""
+        for some in batches.of_bindings(bindings):
+            wanted = [acl.from_binding(binding) for binding in some]
+            answer = self._change("create ACLs", partial(self._kafka.create_acls, wanted))
             for failed in answer["failed"]:
-                raise _refused("create ACLs", failed.errno, None)
+                raise refused("create ACLs", failed.errno, None)
 
     def delete_bindings(self, bindings: Collection[Binding]) -> None:
-        """Remove access list entries in one request; one that is gone already is no error."""
-        if bindings:
-            wanted = [acl.from_binding(binding) for binding in sorted(bindings)]
-            answer = self._change("delete ACLs", lambda: self._kafka.delete_acls(wanted))
+        """Remove access list entries; one that is gone already is no error."""
+        for some in batches.of_bindings(bindings):
+            wanted = [acl.from_binding(binding) for binding in some]
+            answer = self._change("delete ACLs", partial(self._kafka.delete_acls, wanted))
             for _, _, failed in answer:
                 if failed.errno:
-                    raise _refused("delete ACLs", failed.errno, None)
+                    raise refused("delete ACLs", failed.errno, None)
 
     def elect_preferred_leaders(self) -> None:
         """Make the preferred replica of every partition lead it, where that is in sync."""
@@ -306,113 +321,13 @@ class KafkaAdmin:
 
         for one in self._change(f"{verb} users", send).results:
             if one.error_code not in (0, ignored):
-                raise _refused(f"{verb} user {one.user}", one.error_code, one.error_message)
-
-    def _each(self, verb: str, results: Sequence[Mapping[str, Any]]) -> None:
-        for one in results:
-            if one["error_code"]:
-                raise _refused(f"{verb} {one['name']}", one["error_code"], one.get("error_message"))
-
-    def _ask(self, doing: str, question: Callable[[], T]) -> T:
-        """Ask, and ask again while brokers come and go."""
-        errors = kafka().errors
-        deadline = time.monotonic() + RETRY_FOR
-        while True:
-            try:
-                return question()
-            except (errors.IncompatibleBrokerVersion, errors.SecurityDisabledError) as error:
-                raise _NotOffered(f"this Kafka cannot {doing}: {reason(error)}") from None
-            except (errors.KafkaError, RuntimeError, OSError) as error:
-                again = isinstance(error, errors.RetriableError | errors.UnknownBrokerIdError)
-                if not again or time.monotonic() > deadline:
-                    raise translate(error, doing) from None
-                self._kafka._controller_id = None  # it may be the broker that went away
-                if isinstance(error, errors.UnknownBrokerIdError):
-                    self._learn_brokers()
-                time.sleep(0.1)
-
-    def _learn_brokers(self) -> None:
-        """Have the client ask who is there: it would look again after minutes, not when a broker is back."""
-        with suppress(kafka().errors.KafkaError, RuntimeError, OSError):
-            self._kafka._manager.run(self._kafka._manager.cluster.refresh_metadata)
-
-    def _change(self, doing: str, change: Callable[[], T]) -> T:
-        """Send a change once: whether one was carried out whose answer was lost, reading back tells."""
-        errors = kafka().errors
-        try:
-            return change()
-        except (errors.KafkaError, RuntimeError, OSError) as error:
-            self._kafka._controller_id = None
-            raise translate(error, doing) from None
+                raise refused(f"{verb} user {one.user}", one.error_code, one.error_message)
 
 
-def limit(manager: Foreign, seconds: float) -> None:
-    """Let no question wait for ever, and give up the connections that are not made by then.
-
-    kafka-python (3.0) sets no limit to a TLS handshake: a broker that is frozen accepts connections, by its kernel, and
-    never says a word.
-    """
-    run = manager.run
-
-    async def within(question: Callable[..., Foreign], *given: Foreign) -> Foreign:
-        try:
-            return await manager.wait_for(manager.call_soon(question, *given), int(seconds * 1000))
-        except kafka().errors.KafkaTimeoutError as error:
-            for node, connection in list(manager._conns.items()):
-                if not connection.connected:
-                    manager.update_backoff(node)
-                    connection.close(error)
-            raise
-
-    manager.run = lambda question, *given: run(within, question, *given)
-
-
-class _NotOffered(ClusterError):
-    """The brokers' version, mode or settings do not have this question."""
-
-
-def _refused(doing: str, code: int, message: str | None) -> ClusterError:
-    kind = kafka().errors.for_code(code)
-    error = kind(message) if message else kind()
-    if isinstance(error, kafka().errors.AuthorizationError):
-        return AuthorisationFailed(f"not allowed to {doing}: {reason(error)}")
-    return ClusterError(f"the cluster refused to {doing}: {reason(error)}")
-
-
-def _answering(access: Access, tls: ssl.SSLContext, timeout: float) -> list[str]:
-    """The admin listeners that answer now: the client would try the others too, and say nothing of why.
-
-    Raises:
-        Unreachable: None did in time; or AuthenticationFailed, when all of them turned us away.
-    """
-    deadline, patience = time.monotonic() + timeout, max(1.0, timeout / 2)
-    while True:
-        brokers = addresses(access.bootstrap)
-        with ThreadPoolExecutor(min(AT_ONCE, len(brokers)), "kdeploy-connect") as pool:
-            found = list(pool.map(lambda one: _why_not(one[0], one[1], tls, patience), brokers))
-        if not all(found):
-            return [f"{host}:{port}" for (host, port), why in zip(brokers, found, strict=True) if not why]
-        if time.monotonic() > deadline:
-            said = "\n".join(
-                f"  {host}:{port}: {why}" for (host, port), why in zip(brokers, found, strict=True)
-            )
-            if all(str(why).startswith("TLS") or "not trusted" in str(why) for why in found):
-                raise AuthenticationFailed(
-                    f"no broker accepts the administrator's certificate\n{said}\n"
-                    "  nodes that run with certificates of an earlier vault get the new ones by `kdeploy down`, "
-                    "then `kdeploy up`"
-                )
-            raise Unreachable(
-                f"no broker could be reached within {timeout:g} s\n{said}\n"
-                "  see which nodes run with `kdeploy status`, and start them with `kdeploy up`"
-            )
-        time.sleep(0.2)
-
-
-def _why_not(host: str, port: int, tls: ssl.SSLContext, timeout: float) -> str | None:
-    """None when a broker answers there, else why not."""
-    try:
-        ask(host, port, tls, timeout)
-    except OSError as error:
-        return reason(error)
-    return None
+def _operations(settings: Mapping[str, str | None]) -> dict[str, tuple[Foreign, str | None]]:
+    """Settings as incremental changes: a value sets one, None takes it away."""
+    operation = kafka().admin.AlterConfigOp
+    return {
+        name: (operation.DELETE, None) if value is None else (operation.SET, value)
+        for name, value in settings.items()
+    }

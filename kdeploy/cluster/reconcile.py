@@ -1,85 +1,88 @@
-"""Topics, users, access lists and settings of running brokers: from how they are to how they are declared.
+"""Topics, users, access lists, quotas and settings of running brokers: from how they are to how they are declared.
 
-What is owned, in this first form: declared topics (their partitions, their replication
-factor, and the settings that are declared for them), declared users' passwords, and all
-access list entries of declared users. Everything else is left alone: topics and users
-that are not declared, other settings of declared topics (one that is taken out of the
-file keeps its value), entries of other principals.
+What is owned: declared topics with their partitions, copies and all their own settings; declared users'
+passwords and whole access lists; declared entities' limits. Everything else is left alone, also what is
+no longer declared. Deleted is only what is marked for deletion and what kdeploy made here (`record`).
 
-Invariant: `difference` is pure and `changes` only reads, so what `preview` shows is what
-`apply` is given. Nothing destructive is planned: fewer partitions or another replication
-factor are refused, no topic, user or record is ever deleted. Every change is read back.
+Invariant: `difference` is pure and `plan` only reads, so what `preview` shows is what is carried out. What
+cannot be carried out is refused before anything changes. Every change is read back before it counts.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Final
 
-from kdeploy.cluster import acl, live
+from kdeploy.cluster import decided, given, live, moving, record
 from kdeploy.cluster.admin import Admin
-from kdeploy.cluster.change import (
-    AddPartitions,
-    AlterBrokerConfig,
-    AlterTopicConfig,
-    Change,
-    CreateAcl,
-    CreateTopic,
-    DeleteAcl,
-    Kind,
-    SetPassword,
-)
-from kdeploy.cluster.failure import ClusterError, NotStored
+from kdeploy.cluster.change import AlterReplication, Change, CreateTopic, Kind
+from kdeploy.cluster.decided import difference
+from kdeploy.cluster.failure import NotStored
 from kdeploy.cluster.live import same
-from kdeploy.cluster.state import Binding, NewTopic, Partition
-from kdeploy.errors import InvalidSetting
+from kdeploy.cluster.observed import Observed, TopicState, observe
+from kdeploy.cluster.reading import Reading
+from kdeploy.cluster.record import MovingEntry, Record
+from kdeploy.cluster.state import Metadata
+from kdeploy.cluster.three_way import Difference, drift
 from kdeploy.spec.model import Environment
-from kdeploy.spec.resources import Topic, setting_text
 
 READ_BACK_FOR: Final = 60.0
 """Seconds a change has to become visible: metadata reaches every broker in well under one on a calm cluster,
 and in many on a starved machine."""
 
+REACHED: Final[Mapping[Kind, str]] = {
+    "create-topic": "topics-created",
+    "add-partitions": "partitions-added",
+    "alter-topic-config": "topics-configured",
+    "create-user": "users-created",
+    "set-password": "passwords-set",
+    "create-acl": "acls-created",
+    "delete-acl": "acls-deleted",
+    "set-quota": "quotas-set",
+    "delete-quota": "quotas-deleted",
+    "shut-out-user": "users-shut-out",
+    "delete-topic": "topics-deleted",
+}
+"""Moments after which a run may be killed, by what was just sent."""
+
 
 @dataclass(frozen=True)
-class TopicState:
-    """A topic as it is: partitions, copies, and the values in effect of the settings asked for."""
-
-    partitions: int
-    replication_factor: int
-    config: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What is there of what an environment declares.
+class Plan:
+    """What is to be done to a cluster, and all that it was decided from.
 
     Attributes:
-        topics: Declared topics that exist, by name.
-        users: Declared users that exist, with whether the vault's password is in force.
-        bindings: Access list entries of declared users; None when nothing enforces them.
+        environment: What is declared.
+        observed: What was found.
+        changes: What is to be done, in its order.
     """
 
-    topics: Mapping[str, TopicState] = field(default_factory=dict)
-    users: Mapping[str, bool] = field(default_factory=dict)
-    bindings: frozenset[Binding] | None = frozenset()
+    environment: Environment
+    observed: Observed
+    changes: tuple[Change, ...]
 
 
-def changes(
+@dataclass(frozen=True)
+class Manner(moving.Manner):
+    """How a plan is carried out: as copies are moved, and `begins` hears of each change before it is sent."""
+
+    begins: Callable[[Change], None] = lambda _: None
+
+
+def plan(
     environment: Environment,
     admin: Admin,
     passwords: Mapping[str, str],
     brokers: Mapping[int, live.Wanted] = MappingProxyType({}),
-) -> tuple[Change, ...]:
-    """What `apply` would have to do; only reads.
+) -> Plan:
+    """What `carry_out` would have to do; only reads.
 
     Args:
-        environment: With the topics and users declared.
+        environment: With what is declared.
         admin: The cluster.
         passwords: Each declared user's password.
         brokers: What running brokers are to have, by id.
@@ -88,220 +91,185 @@ def changes(
         InvalidSetting: The environment asks for something that cannot be carried out.
         ClusterError: The cluster does not answer, or a user has no password in the vault.
     """
-    declared = difference(environment, observe(environment, admin, passwords))
-    return (*live.changes(brokers, admin), *declared)
+    observed = observe(environment, admin, passwords)
+    declared = difference(environment, observed)
+    return Plan(environment, observed, (*live.changes(brokers, admin), *declared))
 
 
-def observe(environment: Environment, admin: Admin, passwords: Mapping[str, str]) -> Observed:
-    """Look at what an environment declares; arguments and errors as `changes`."""
-    return Observed(
-        topics=_topics(environment.topics, admin) if environment.topics else {},
-        users=_users(environment, admin, passwords) if environment.users else {},
-        bindings=_bindings(environment, admin),
-    )
+def changes(
+    environment: Environment,
+    admin: Admin,
+    passwords: Mapping[str, str],
+    brokers: Mapping[int, live.Wanted] = MappingProxyType({}),
+) -> tuple[Change, ...]:
+    """The changes of `plan`; arguments and errors as there."""
+    return plan(environment, admin, passwords, brokers).changes
 
 
-def difference(environment: Environment, observed: Observed) -> tuple[Change, ...]:
-    """Every change that makes what is observed what is declared, in the order to apply them. Pure.
+def carry_out(
+    admin: Admin,
+    plan: Plan,
+    passwords: Mapping[str, str],
+    manner: Manner = Manner(),
+) -> None:
+    """Do what was planned, and keep in the cluster what was made and given. Killed, it is taken up by the next run.
+
+    Args:
+        admin: The cluster.
+        plan: What to do.
+        passwords: Each declared user's password.
+        manner: How.
 
     Raises:
-        InvalidSetting: Fewer partitions, or another replication factor, than a topic has.
+        ClusterError: The cluster refused a change; those before it are done, and running again goes on.
+        NotStored: The cluster accepted one, and it cannot be read back.
+        GateClosed: Copies could not be moved for now; everything still serves.
     """
-    found: list[Change] = []
-    for position, topic in enumerate(environment.topics):
-        state = observed.topics.get(topic.name)
-        copies = topic.replication_factor or environment.durability.replication_factor
-        if state is None:
-            config = {key: setting_text(value) for key, value in topic.config.items()}
-            found.append(CreateTopic(NewTopic(topic.name, topic.partitions, copies, config)))
-        else:
-            found += _alter(position, topic, copies, state)
-    for user in environment.users:
-        if not observed.users.get(user.name, False):
-            kind: Kind = "set-password" if user.name in observed.users else "create-user"
-            provable = environment.security.client_listener != "PLAINTEXT"
-            found.append(SetPassword(user.name, kind, provable))
-    if observed.bindings is not None:
-        wanted = acl.declared(environment)
-        # Denials come first and go last, so that nobody is allowed for a moment what is to be denied.
-        created = sorted(wanted - observed.bindings, key=lambda one: (one.permission != "deny", one))
-        found += map(CreateAcl, created)
-        found += map(
-            DeleteAcl, sorted(observed.bindings - wanted, key=lambda one: (one.permission == "deny", one))
-        )
-    return tuple(found)
+    keeper = _Keeper(admin, plan)
+    keeper.keep(given.intent(plan.observed, plan.changes))
+    manner.reached("record-begun")
+    copies = [change for change in plan.changes if isinstance(change, AlterReplication)]
+    earlier, later = decided.around_moving(plan.changes)
+    seen = _apply_each(admin, earlier, passwords, manner)
+    for change in copies:
+        manner.begins(change)
+    if copies or plan.observed.record.moving is not None:
+        moving.carry_out(admin, copies, plan.observed.record.moving, keeper.keep_moving, manner)
+        _read_back(admin, copies, passwords)
+    seen = _apply_each(admin, later, passwords, manner) or seen
+    if _has_declared(plan.environment):
+        keeper.finish(seen)
+    manner.reached("record-completed")
 
 
-def apply(admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str]) -> None:
-    """Carry out changes, in their order, and read each back.
+def apply(admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str]) -> Metadata | None:
+    """Send changes that move no copies, in their order, and read each back; what was given is not kept.
 
     Args:
         admin: The cluster.
         changes: As `difference` gave them.
         passwords: Each declared user's password.
 
+    Returns:
+        The metadata that shows all of them; None where nothing had to be sent.
+
     Raises:
-        ClusterError: The cluster refused one; those before it are done, and running again goes on.
-        NotStored: The cluster accepted one, and it cannot be read back.
+        ClusterError: As `carry_out`.
     """
+    return _apply_each(admin, changes, passwords, Manner())
+
+
+def _apply_each(
+    admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str], manner: Manner
+) -> Metadata | None:
     for kind, group in groupby(changes, key=lambda change: change.kind):
-        _carry_out(admin, kind, list(group), passwords)
+        alike = list(group)
+        for change in alike:
+            manner.begins(change)
+        _send(admin, kind, alike, passwords)
+        manner.reached("first-change-applied")
+        if kind in REACHED:
+            manner.reached(REACHED[kind])
+    return _read_back(admin, changes, passwords) if changes else None
+
+
+def _read_back(admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str]) -> Metadata:
     pending = list(changes)
     deadline = time.monotonic() + READ_BACK_FOR
     while True:
-        reading = _Reading(admin, passwords)
+        reading = Reading(admin, pending, passwords)
         pending = [change for change in pending if not reading.shows(change)]
         if not pending:
-            return
+            return reading.metadata
         if time.monotonic() > deadline:
             named = "\n".join(f"  {change}" for change in pending)
             raise NotStored(
                 f"the cluster accepted these changes, but within {READ_BACK_FOR:.0f} s they cannot be read back:\n"
-                f"{named}\n  look at the brokers with `kdeploy status`; running up again goes on from here"
+                f"{named}\n  look at the brokers with `kdeploy status`; running this again goes on from here"
             )
         time.sleep(0.05)
 
 
-def _alter(position: int, topic: Topic, copies: int, state: TopicState) -> list[Change]:
-    found: list[Change] = []
-    path = ("topics", position)
-    if copies != state.replication_factor:
-        raise InvalidSetting(
-            (*path, "replication_factor"),
-            f"topic {topic.name} has replication factor {state.replication_factor}, and {copies} is declared; "
-            "changing it moves data, which this version of kdeploy does not do",
-            f"set replication_factor: {state.replication_factor} for this topic",
-        )
-    if topic.partitions is not None and topic.partitions < state.partitions:
-        raise InvalidSetting(
-            (*path, "partitions"),
-            f"topic {topic.name} has {state.partitions} partitions, and Kafka cannot take any away",
-            f"set partitions: {state.partitions} or more, or leave it out",
-        )
-    if topic.partitions is not None and topic.partitions > state.partitions:
-        found.append(AddPartitions(topic.name, state.partitions, topic.partitions))
-    wanted = {key: setting_text(value) for key, value in topic.config.items()}
-    after = {
-        key: value
-        for key, value in wanted.items()
-        if key not in state.config or not same(value, state.config[key])
-    }
-    if after:
-        before = {key: state.config[key] for key in after if key in state.config}
-        found.append(AlterTopicConfig(topic.name, before, after))
-    return found
-
-
-def _topics(declared: Sequence[Topic], admin: Admin) -> dict[str, TopicState]:
-    names = {topic.name for topic in declared}
-    copies: dict[str, list[int]] = {}
-    for partition in admin.metadata().partitions:
-        if partition.topic in names:
-            copies.setdefault(partition.topic, []).append(len(partition.replicas))
-    keys = sorted({key for topic in declared if topic.name in copies for key in topic.config})
-    settings = admin.topic_settings(sorted(copies), keys)
-    # A topic that is being moved has its new replicas beside the old: the least is what it is made of.
-    return {
-        name: TopicState(len(found), min(found), settings.get(name, {})) for name, found in copies.items()
-    }
-
-
-def _users(environment: Environment, admin: Admin, passwords: Mapping[str, str]) -> dict[str, bool]:
-    lacking = sorted(user.name for user in environment.users if user.name not in passwords)
-    if lacking:
-        raise ClusterError(
-            f"the vault has no password for {', '.join(lacking)}\n"
-            f"  add what is missing with `kdeploy vault create {environment.name}`"
-        )
-    existing = admin.users()
-    declared = {user.name: passwords[user.name] for user in environment.users if user.name in existing}
-    if environment.security.client_listener == "PLAINTEXT":
-        # Nobody can log in there, so a password cannot be tested and need not be.
-        return dict.fromkeys(declared, True)
-    return admin.logins(declared)
-
-
-def _bindings(environment: Environment, admin: Admin) -> frozenset[Binding] | None:
-    if not environment.security.authorization:
-        return None
-    names = {user.name for user in environment.users}
-    return (
-        frozenset(binding for binding in admin.bindings() if binding.user in names) if names else frozenset()
-    )
-
-
-def _carry_out(admin: Admin, kind: Kind, group: list[Any], passwords: Mapping[str, str]) -> None:
+def _send(admin: Admin, kind: Kind, group: list[Any], passwords: Mapping[str, str]) -> None:
     """Changes of one kind, in as few requests as Kafka has for them."""
     match kind:
         case "create-topic":
             admin.create_topics([change.topic for change in group])
         case "add-partitions":
+            admin.add_partitions({change.topic: change.after for change in group})
+        case "alter-topic-config":
+            admin.set_topic_settings({change.topic: change.after for change in group})
+        case "delete-topic":
+            admin.delete_topics([change.topic for change in group])
+        case "alter-broker-config":
             for change in group:
-                admin.add_partitions(change.topic, change.after)
-        case "alter-topic-config" | "alter-broker-config":
-            for change in group:
-                _configure(admin, change)
+                live.apply(admin, change)
+        case _:
+            _send_of_clients(admin, kind, group, passwords)
+
+
+def _send_of_clients(admin: Admin, kind: Kind, group: list[Any], passwords: Mapping[str, str]) -> None:
+    match kind:
         case "create-user" | "set-password":
             admin.set_passwords({change.user: passwords[change.user] for change in group})
+        case "shut-out-user":
+            # With KRaft the user stays, with a password that nobody knows: `temporary` says why.
+            admin.set_passwords({change.user: secrets.token_urlsafe(32) for change in group if change.stays})
+            admin.delete_users([change.user for change in group if not change.stays])
         case "create-acl":
             admin.create_bindings([change.binding for change in group])
         case "delete-acl":
             admin.delete_bindings([change.binding for change in group])
+        case "set-quota":
+            admin.set_quotas({change.entity: change.after for change in group})
+        case "delete-quota":
+            admin.set_quotas({change.entity: dict.fromkeys(change.before) for change in group})
 
 
-def _configure(admin: Admin, change: AlterTopicConfig | AlterBrokerConfig) -> None:
-    if isinstance(change, AlterBrokerConfig):
-        live.apply(admin, change)
-    else:
-        admin.set_topic_config(change.topic, change.after)
+def _has_declared(environment: Environment) -> bool:
+    return bool(environment.topics or environment.users or environment.quotas)
 
 
-class _Reading:
-    """The cluster as it is at one moment, asked only for what is looked at."""
+class _Keeper:
+    """Keeps the record: knows what it says by now, and writes only what is new."""
 
-    def __init__(self, admin: Admin, passwords: Mapping[str, str]) -> None:
-        self._admin, self._passwords = admin, passwords
+    def __init__(self, admin: Admin, plan: Plan) -> None:
+        self._admin, self._plan = admin, plan
+        self._now = plan.observed.record
 
-    @cached_property
-    def _partitions(self) -> tuple[Partition, ...]:
-        return self._admin.metadata().partitions
+    def keep(self, after: Record) -> None:
+        """Make the record say this."""
+        durability = self._plan.environment.durability
+        brokers = len(self._plan.observed.racks)
+        copies = min(durability.replication_factor, brokers or durability.replication_factor)
+        record.write(self._admin, self._now, after, copies, min(durability.min_insync_replicas, copies))
+        self._now = after
 
-    @cached_property
-    def _bindings(self) -> frozenset[Binding]:
-        return self._admin.bindings()
+    def keep_moving(self, entry: MovingEntry | None) -> None:
+        """Make the record say what movement was begun."""
+        self.keep(replace(self._now, moving=entry))
 
-    @cached_property
-    def _users(self) -> frozenset[str]:
-        return self._admin.users()
-
-    def shows(self, change: Change) -> bool:
-        """Whether a change can be seen."""
-        match change:
-            case CreateTopic(topic):
-                return self._led(topic.name, topic.partitions or 1) and self._set(topic.name, topic.config)
-            case AddPartitions(topic=name, after=after):
-                return self._led(name, after)
-            case AlterTopicConfig(topic=name, after=config):
-                return self._set(name, config)
-            case AlterBrokerConfig():
-                return live.shows(self._admin, change)
-            case SetPassword(user=user, provable=provable):
-                return user in self._users and (not provable or self._accepted(user))
-            case CreateAcl(binding):
-                return binding in self._bindings
-            case DeleteAcl(binding):
-                return binding not in self._bindings
-
-    def _led(self, topic: str, partitions: int) -> bool:
-        found = [one for one in self._partitions if one.topic == topic]
-        return len(found) >= partitions and all(one.leader is not None for one in found)
-
-    def _set(self, topic: str, config: Mapping[str, str]) -> bool:
-        found = self._admin.topic_settings([topic], sorted(config)).get(topic, {})
-        return all(key in found and same(value, found[key]) for key, value in config.items())
-
-    def _accepted(self, user: str) -> bool:
-        return self._admin.logins({user: self._passwords[user]})[user]
+    def finish(self, seen: Metadata | None) -> None:
+        """Make the record say what was given, once everything made has its id."""
+        plan = self._plan
+        made = [change.topic.name for change in plan.changes if isinstance(change, CreateTopic)]
+        metadata = seen if seen and all(name in seen.topic_ids for name in made) else self._admin.metadata()
+        self.keep(given.given(plan.environment, plan.observed, self._now, metadata, plan.changes))
 
 
-__all__ = ["Change", "Observed", "TopicState", "apply", "changes", "difference", "observe", "same"]
+__all__ = [
+    "Change",
+    "Difference",
+    "Manner",
+    "Observed",
+    "Plan",
+    "TopicState",
+    "apply",
+    "carry_out",
+    "changes",
+    "difference",
+    "drift",
+    "observe",
+    "plan",
+    "same",
+]

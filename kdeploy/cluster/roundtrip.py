@@ -29,9 +29,9 @@ on two processors is slow; what does not move at all is broken."""
 LONGEST: Final = 300.0
 """Seconds for all to be acknowledged, and again for all to be read."""
 
-_SILENT = logging.getLogger("kdeploy.cluster.librdkafka")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
+SILENT = logging.getLogger("kdeploy.cluster.librdkafka")
+SILENT.addHandler(logging.NullHandler())
+SILENT.propagate = False
 
 
 class Refusal(ClusterError):
@@ -87,12 +87,12 @@ def produce(client: Mapping[str, str], topic: str, partition: int, values: list[
             failed.append(error)
 
     try:
-        producer = Producer(settings, logger=_SILENT)
+        producer = Producer(settings, logger=SILENT)
         for value in values:
-            _enqueue(
+            enqueue(
                 producer, partial(producer.produce, topic, value, partition=partition, on_delivery=delivered)
             )
-        left = _flush(producer)
+        left = flush(producer)
     except KafkaException as error:
         # A client that cannot be made, or a fatal error: no right to the producer id of an idempotent producer.
         raise _refusal("producing was refused", error.args[0]) from None
@@ -103,7 +103,7 @@ def produce(client: Mapping[str, str], topic: str, partition: int, values: list[
         raise ClusterError(f"{left} of {len(values)} records were not acknowledged in time{said}")
 
 
-def _flush(producer: Foreign) -> int:
+def flush(producer: Foreign) -> int:
     """Wait until nothing is on its way, or nothing moves any more; how many records are left."""
     began = moved = time.monotonic()
     left: int = len(producer)
@@ -115,7 +115,7 @@ def _flush(producer: Foreign) -> int:
     return left
 
 
-def _enqueue(producer: Foreign, send: Callable[[], None]) -> None:
+def enqueue(producer: Foreign, send: Callable[[], None]) -> None:
     """Hand over a record; where the producer's buffer is full, wait for room."""
     while True:
         try:
@@ -141,7 +141,7 @@ def consume(client: Mapping[str, str], topic: str, partition: int, records: int)
     values: list[bytes] = []
     began = moved = time.monotonic()
     try:
-        consumer = Consumer(settings, logger=_SILENT)
+        consumer = Consumer(settings, logger=SILENT)
         try:
             consumer.assign([TopicPartition(topic, partition, 0)])
             while len(values) < records and time.monotonic() < min(moved + PATIENCE, began + LONGEST):

@@ -58,6 +58,58 @@ class Partition:
 
 
 @dataclass(frozen=True)
+class TopicSettings:
+    """Settings of one topic.
+
+    Attributes:
+        own: Those that were set for the topic itself.
+        effective: Values in effect of those that were asked for, wherever they come from.
+    """
+
+    own: Mapping[str, str]
+    effective: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A partition whose replicas are being changed.
+
+    Attributes:
+        replicas: Those it has and those it is to have, together.
+        adding: Those that are on their way.
+        removing: Those that go once the others are there.
+    """
+
+    replicas: tuple[int, ...]
+    adding: tuple[int, ...] = ()
+    removing: tuple[int, ...] = ()
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        """The replicas it is to have in the end, in their order."""
+        return tuple(one for one in self.replicas if one not in self.removing)
+
+
+@dataclass(frozen=True, order=True)
+class QuotaEntity:
+    """Whom limits are for, in the words of `spec.resources.Quota`: a name, `*` for everybody, or "" for no such part.
+
+    Attributes:
+        user: The user.
+        client_id: The client.id; with `user`, of that user.
+        ip: The address.
+    """
+
+    user: str = ""
+    client_id: str = ""
+    ip: str = ""
+
+    def __str__(self) -> str:
+        parts = (("user", self.user), ("client", self.client_id), ("address", self.ip))
+        return " ".join(f"every {kind}" if name == "*" else f"{kind} {name}" for kind, name in parts if name)
+
+
+@dataclass(frozen=True)
 class BrokerSetting:
     """A setting of one broker, by where its value comes from.
 
@@ -100,12 +152,21 @@ class Quorum:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What one metadata answer says. `controller` is only meaningful in ZooKeeper mode."""
+    """What one metadata answer says.
+
+    Attributes:
+        cluster_id: Kafka's own id of the cluster.
+        controller: The controller; only meaningful in ZooKeeper mode.
+        brokers: Those registered.
+        partitions: All, by topic and number.
+        topic_ids: Kafka's id of each topic, as its own tools print it: another topic of the same name has another.
+    """
 
     cluster_id: str | None
     controller: int | None
     brokers: tuple[Broker, ...]
     partitions: tuple[Partition, ...]
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kdeploy.cluster.admin import Admin
     from kdeploy.cluster.change import Change
     from kdeploy.cluster.gate import Verdict
+    from kdeploy.cluster.reconcile import Plan
     from kdeploy.cluster.zookeeper import Member
     from kdeploy.infra import NodeState
 
@@ -288,7 +289,12 @@ def controller_id(admin: Admin) -> int | None:
 
 
 def pending_changes(site: Site, admin: Admin, restarting: Collection[str] = ()) -> tuple[Change, ...]:
-    """What differs between what is declared and what is: settings of running brokers, topics, users and ACLs.
+    """The changes of `pending`."""
+    return pending(site, admin, restarting).changes
+
+
+def pending(site: Site, admin: Admin, restarting: Collection[str] = ()) -> Plan:
+    """What is to be done to what a cluster holds: settings of running brokers, topics, users, ACLs, quotas.
 
     Args:
         site: The cluster.
@@ -299,7 +305,7 @@ def pending_changes(site: Site, admin: Admin, restarting: Collection[str] = ()) 
 
     brokers = site.live_settings(site.cluster.brokers, restarting)
     try:
-        return reconcile.changes(site.design.loaded.environment, admin, site.passwords(), brokers)
+        return reconcile.plan(site.design.loaded.environment, admin, site.passwords(), brokers)
     except InvalidSetting as error:
         raise site.design.loaded.source.locate(error) from None
 

@@ -9,10 +9,8 @@ crash finishes it, and running it on a cluster that is as it should be changes n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from kdeploy.cluster import HealthReport
     from kdeploy.cluster.admin import Admin
     from kdeploy.cluster.change import Change
+    from kdeploy.cluster.reconcile import Plan
     from kdeploy.spec.load import Loaded
 
 
@@ -219,19 +218,21 @@ def _reconcile(site: Site) -> tuple[Change, ...]:
     with readiness.connected(site, starting=True) as admin:
         # A killed `up` may have started brokers that are not registered yet.
         readiness.wait_for_brokers(site, admin)
-        changes = readiness.pending_changes(site, admin)
+        plan = readiness.pending(site, admin)
         kill_point("reconcile-begun")
-        _carry_out(site, admin, changes)
+        carry_out(site, admin, plan)
     kill_point("reconciled")
-    return changes
+    return plan.changes
 
 
-def _carry_out(site: Site, admin: Admin, changes: Sequence[Change]) -> None:
+def carry_out(site: Site, admin: Admin, plan: Plan) -> None:
+    """Do to a cluster what was planned, saying each change as it begins."""
     from kdeploy.cluster import reconcile
 
-    for _, group in groupby(changes, key=lambda change: change.kind):
-        alike = tuple(group)
-        for change in alike:
-            site.progress.step("reconcile", str(change))
-        reconcile.apply(admin, alike, site.passwords())
-        kill_point("first-change-applied")
+    manner = reconcile.Manner(
+        patience=site.patience,
+        begins=lambda change: site.progress.step("reconcile", str(change)),
+        told=lambda said: site.progress.step("move", said),
+        reached=kill_point,
+    )
+    reconcile.carry_out(admin, plan, site.passwords(), manner)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kdeploy.cluster.failure import kafka
-from kdeploy.cluster.kafka_admin import limit
+from kdeploy.cluster.kafka_connection import limit
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def planned(admin: FakeAdmin, **fields: Any) -> list[str]:
 
 
 def reconciled(admin: FakeAdmin, **fields: Any) -> None:
-    reconcile.apply(admin, reconcile.changes(environment(**fields), admin, PASSWORDS), PASSWORDS)
+    reconcile.carry_out(admin, reconcile.plan(environment(**fields), admin, PASSWORDS), PASSWORDS)
 
 
 def test_everything_declared_is_planned_on_an_empty_cluster_in_the_order_to_apply_it() -> None:
@@ -77,16 +77,20 @@ STEPS: tuple[tuple[str, dict[str, Any], list[str]], ...] = (
         ["topic orders: retention.ms 3600000 → 7200000"],
     ),
     (
-        "a setting more, and the old one left out, which keeps its value",
+        "another setting, and the old one taken out, so that the cluster's default holds again",
         {"topics": [{**ORDERS, "config": {"cleanup.policy": "compact"}}]},
-        ["topic orders: cleanup.policy delete → compact"],
+        ["topic orders: cleanup.policy delete → compact, retention.ms 3600000 → the default"],
     ),
-    ("partitions left out", {"topics": [{"name": "orders"}]}, []),
+    ("partitions left out", {"topics": [{"name": "orders", "config": ORDERS["config"]}]}, []),
     ("the same value as a text", {"topics": [{**ORDERS, "config": {"retention.ms": "3600000"}}]}, []),
-    ("the brokers' own value", {"topics": [{**ORDERS, "config": {"min.insync.replicas": 2}}]}, []),
+    (
+        "the brokers' own value, which the topic keeps when they get another",
+        {"topics": [{**ORDERS, "config": {**ORDERS["config"], "min.insync.replicas": 2}}]},
+        ["topic orders: min.insync.replicas 2, from now on whatever the default is"],
+    ),
     (
         "a truth",
-        {"topics": [{**ORDERS, "config": {"unclean.leader.election.enable": True}}]},
+        {"topics": [{**ORDERS, "config": {**ORDERS["config"], "unclean.leader.election.enable": True}}]},
         ["topic orders: unclean.leader.election.enable false → true"],
     ),
     ("a topic taken out", {"topics": []}, []),
@@ -170,10 +174,16 @@ REFUSED = (
         "partitions: 4",
     ),
     (
-        {"name": "orders", "replication_factor": 2},
+        {"name": "orders", "replication_factor": 4},
         "topics[0].replication_factor",
-        "has replication factor 3, and 2 is declared",
-        "replication_factor: 3",
+        "is to have 4 copies, and 3 brokers are registered",
+        "replication_factor: 3 or less",
+    ),
+    (
+        {"name": "new", "replication_factor": 4},
+        "topics[0].replication_factor",
+        "topic new is to have 4 copies",
+        "bring the other brokers up first",
     ),
 )
 
@@ -190,11 +200,17 @@ def test_what_cannot_be_carried_out_is_refused_with_its_place_and_the_remedy(
         assert words in str(refused.value)
 
 
-def test_another_durability_does_not_silently_leave_old_topics_behind() -> None:
+def test_another_durability_changes_the_copies_of_every_topic_that_says_nothing_else() -> None:
     admin = FakeAdmin()
-    reconciled(admin, topics=[ORDERS])
-    with pytest.raises(InvalidSetting, match="set replication_factor: 3 for this topic"):
-        planned(admin, topics=[ORDERS], durability={"replication_factor": 2, "min_insync_replicas": 1})
+    reconciled(admin, topics=[ORDERS, {"name": "exact", "replication_factor": 3}])
+    fields = {
+        "topics": [ORDERS, {"name": "exact", "replication_factor": 3}],
+        "durability": {"replication_factor": 2, "min_insync_replicas": 1},
+    }
+    assert planned(admin, **fields) == ["topic orders: replication factor 3 → 2"]
+    reconciled(admin, **fields)
+    assert {len(one.replicas) for one in admin.topics["orders"]} == {2}
+    assert planned(admin, **fields) == []
 
 
 def test_a_user_without_a_password_in_the_vault_is_refused_before_anything_is_changed() -> None:

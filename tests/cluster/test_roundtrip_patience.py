@@ -61,6 +61,6 @@ def test_what_moves_is_waited_for_and_what_does_not_is_given_up(
     clock = Clock()
     monkeypatch.setattr(roundtrip.time, "monotonic", clock.monotonic)
     producer = SlowProducer(clock, records, pace, stops_after)
-    assert roundtrip._flush(producer) == left, how
+    assert roundtrip.flush(producer) == left, how
     assert clock.now - 1000 == pytest.approx(seconds, abs=1.5)
     assert producer.purged

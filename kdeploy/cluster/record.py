@@ -1,0 +1,224 @@
+"""What kdeploy made in a cluster and last gave it, kept in the cluster itself: a compacted topic.
+
+A pipeline on a fresh machine reads from it what the last one gave, so that three sides can be told
+apart: what is declared, what was given last, and what is found. One record for each resource: its key
+is `topic/NAME`, `user/NAME` (with its access list) or `quota/ENTITY`; `moving` stands for a change of
+replicas that was begun. A resource that is gone has an empty record, which compaction removes.
+
+Invariant: written before anything is made (`pending`) and again when it is there, so that what a killed
+run made is known as made by kdeploy. A cluster without the topic reads as an empty record: nothing in
+it was made or given by kdeploy. A record of a newer kdeploy is refused, not guessed at. No secret is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kdeploy.cluster.admin import Admin
+from kdeploy.cluster.failure import ClusterError
+from kdeploy.cluster.state import Binding, NewTopic, QuotaEntity
+
+TOPIC: Final = "__kdeploy-resources"
+"""The topic; names that begin with `__kdeploy-` are reserved (`spec.check`)."""
+
+SCHEMA: Final = "kdeploy.resource/v1"
+"""What each record says of its own form."""
+
+LARGEST: Final = 8 * 2**20
+"""Bytes that a record may have (max.message.bytes): a user with tens of thousands of access list entries."""
+
+
+@dataclass(frozen=True)
+class TopicEntry:
+    """A topic that was made or taken over.
+
+    Attributes:
+        made: Whether kdeploy made it; only then it may be deleted.
+        id: Kafka's id of it; None where it was about to be made.
+        partitions: Partitions it had when it was last looked after.
+        replication_factor: Copies it was last given.
+        settings: Settings it was last given.
+    """
+
+    made: bool
+    id: str | None = None
+    partitions: int | None = None
+    replication_factor: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UserEntry:
+    """A user that was made or taken over, with the access list entries it was last given.
+
+    `shut_out` says that its password was replaced by one that nobody knows.
+    """
+
+    made: bool
+    acls: frozenset[Binding] = frozenset()
+    shut_out: bool = False
+
+
+@dataclass(frozen=True)
+class QuotaEntry:
+    """Limits that were last given to an entity; `made` says that it had none before."""
+
+    made: bool
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MovingEntry:
+    """A change of replicas that was begun: of which topics, and the brokers that were given a rate for it."""
+
+    topics: tuple[str, ...]
+    brokers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """All of it."""
+
+    topics: Mapping[str, TopicEntry] = field(default_factory=dict)
+    users: Mapping[str, UserEntry] = field(default_factory=dict)
+    quotas: Mapping[QuotaEntity, QuotaEntry] = field(default_factory=dict)
+    moving: MovingEntry | None = None
+
+
+def read(admin: Admin) -> Record:
+    """The record as the cluster has it; empty where there is none.
+
+    Raises:
+        ClusterError: The cluster does not answer, or a newer kdeploy has written it.
+    """
+    return decode(admin.read_compacted(TOPIC))
+
+
+def write(admin: Admin, before: Record, after: Record, copies: int, min_insync: int) -> None:
+    """Bring the record from what it was to what it is to be; creates the topic on first need.
+
+    Args:
+        admin: The cluster.
+        before: As it was read.
+        after: As it is to be.
+        copies: Replication factor of the topic, where it is created.
+        min_insync: Its min.insync.replicas then.
+    """
+    old, new = encode(before), encode(after)
+    changed: dict[str, str | None] = {key: text for key, text in new.items() if old.get(key) != text}
+    changed |= dict.fromkeys(old.keys() - new.keys())
+    if not changed:
+        return
+    if not any(one.topic == TOPIC for one in admin.metadata().partitions):
+        admin.create_topics([_topic(copies, min_insync)], existing=True)
+    admin.write_compacted(TOPIC, changed)
+
+
+def _topic(copies: int, min_insync: int) -> NewTopic:
+    settings = {
+        "cleanup.policy": "compact",
+        "min.insync.replicas": str(min_insync),
+        "max.message.bytes": str(LARGEST),
+    }
+    return NewTopic(TOPIC, 1, copies, settings)
+
+
+def encode(record: Record) -> dict[str, str]:
+    """The records that say it, by key: JSON on one line, always the same for the same."""
+    found = {f"topic/{name}": _text(_of_topic(one)) for name, one in record.topics.items()}
+    found |= {f"user/{name}": _text(_of_user(one)) for name, one in record.users.items()}
+    found |= {
+        f"quota/{_entity_key(entity)}": _text({"made": one.made, "limits": dict(one.limits)})
+        for entity, one in record.quotas.items()
+    }
+    if record.moving is not None:
+        moving = record.moving
+        found["moving"] = _text({"topics": list(moving.topics), "brokers": list(moving.brokers)})
+    return found
+
+
+def decode(records: Mapping[str, str]) -> Record:
+    """What records say.
+
+    Raises:
+        ClusterError: One of them has a form that this version does not know.
+    """
+    topics, users, quotas, moving = {}, {}, {}, None
+    for key, text in records.items():
+        kind, _, name = key.partition("/")
+        try:
+            value = _value(key, text)
+            match kind:
+                case "topic":
+                    topics[name] = _to_topic(value)
+                case "user":
+                    users[name] = _to_user(name, value)
+                case "quota":
+                    quotas[QuotaEntity(**json.loads(name))] = QuotaEntry(value["made"], value["limits"])
+                case "moving":
+                    moving = MovingEntry(tuple(value["topics"]), tuple(value["brokers"]))
+                case _:
+                    raise ValueError(kind)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise _unknown(key) from None
+    return Record(topics, users, quotas, moving)
+
+
+def _value(key: str, text: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(text)
+    if value["schema"] != SCHEMA:
+        raise ClusterError(
+            f"topic {TOPIC} of the cluster says of {key} that it is {value['schema']}, "
+            f"and this version of kdeploy knows {SCHEMA}\n"
+            "  a newer kdeploy has looked after this cluster: use that version, or a later one"
+        )
+    return value
+
+
+def _unknown(key: str) -> ClusterError:
+    return ClusterError(
+        f"topic {TOPIC} of the cluster holds a record {key!r} that no kdeploy wrote\n"
+        "  only the administrator may write to this topic; write an empty record with this key to it, "
+        "and what it stood for counts as not made by kdeploy"
+    )
+
+
+def _of_topic(one: TopicEntry) -> dict[str, Any]:
+    return {
+        "made": one.made,
+        "state": "pending" if one.id is None else "there",
+        "id": one.id,
+        "partitions": one.partitions,
+        "replication_factor": one.replication_factor,
+        "settings": dict(one.settings),
+    }
+
+
+def _to_topic(value: Mapping[str, Any]) -> TopicEntry:
+    return TopicEntry(
+        value["made"], value["id"], value["partitions"], value["replication_factor"], dict(value["settings"])
+    )
+
+
+def _of_user(one: UserEntry) -> dict[str, Any]:
+    acls = sorted(
+        [acl.resource, acl.name, acl.pattern, acl.operation, acl.permission, acl.host] for acl in one.acls
+    )
+    return {"made": one.made, "state": "shut out" if one.shut_out else "there", "acls": acls}
+
+
+def _to_user(name: str, value: Mapping[str, Any]) -> UserEntry:
+    acls = frozenset(Binding(name, *acl) for acl in value["acls"])
+    return UserEntry(value["made"], acls, value["state"] == "shut out")
+
+
+def _entity_key(entity: QuotaEntity) -> str:
+    parts = {"user": entity.user, "client_id": entity.client_id, "ip": entity.ip}
+    return json.dumps({key: name for key, name in parts.items() if name}, sort_keys=True)
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps({"schema": SCHEMA, **value}, sort_keys=True, separators=(",", ":"))
