@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kdeploy.blueprint import Node
-from kdeploy.infra import NodeState
+from kdeploy.infra import NodeState, Standing
 from kdeploy.infra.hosts import archive, variables
 from kdeploy.units import format_bytes
 
@@ -40,6 +40,21 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
         detail=_detail(seen, service) + _limited(node, seen) + _swapped(seen) + _clock(seen),
         live=tuple((record or {}).get("live", ())),
         may_return=_returns(service),
+    )
+
+
+def standing(seen: Mapping[str, Any]) -> Standing | None:
+    """What stands of a node; None where nothing was ever put there.
+
+    Args:
+        seen: What `remote.files` answers.
+    """
+    if not seen["recorded"]:
+        return None
+    return Standing(
+        files={path: text or "" for path, text in sorted(seen["texts"].items())},
+        secrets=dict(sorted(seen["secrets"].items())),
+        by_hand=tuple(sorted(seen["damaged"])),
     )
 
 
