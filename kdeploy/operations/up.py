@@ -10,13 +10,13 @@ crash finishes it, and running it on a cluster that is as it should be changes n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import groupby
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.operations import expiry, hosts, places, prepare, readiness, rolling, site
+from kdeploy.operations import expected, expiry, hosts, places, prepare, preview, readiness, rolling, site
+from kdeploy.operations.apply import carry_out
 from kdeploy.operations.difference import Action
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
@@ -27,8 +27,8 @@ from kdeploy.operations.standing import told
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
     from kdeploy.cluster import HealthReport
-    from kdeploy.cluster.admin import Admin
     from kdeploy.cluster.change import Change
+    from kdeploy.operations.expected import Expectation
     from kdeploy.spec.load import Loaded
 
 
@@ -68,6 +68,7 @@ def up(
     progress: Progress,
     password_file: Path | None = None,
     manner: site.Manner = site.Manner(),  # noqa: B008 - frozen
+    expectation: Expectation | None = None,
 ) -> tuple[Outcome, ...]:
     """Make every cluster of an environment what the environment says.
 
@@ -76,8 +77,10 @@ def up(
         progress: Where to report.
         password_file: File with the vault's password.
         manner: How running nodes are to be restarted.
+        expectation: A saved preview: anything else than it says is refused.
 
     Raises:
+        Moved: What would be done is not what the saved preview says; nothing was changed.
         KdeployError: Any of the tree in `kdeploy.errors`; run again to go on.
     """
     site.refuse_undeployable(loaded)
@@ -87,14 +90,40 @@ def up(
         design = prepare.design(loaded, freeze=True)
         for cluster in design.blueprint.clusters:
             manner.refuse_impossible(cluster.brokers)
-        prepare.save_lock(design)
-        kill_point("lock-written")
-        vault = prepare.complete_vault(design, password_file)
-        kill_point("vault-written")
-        expiry.refuse_ended(design, vault)
-        with hosts.held(design, "up"):
-            everything = site.leave_out(site.sites(design, vault, progress, manner))
-            return tuple(_up(one) for one in everything)
+        with ExitStack() as stack:
+            if expectation is not None:  # nobody else may change anything from here on
+                stack.enter_context(hosts.held(design, "up"))
+                expected.refuse_other(expectation, preview.of_design(design, password_file))
+            prepare.save_lock(design)
+            kill_point("lock-written")
+            vault = prepare.complete_vault(design, password_file)
+            kill_point("vault-written")
+            expiry.refuse_ended(design, vault)
+            if expectation is None:
+                stack.enter_context(hosts.held(design, "up"))
+            sites = site.leave_out(site.sites(design, vault, progress, manner))
+            everything = tuple(map(_anew, sites))
+            outcomes = tuple(_up(one) for one in everything)
+            _remember_ids(design, everything)
+    return outcomes
+
+
+def _remember_ids(design: prepare.Design, sites: Sequence[Site]) -> None:
+    """Note in the lock which clusters were made, where ZooKeeper chose their ids."""
+    ids = {}
+    for one in sites:
+        if one.cluster.cluster_id is None:
+            with readiness.connected(one) as admin:
+                ids[one.cluster.datacenter] = admin.metadata().cluster_id
+    prepare.remember_ids(design, ids)
+
+
+def _anew(site: Site) -> Site:
+    """The cluster without its id, where its whole ensemble is yet to be made: ZooKeeper then chooses another one."""
+    cluster = site.cluster
+    states = site.provider.observe(cluster.coordinators) if cluster.coordination == "zookeeper" else {}
+    made_anew = bool(states) and not any(state.present for state in states.values())
+    return replace(site, cluster=replace(cluster, cluster_id=None)) if made_anew else site
 
 
 def _up(site: Site) -> Outcome:
@@ -221,17 +250,6 @@ def _reconcile(site: Site) -> tuple[Change, ...]:
         readiness.wait_for_brokers(site, admin)
         changes = readiness.pending_changes(site, admin)
         kill_point("reconcile-begun")
-        _carry_out(site, admin, changes)
+        carry_out(site, admin, changes)
     kill_point("reconciled")
     return changes
-
-
-def _carry_out(site: Site, admin: Admin, changes: Sequence[Change]) -> None:
-    from kdeploy.cluster import reconcile
-
-    for _, group in groupby(changes, key=lambda change: change.kind):
-        alike = tuple(group)
-        for change in alike:
-            site.progress.step("reconcile", str(change))
-        reconcile.apply(admin, alike, site.passwords())
-        kill_point("first-change-applied")

@@ -290,7 +290,9 @@ def reboot(asked):
     return answer
 
 
-VERBS = {verb.__name__: verb for verb in (look, files, start, stop, delete, hold, release, boot, reboot, retire)}
+VERBS = {
+    verb.__name__: verb for verb in (look, files, start, stop, delete, hold, release, boot, reboot, retire)
+}
 
 
 def main(verb, asked):
