@@ -199,7 +199,7 @@ CLOSING: Final = 200
 
 def _details(items: Iterable[Item], several: bool, room: int) -> str:
     """Differences of files, whole ones only, while there is room."""
-    groups = [group for group in _groups(one for one in items if one.diff)]
+    groups = _groups(one for one in items if one.diff)
     text, left = "", 0
     for group in groups:
         part = _detail(group, several)

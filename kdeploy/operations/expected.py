@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.errors import KdeployError, UsageError
+from kdeploy.operations.pending import identity
 from kdeploy.operations.preview import PREVIEW_SCHEMA
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ RESOURCES: Final = ("topics", "users", "acls", "quotas")
 
 NAMED: Final = 20
 """Differences that the message names."""
-
-_FIELDS: Final = ("datacenter", "layer", "kind", "name", "what", "before", "after", "path")
-"""What identifies a change, as in `Item.identity`."""
 
 Identity = tuple[str | None, ...]
 
@@ -63,7 +61,7 @@ def read(file: Path, environment: str) -> Expectation:
     Raises:
         UsageError: It cannot be read, is no preview, one of another environment, or one of another version.
     """
-    save = f"save one with `kdeploy preview {environment} --output json > {file}`"
+    save = f"save one with `kdeploy preview {environment} --output json > preview.json`"
     try:
         document = json.loads(file.read_bytes())
     except OSError as error:
@@ -85,7 +83,7 @@ def read(file: Path, environment: str) -> Expectation:
 
 
 def _of_document(file: Path, document: dict[str, Any]) -> Expectation:
-    changes = tuple(tuple(one[name] for name in _FIELDS) for one in document["changes"])
+    changes = tuple(identity(one) for one in document["changes"])
     compared = frozenset(one["datacenter"] for one in document["clusters"] if one["compared"])
     for value in (value for one in changes for value in one):
         if not isinstance(value, str | None):
@@ -140,5 +138,5 @@ def _words(identity: Identity) -> str:
     """A change as a person reads it."""
     _, layer, kind, name, what, _, _, path = identity
     if path:
-        return f"{path} of {name}: {what}"
+        return f"{kind}: {path} of {name}" + (f", {what}" if what else "")
     return f"{name}: {what}" if layer == "settings" and kind else str(what)

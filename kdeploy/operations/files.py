@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -83,8 +83,9 @@ def _of_files(node: Node, standing: Standing) -> Iterator[Difference]:
             yield Difference(path, None, file.text, "new", "new" if file.restart else "", by_hand)
         else:
             changed = _changed(before, file.text)
-            restarts = _named(changed, file) if file.restart else ""
-            yield Difference(path, before, file.text, _words(changed), restarts, by_hand)
+            what = _words(changed) or _option_words(before, file.text) or "changed"
+            restarts = _named(changed, what, file) if file.restart else ""
+            yield Difference(path, before, file.text, what, restarts, by_hand)
     for path, text in standing.files.items():
         if path not in wanted and text:
             yield Difference(path, text, None, "no longer needed", "", path in standing.by_hand)
@@ -130,48 +131,51 @@ def _settings(text: str) -> dict[str, str] | None:
 
 
 def _words(changed: Changes) -> str:
-    """Settings with both values: all that fit in a line's reading, and how many more."""
-    if not changed:
-        return "changed"
-    said = [
-        f"{name} {'unset' if before is None else before or 'empty'} → {'unset' if after is None else after or 'empty'}"
-        for name, (before, after) in changed.items()
-    ]
-    more = [f"and {len(said) - MOST} more"] if len(said) > MOST else []
-    return ", ".join([*said[:MOST], *more])
+    """Settings with both values: as many as are read in one breath, and how many more."""
+    return _few(f"{name} {_value(before)} → {_value(after)}" for name, (before, after) in changed.items())
 
 
-def _named(changed: Changes, file: RenderedFile) -> str:
+def _value(value: str | None) -> str:
+    return "unset" if value is None else value or "empty"
+
+
+def _few(said: Iterable[str]) -> str:
+    everything = list(said)
+    more = [f"and {len(everything) - MOST} more"] if len(everything) > MOST else []
+    return ", ".join([*everything[:MOST], *more])
+
+
+def _named(changed: Changes, what: str, file: RenderedFile) -> str:
     """What of a changed file takes a restart; empty where all of it is given to the running node."""
     if not changed:
-        return "changed"
-    firm = {name: ends for name, ends in changed.items() if name not in file.live}
-    return _words(firm) if firm else ""
+        return what
+    return _words({name: ends for name, ends in changed.items() if name not in file.live})
+
+
+def _option_words(before: str, after: str) -> str:
+    """What differs between two files of options, one a line; empty where they are not such files."""
+    old, new = ([line for line in text.splitlines() if line[:1] not in ("", "#")] for text in (before, after))
+    if not all(line.startswith("-") for line in (*old, *new)):
+        return ""
+    return _options(old, new)
 
 
 def command_change(node: Node, standing: Standing) -> str:
     """What differs in what a process is started with; empty where a file says it, or nothing does."""
     wanted = (*node.java_options, node.main_class, *node.arguments)
-    if not standing.command or standing.command == wanted:
-        return ""
-    gone = [one for one in standing.command if one not in wanted]
-    new = [one for one in wanted if one not in standing.command]
-    if not gone and not new:
-        return "its options in another order"
-    return _options(gone, new)
+    return _options(standing.command, wanted) if standing.command and standing.command != wanted else ""
 
 
-def _options(gone: Sequence[str], new: Sequence[str]) -> str:
+def _options(before: Sequence[str], after: Sequence[str]) -> str:
     """Options that changed their value in one, then those that went and came."""
-    left, said = list(new), []
+    gone = [one for one in before if one not in after]
+    left, said = [one for one in after if one not in before], []
     for old in gone:
         same = next((one for one in left if _stem(one) == _stem(old)), None)
         if same is not None:
             left.remove(same)
         said.append(f"{old} → {same}" if same else f"without {old}")
-    said += [f"with {one}" for one in left]
-    more = [f"and {len(said) - MOST} more"] if len(said) > MOST else []
-    return ", ".join([*said[:MOST], *more])
+    return _few([*said, *(f"with {one}" for one in left)]) or "its options in another order"
 
 
 def _stem(option: str) -> str:
@@ -189,7 +193,7 @@ def why_restart(node: Node, differ: Sequence[Difference], standing: Standing | N
     said = [f"{_short(one.path)}: {one.restarts}" for one in differ if one.restarts and not one.secret]
     said += [f"{one.restarts} ({_short(one.path)})" for one in differ if one.restarts and one.secret]
     command = command_change(node, standing)
-    if command:
+    if command and not any(command in one for one in said):  # most nodes have their options in a file too
         said.append(f"JVM: {command}")
     return "; ".join(said) or "it was started before its files were put in place"
 

@@ -65,10 +65,7 @@ class Item:
     @property
     def identity(self) -> tuple[str | None, ...]:
         """What two items that are the same change agree in: all but reasons, which hold moments and process ids."""
-        return (
-            *(self.datacenter, self.layer, self.kind, self.name, self.what),
-            *(self.before, self.after, self.path),
-        )
+        return identity(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """The item as JSON values."""
@@ -81,6 +78,21 @@ FIELDS: Final = (
 )
 """Fields of an item's JSON."""
 
+
+def identity(document: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """`Item.identity` of an item's JSON.
+
+    Raises:
+        KeyError: A field is missing.
+    """
+    found = {name: document[name] for name in IDENTITY}
+    if found["path"] and (found["before"] or found["after"]):  # the file's whole text says more
+        found["what"] = ""
+    return tuple(found.values())
+
+
+IDENTITY: Final = ("datacenter", "layer", "kind", "name", "what", "before", "after", "path")
+"""Fields that make a change the same change."""
 
 KINDS: Final[Mapping[str, tuple[Layer, Effect, str]]] = {
     "alter-broker-config": ("settings", "change", "name"),

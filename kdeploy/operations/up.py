@@ -21,6 +21,7 @@ from kdeploy.operations.difference import Action
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
+from kdeploy.operations.reach import reached
 from kdeploy.operations.site import Site
 from kdeploy.operations.standing import told
 
@@ -129,6 +130,7 @@ def _anew(site: Site) -> Site:
 def _up(site: Site) -> Outcome:
     todo, left = site.compare(), tuple[str, ...]()
     if any(action.kind != "none" for action in todo):
+        _refuse_wrong(site, todo)
         site.progress.step("plan", _summary(todo))
         _wait_for_others(site, todo)
         site.provider.provision(site.design.blueprint, site.manner.without)
@@ -150,6 +152,15 @@ def _up(site: Site) -> Outcome:
     bootstrap = site.cluster.bootstrap("client")
     without = site.manner.without
     return Outcome(site.cluster.datacenter, bootstrap, todo, changes, report, folder, left, without)
+
+
+def _refuse_wrong(site: Site, todo: tuple[Action, ...]) -> None:
+    """Refuse another cluster before any file is put in place, where brokers run that can say which they are."""
+    from kdeploy.cluster.failure import ClusterError
+
+    if any(action.node.role == "broker" and action.kind not in ("create", "start") for action in todo):
+        with suppress(ClusterError), reached(site):
+            pass
 
 
 def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> None:
