@@ -4,8 +4,8 @@
     python docs/generate.py --check   say which are not current; exit code 1 if any
 
 Invariant: between a pair of `<!-- generated: NAME -->` and `<!-- end -->` lines, and in
-docs/commands.md, docs/reliability.md, docs/validation.md and docs/environment.schema.json as a whole, stands
-exactly what the commands, docs/evidence.json, docs/benchmarks.yaml and the schema themselves say.
+docs/commands.md, docs/reliability.md, docs/validation.md, docs/environment.schema.json and docs/schemas as a
+whole, stands exactly what the commands, docs/evidence.json, docs/benchmarks.yaml and the schemas themselves say.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +241,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "reliability.md": reliability(),
         ROOT / "docs" / "validation.md": validation(),
         ROOT / "docs" / "environment.schema.json": schema.render(),
+        **runpy.run_path(str(ROOT / "docs" / "contracts.py"))["texts"](),
         **{path: BLOCK.sub(_block, path.read_text()) for path in mixed},
     }
 

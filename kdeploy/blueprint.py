@@ -184,7 +184,7 @@ class ClusterBlueprint:
         provider: Where the nodes come from.
         coordination: zookeeper or kraft.
         kafka_version: Version of every node.
-        cluster_id: Known beforehand for KRaft, None in ZooKeeper mode.
+        cluster_id: Known beforehand for KRaft, from the first `up` on in ZooKeeper mode; None before.
         nodes: Coordination nodes first, then brokers, by id.
         keep_time: Whether its hosts get a time service where they have none (provider hosts).
     """

@@ -14,6 +14,8 @@ that is not in this tree is a defect of kdeploy.
     ├── StaleLock                 6  the lock does not say what the environment says
     ├── LeaseHeld                 6  another operator is at work
     ├── GateClosed                7  a gate did not open in time; everything still serves
+    ├── Moved                     6  `operations.expected`: the world is not what a saved preview saw
+    ├── WrongCluster              1  `operations.reach`: another cluster answers than the one of the lock
     ├── NoPlan                    3  `operations.prepare`: there is nothing to carry out, since nothing fits
     ├── ClusterError              1  `cluster.failure`: the cluster, or the way to it, refused something
     ├── UnreadableVault           1  `security.vault`: gone, of another format, of another password, or damaged

@@ -88,7 +88,9 @@ class Machine:
         program.chmod(0o755)
 
     def surroundings(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "HOME": str(self.root), **self.variables}
+        # Where a tree that is not the installed one is tested, its commands are to be that tree's too.
+        tree = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        return {"PATH": os.environ["PATH"], "HOME": str(self.root), **tree, **self.variables}
 
     def start(self, *arguments: str, prepare: Callable[[], None] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(

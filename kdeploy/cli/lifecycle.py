@@ -1,4 +1,4 @@
-"""`preview`, `up`, `status`, `verify`, `down`: a cluster's life, from files to stopped.
+"""`up`, `status`, `verify`, `down`: a cluster's life, from files to stopped.
 
 Invariant: nothing is deleted that nobody named: at a terminal the environment's name is typed, elsewhere
 `--yes` is given. What was done is printed also where a check then fails (exit code 5).
@@ -18,6 +18,7 @@ from kdeploy.cli.options import (
     accept_unavailable_option,
     by_rack_option,
     environment_argument,
+    expect_option,
     output_option,
     print_json,
     print_text,
@@ -52,28 +53,6 @@ def _exit_unless(ok: Iterable[bool]) -> None:
 
 @click.command()
 @environment_argument
-@vault_password_option
-@output_option
-def preview(environment: str, vault_password_file: Path | None, output: str) -> None:
-    """Show what up would do, node by node; changes nothing.
-
-    Exit code 0: nothing to do. 4: changes are pending.
-
-    \b
-    Example: kdeploy preview local
-    """
-    from kdeploy.operations.preview import preview as look
-
-    found = look(_load(environment), vault_password_file)
-    if output == "json":
-        print_json(report.preview_json(found))
-    else:
-        click.echo(report.preview_text(found) if output == "text" else report.preview_markdown(found))
-    sys.exit(4 if found.pending else 0)
-
-
-@click.command()
-@environment_argument
 @click.option(
     "--canary", is_flag=True, help="Restart only the first node (or rack) that needs it; up again goes on."
 )
@@ -85,6 +64,7 @@ def preview(environment: str, vault_password_file: Path | None, output: str) -> 
     metavar="NODE",
     help="Leave this node, which is down, as it is, and change the others; can be repeated.",
 )
+@expect_option
 @vault_password_option
 @output_option
 def up(
@@ -93,6 +73,7 @@ def up(
     by_rack: bool,
     accepted: tuple[str, ...],
     without: tuple[str, ...],
+    expect: Path | None,
     vault_password_file: Path | None,
     output: str,
 ) -> None:
@@ -103,6 +84,7 @@ def up(
     \b
     Example: kdeploy up local
     """
+    from kdeploy.operations import expected
     from kdeploy.operations.examine import risks_of
     from kdeploy.operations.site import Manner
     from kdeploy.operations.up import up as bring_up
@@ -114,6 +96,7 @@ def up(
         _progress(),
         vault_password_file,
         Manner(canary=canary, accepted=accepted, by_rack=by_rack, without=without),
+        expected.read(expect, loaded.environment.name) if expect else None,
     )
     if output == "json":
         print_json(report.outcomes_json(loaded.environment.name, outcomes))

@@ -73,6 +73,15 @@ by_rack_option = click.option(
 """`--by-rack`, wherever nodes are restarted."""
 
 
+expect_option = click.option(
+    "--expect",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A saved preview (JSON): exit with 6, and change nothing, if it is not what would be done.",
+)
+"""`--expect`, wherever what preview shows is carried out."""
+
+
 def print_text(text: str, output: str) -> None:
     """Print a text for people; as markdown, in a block of its own that keeps its columns."""
     click.echo(f"```text\n{text}\n```" if output == "markdown" else text)

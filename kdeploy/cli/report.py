@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kdeploy.cluster import Check, HealthReport
     from kdeploy.operations.difference import Action
-    from kdeploy.operations.preview import ClusterPreview, Preview
     from kdeploy.operations.status import ClusterStatus, Status
     from kdeploy.operations.up import Outcome
 
@@ -63,67 +62,6 @@ def checks_json(report: HealthReport) -> dict[str, Any]:
 
 def _action_json(action: Action) -> dict[str, Any]:
     return {"node": action.node.name, "action": action.kind, "reason": action.reason}
-
-
-def preview_json(preview: Preview) -> dict[str, Any]:
-    """The contract `kdeploy.preview/v1`."""
-    clusters = [
-        {
-            "datacenter": one.datacenter,
-            "pending": one.pending,
-            "nodes": [_action_json(action) for action in one.actions],
-            "changes": None if one.changes is None else [str(change) for change in one.changes],
-        }
-        for one in preview.clusters
-    ]
-    return {
-        "schema": "kdeploy.preview/v1",
-        "environment": preview.environment,
-        "pending": preview.pending,
-        "clusters": clusters,
-    }
-
-
-def preview_text(preview: Preview) -> str:
-    """What would be done to each node, and over the Kafka protocol."""
-    if not preview.pending:
-        return f"{preview.environment}: nothing to do, everything is as the environment says"
-    parts = [_preview_text(preview.environment, one) for one in preview.clusters]
-    return "\n\n".join([*parts, f"Carry it out with: kdeploy up {preview.environment}"])
-
-
-def _preview_text(environment: str, one: ClusterPreview) -> str:
-    rows = [(action.kind, action.node.name, action.reason) for action in one.actions if action.kind != "none"]
-    lines = [f"{environment}: datacenter {one.datacenter}"]
-    lines += [table(rows)] if rows else ["  every node is as it should be"]
-    lines += [f"  {line}" for line in _change_lines(one)]
-    return "\n".join(lines)
-
-
-def _change_lines(one: ClusterPreview) -> list[str]:
-    if one.changes is None:
-        return ["topics, users and ACLs are compared when the cluster is up"]
-    return [str(change) for change in one.changes]
-
-
-def preview_markdown(preview: Preview) -> str:
-    """The same for a pull request's comment."""
-    lines = [f"### kdeploy preview: {preview.environment}", ""]
-    if not preview.pending:
-        return "\n".join([*lines, "Nothing to do: everything is as the environment says."])
-    for one in preview.clusters:
-        rows = [
-            (action.node.name, action.kind, action.reason) for action in one.actions if action.kind != "none"
-        ]
-        if rows:
-            lines += [
-                f"Datacenter `{one.datacenter}`",
-                "",
-                markdown_table([("Node", "Action", "Why"), *rows]),
-                "",
-            ]
-        lines += [f"- {line}" for line in _change_lines(one)]
-    return "\n".join(lines)
 
 
 def outcome_text(outcome: Outcome) -> str:

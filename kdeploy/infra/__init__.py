@@ -8,7 +8,7 @@ Blueprint says about one node at a time and decides nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from kdeploy.blueprint import Blueprint, Node
@@ -74,6 +74,23 @@ def stray(path: str, last: str | None, found: bytes | None, secret: bool) -> Str
     return Strayed("files", path, last, text, "others may read it" if text == last else "it was edited")
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What stands of a node where it is. No content of a secret file is in it.
+
+    Attributes:
+        files: Text of each rendered file that is there, by its path; empty where it is gone.
+        secrets: SHA-256 of each secret file as it was put there, by its path; never printed.
+        by_hand: Paths, of secret files too, that are not as they were put there: changed, gone, or open to others.
+        command: What its process is started with, where no file says so: options of the JVM, main class, arguments.
+    """
+
+    files: Mapping[str, str]
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    by_hand: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
 Secrets = Mapping[str, bytes]
 """Content of a node's secret files by `SecretFile.path`; never printed, never logged."""
 
@@ -91,6 +108,10 @@ class Provider(Protocol):
 
     def wanted(self, node: Node, secrets: Secrets) -> str:
         """The value `NodeState.applied` and `.started` have once this node is applied and restarted."""
+        ...
+
+    def standing(self, nodes: Sequence[Node]) -> dict[str, Standing]:
+        """What stands of each node, by `Node.key`; read-only. Nodes that are absent or cannot be asked are left out."""
         ...
 
     def provision(self, blueprint: Blueprint, without: Collection[str] = ()) -> None:

@@ -31,7 +31,11 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
 
     Returns:
         Names of the nodes that were stopped.
+
+    Raises:
+        KdeployError: A provider that nothing can be stopped of yet; or something could not be.
     """
+    site.refuse_undeployable(loaded)
     if not places.is_local(loaded):
         from kdeploy.operations import hosts
 

@@ -134,6 +134,7 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
         with held(design, "down"):
             stopped = _stop(design, progress, delete_data=delete_data)
         if delete_data:
+            prepare.forget_ids(loaded)
             shutil.rmtree(places.state_folder(name))
     return stopped
 

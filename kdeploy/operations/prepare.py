@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,6 +142,37 @@ def save_lock(design: Design) -> None:
         lockfile.write_lock(file, design.lock)
 
 
+def remember_ids(design: Design, ids: Mapping[str, str | None]) -> None:
+    """Write the ids that clusters chose for themselves into the lock; a None among them changes nothing.
+
+    Args:
+        design: The environment's design, whose lock is written already.
+        ids: Cluster ids by datacenter.
+    """
+    from kdeploy.spec import lockfile
+
+    datacenters = tuple(
+        one.model_copy(update={"cluster_id": ids.get(one.name) or one.cluster_id})
+        for one in design.lock.datacenters
+    )
+    if datacenters != design.lock.datacenters:
+        file = places.lock_file(design.loaded)
+        lockfile.write_lock(file, design.lock.model_copy(update={"datacenters": datacenters}))
+
+
+def forget_ids(loaded: Loaded) -> None:
+    """Take the ids that clusters chose for themselves out of the lock: their data is deleted, and so are they."""
+    from kdeploy.spec import lockfile
+
+    file = places.lock_file(loaded)
+    lock = lockfile.read_lock(file)
+    if lock is not None and lock.kafka_coordination == "zookeeper":
+        gone = (one.model_copy(update={"cluster_id": None}) for one in lock.datacenters)
+        forgotten = lock.model_copy(update={"datacenters": tuple(gone)})
+        if forgotten != lock:
+            lockfile.write_lock(file, forgotten)
+
+
 def complete_vault(design: Design, password_file: Path | None) -> Vault:
     """The vault with every secret the blueprint needs.
 
@@ -152,6 +183,39 @@ def complete_vault(design: Design, password_file: Path | None) -> Vault:
         design: The environment's design; the caller holds its lease.
         password_file: File with the vault's password.
     """
+    return save_vault(design, completed_vault(design, password_file))
+
+
+def save_vault(design: Design, completed: CompletedVault) -> Vault:
+    """Write a vault where something in it is new; the caller holds the environment's lease."""
+    from kdeploy.security import vault
+
+    if completed.new:
+        vault.write(places.vault_file(design.loaded), completed.vault, completed.key)
+    return completed.vault
+
+
+@dataclass(frozen=True)
+class CompletedVault:
+    """A vault that has every secret the blueprint needs.
+
+    Attributes:
+        vault: The vault.
+        key: Its password.
+        new: Whether something in it is new, and not written yet.
+    """
+
+    vault: Vault = field(repr=False)
+    key: str = field(repr=False)
+    new: bool
+
+
+def completed_vault(design: Design, password_file: Path | None) -> CompletedVault:
+    """As `complete_vault`, with nothing written: what it made may be thrown away.
+
+    Raises:
+        KdeployError: It lacks something, and is not provider local's own; or it cannot be opened.
+    """
     from kdeploy.security import issue, vault
 
     loaded = design.loaded
@@ -161,15 +225,13 @@ def complete_vault(design: Design, password_file: Path | None) -> Vault:
     current = vault.read(file, key) if file.exists() else None
     lacking = issue.lacking(current, needed)
     if current is not None and not lacking:
-        return current
+        return CompletedVault(current, key, new=False)
     if not places.is_local(loaded):
         raise KdeployError(
             f"{file} lacks {', '.join(lacking)}\n"
             f"  add what is missing with `kdeploy vault create {loaded.environment.name}`"
         )
-    completed = issue.complete(current, needed, datetime.now(UTC))
-    vault.write(file, completed, key)
-    return completed
+    return CompletedVault(issue.complete(current, needed, datetime.now(UTC)), key, new=True)
 
 
 def secrets_of(node: Node, vault: Vault) -> dict[str, bytes]:

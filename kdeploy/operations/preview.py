@@ -1,4 +1,4 @@
-"""`preview`: what `up` would do, node by node and change by change, without doing any of it.
+"""`preview`: what `up` would do, over all layers and with reasons, without doing any of it.
 
 Invariant: the list is made by the same functions that `up` acts on, and nothing of it is
 written: no lock, no vault, no file of a node. Only to ask a cluster that runs are the
@@ -7,21 +7,24 @@ administrator's files put in place, as every command does that asks one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from kdeploy.errors import KdeployError
-from kdeploy.operations import expiry, places, prepare, readiness, site, vaults
+from kdeploy.operations import expiry, files, pending, places, prepare, readiness, site
 from kdeploy.operations.difference import Action, actions
+from kdeploy.operations.pending import Item
 from kdeploy.operations.progress import Silent
 
 if TYPE_CHECKING:
-    from kdeploy.blueprint import ClusterBlueprint
+    from kdeploy.blueprint import ClusterBlueprint, Node
     from kdeploy.cluster.change import Change
+    from kdeploy.infra import NodeState, Standing
     from kdeploy.security.vault import Vault
     from kdeploy.spec.load import Loaded
+
+PREVIEW_SCHEMA: Final = "kdeploy.preview/v2"
 
 
 @dataclass(frozen=True)
@@ -30,62 +33,187 @@ class ClusterPreview:
 
     Attributes:
         datacenter: Its name.
-        actions: What each node needs.
-        changes: What would change through the Kafka protocol; None when that cannot be
-            seen because the cluster is not up, so that everything declared is checked then.
+        items: Everything that would change, in the order of `pending.ordered`.
+        compared: Whether its topics, users, ACLs and running settings could be looked at: not while it is down,
+            so that everything declared is checked when it is up.
     """
 
     datacenter: str
-    actions: tuple[Action, ...]
-    changes: tuple[Change, ...] | None
+    items: tuple[Item, ...]
+    compared: bool
 
     @property
     def pending(self) -> bool:
         """Whether `up` would change anything."""
-        return self.changes is None or bool(self.changes) or any(one.kind != "none" for one in self.actions)
+        return not self.compared or bool(self.items)
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What `up` would do to an environment."""
+    """What `up` would do to an environment.
+
+    Attributes:
+        environment: Its name.
+        clusters: Each of its clusters.
+        notes: What nobody changes and a person should know, a sentence each.
+    """
 
     environment: str
     clusters: tuple[ClusterPreview, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def pending(self) -> bool:
         """Whether `up` would change anything."""
         return any(cluster.pending for cluster in self.clusters)
 
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Everything that would change, in every cluster."""
+        return pending.ordered(item for cluster in self.clusters for item in cluster.items)
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract `kdeploy.preview/v2`: the same world gives the same bytes."""
+        clusters = [
+            {"datacenter": one.datacenter, "pending": one.pending, "compared": one.compared}
+            for one in self.clusters
+        ]
+        return {
+            "schema": PREVIEW_SCHEMA,
+            "environment": self.environment,
+            "pending": self.pending,
+            "clusters": clusters,
+            "summary": pending.counts(self.items),
+            "changes": [item.to_json() for item in self.items],
+            "notes": list(self.notes),
+        }
+
 
 def preview(loaded: Loaded, password_file: Path | None = None) -> Preview:
-    """Compare an environment with what runs; read-only."""
+    """Compare an environment with what runs; read-only.
+
+    Raises:
+        WrongCluster: What runs at its addresses is another cluster.
+        KdeployError: As `up` would be refused.
+    """
     site.refuse_undeployable(loaded)
-    design = prepare.design(loaded, freeze=True)
-    vault = vaults.open_existing(loaded, password_file) if places.vault_file(loaded).exists() else None
+    return of_design(prepare.design(loaded, freeze=True), password_file)
+
+
+def of_design(design: prepare.Design, password_file: Path | None = None) -> Preview:
+    """As `preview`, of an environment that is designed already."""
+    there = places.vault_file(design.loaded).exists()
+    vault = prepare.completed_vault(design, password_file).vault if there else None
     if vault is not None:
         expiry.refuse_ended(design, vault)
-    name = loaded.environment.name
-    return Preview(name, tuple(_preview(design, cluster, vault) for cluster in design.blueprint.clusters))
+    clusters = tuple(_preview(design, cluster, vault) for cluster in design.blueprint.clusters)
+    return Preview(design.loaded.environment.name, clusters)
 
 
 def _preview(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | None) -> ClusterPreview:
+    name = cluster.datacenter
     if vault is None:
         provider = site.provider_of(design.loaded, Silent())
         states = provider.observe(cluster.nodes)
         todo = actions(cluster.nodes, states, {node.key: "" for node in cluster.nodes})
-        return ClusterPreview(cluster.datacenter, todo, None)
+        made = (_of_action(action, states[action.node.key], (), None) for action in todo)
+        return ClusterPreview(name, pending.ordered(one for one in made if one is not None), compared=False)
     here = site.site_of(design, cluster, vault, Silent())
     todo = here.compare()
+    states = here.provider.observe(cluster.nodes)
     restarting = [action.node.key for action in todo if action.kind == "restart"]
-    return ClusterPreview(cluster.datacenter, todo, _changes(here, restarting))
+    changes = _changes(here, states, restarting)
+    items = [*_of_nodes(here, todo, states)]
+    items += [item for change in changes or () for item in pending.of_change(name, change)]
+    return ClusterPreview(name, pending.ordered(items), changes is not None)
 
 
-def _changes(here: site.Site, restarting: Sequence[str]) -> tuple[Change, ...] | None:
-    if not any(state.running for state in here.provider.observe(here.cluster.brokers).values()):
+def _changes(
+    here: site.Site, states: Mapping[str, NodeState], restarting: Sequence[str]
+) -> tuple[Change, ...] | None:
+    """What would change through the Kafka protocol; None where the cluster is not up."""
+    from kdeploy.cluster.failure import TimedOut, Unreachable
+    from kdeploy.errors import Unhealthy
+
+    if not any(states[node.key].running for node in here.cluster.brokers):
         return None
     try:
         with readiness.connected(here, patience=5) as admin:
             return readiness.pending_changes(here, admin, restarting)
-    except KdeployError:
+    except (Unreachable, TimedOut, Unhealthy):
         return None
+
+
+def _of_nodes(here: site.Site, todo: Sequence[Action], states: Mapping[str, NodeState]) -> list[Item]:
+    """Nodes that need something, and the files of those that are there already."""
+    busy = [action.node for action in todo if action.kind not in ("none", "create")]
+    standing = here.provider.standing(busy)
+    is_of_host = _host_files(here.cluster)
+    items = []
+    for action in todo:
+        node = action.node
+        there = standing.get(node.key)
+        differ = files.differences(node, here.secrets(node), there) if there else ()
+        items += [_of_file(node, one, is_of_host(one.path)) for one in differ]
+        item = _of_action(action, states[node.key], differ, there)
+        items += [item] if item else []
+    return items
+
+
+def _host_files(cluster: ClusterBlueprint) -> Callable[[str], bool]:
+    """Tells files that set up a machine from those of its node; on this machine there are none."""
+    if cluster.provider == "local":
+        return lambda path: False
+    from kdeploy.infra.hosts.archive import is_of_host
+
+    return is_of_host
+
+
+def _of_action(
+    action: Action, state: NodeState, differ: Sequence[files.Difference], there: Standing | None
+) -> Item | None:
+    node = action.node
+    if action.kind == "none":
+        return None
+    why = action.reason
+    if action.kind == "restart":
+        why = files.why_restart(node, differ, there) or why
+    elif action.kind == "update":
+        why = files.why_update(differ) or _drift(state) or why
+    effect = "none" if action.kind == "update" else action.kind
+    return Item(
+        node.datacenter,
+        "nodes",
+        action.kind,
+        node.name,
+        f"{action.kind} {node.name}",
+        why,
+        None,
+        None,
+        effect,
+    )
+
+
+def _drift(state: NodeState) -> str:
+    """What a host shows beside its process, as `vm.swappiness is 60, wanted 1`."""
+    return "; ".join(part.strip() for part in state.detail.split(";")[1:])
+
+
+def _of_file(node: Node, one: files.Difference, of_host: bool) -> Item:
+    kind = (
+        "create-file"
+        if one.what == "new"
+        else "remove-file"
+        if one.what == "no longer needed"
+        else "change-file"
+    )
+    by_hand = (
+        "it was changed by hand since it was put there"
+        if one.by_hand and one.what != "others may read it"
+        else ""
+    )
+    hashes = [None if text is None else pending.digest(text) for text in (one.before, one.after)]
+    return Item(
+        *(node.datacenter, "host" if of_host else "files", kind, node.name, one.what, by_hand),
+        *(hashes[0], hashes[1], "none", one.path, one.diff),
+    )

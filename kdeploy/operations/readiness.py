@@ -9,11 +9,12 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.errors import GateClosed, InvalidSetting, KdeployError, Unhealthy
+from kdeploy.operations.reach import WrongCluster, reached
 from kdeploy.operations.site import Site
 
 if TYPE_CHECKING:
@@ -58,25 +59,26 @@ def connected(site: Site, patience: float | None = None, *, starting: bool = Fal
         starting: Whether the brokers were just started: one that ended too early is started again.
 
     Raises:
+        WrongCluster: What answers is another cluster than the lock's.
         KdeployError: No broker answered in time.
     """
-    from kdeploy.cluster.admin import connect
-
     deadline = time.monotonic() + (site.patience if patience is None else patience)
     starts = _Starts()
-    while True:
-        try:
-            admin = connect(site.access)
-            break
-        except KdeployError:
-            if starting:
-                _start_again(site, site.cluster.brokers, starts)
-            else:
-                _refuse_dead(site, site.cluster.brokers, 1)
-            if time.monotonic() > deadline:
+    with ExitStack() as stack:
+        while True:
+            try:
+                admin = stack.enter_context(reached(site))
+                break
+            except WrongCluster:
                 raise
-        time.sleep(PAUSE)
-    with admin:
+            except KdeployError:
+                if starting:
+                    _start_again(site, site.cluster.brokers, starts)
+                else:
+                    _refuse_dead(site, site.cluster.brokers, 1)
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(PAUSE)
         yield admin
 
 
@@ -288,22 +290,27 @@ def controller_id(admin: Admin) -> int | None:
     return health.observe(admin).controller
 
 
-def pending_changes(site: Site, admin: Admin, restarting: Collection[str] = ()) -> tuple[Change, ...]:
+def pending_changes(
+    site: Site, admin: Admin, restarting: Collection[str] = (), *, resources_only: bool = False
+) -> tuple[Change, ...]:
     """The changes of `pending`."""
-    return pending(site, admin, restarting).changes
+    return pending(site, admin, restarting, resources_only=resources_only).changes
 
 
-def pending(site: Site, admin: Admin, restarting: Collection[str] = ()) -> Plan:
+def pending(
+    site: Site, admin: Admin, restarting: Collection[str] = (), *, resources_only: bool = False
+) -> Plan:
     """What is to be done to what a cluster holds: settings of running brokers, topics, users, ACLs, quotas.
 
     Args:
         site: The cluster.
         admin: Its administrator.
         restarting: Keys of brokers that are going to be restarted with their new files first.
+        resources_only: Whether settings of brokers are left out.
     """
     from kdeploy.cluster import reconcile
 
-    brokers = site.live_settings(site.cluster.brokers, restarting)
+    brokers = {} if resources_only else site.live_settings(site.cluster.brokers, restarting)
     try:
         return reconcile.plan(site.design.loaded.environment, admin, site.passwords(), brokers)
     except InvalidSetting as error:
@@ -343,7 +350,11 @@ def _by_hand(site: Site, admin: Admin) -> tuple[Check, ...]:
 def verify(site: Site) -> HealthReport:
     """All named checks, with records and refusals."""
     from kdeploy.cluster import verify as checks
+    from kdeploy.cluster.failure import ClusterError
 
+    # A cluster that does not answer is what the checks are there to say.
+    with suppress(ClusterError), reached(site):
+        pass
     site.progress.step("verify", "10,000 records through each broker, and what must be refused")
     return checks.verify(site.access, site.design.loaded.environment, site.cluster)
 

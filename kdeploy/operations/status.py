@@ -15,6 +15,7 @@ from kdeploy.errors import KdeployError
 from kdeploy.operations import expiry, places, prepare, readiness, site, vaults
 from kdeploy.operations.difference import Action
 from kdeploy.operations.progress import Progress, Silent
+from kdeploy.operations.reach import WrongCluster
 
 if TYPE_CHECKING:
     from kdeploy.cluster import Check, HealthReport
@@ -61,6 +62,7 @@ def status(loaded: Loaded, password_file: Path | None = None) -> Status:
     """Look at every node and every cluster of an environment.
 
     Raises:
+        WrongCluster: What runs at its addresses is another cluster.
         KdeployError: It was never brought up.
     """
     sites = sites_of(loaded, Silent(), password_file)
@@ -106,6 +108,8 @@ def _status(here: site.Site) -> ClusterStatus:
     else:
         try:
             checks = readiness.check(here).checks
+        except WrongCluster:
+            raise
         except KdeployError as error:
             checks = (Check("brokers", False, str(error).splitlines()[0]),)
     over = expiry.ended(here.design, here.vault)

@@ -9,25 +9,27 @@ crash finishes it, and running it on a cluster that is as it should be changes n
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.operations import expiry, hosts, places, prepare, readiness, rolling, site
+from kdeploy.operations import expected, expiry, hosts, places, prepare, preview, readiness, rolling, site
+from kdeploy.operations.apply import carry_out
 from kdeploy.operations.difference import Action
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
+from kdeploy.operations.reach import reached
 from kdeploy.operations.site import Site
 from kdeploy.operations.standing import told
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
     from kdeploy.cluster import HealthReport
-    from kdeploy.cluster.admin import Admin
     from kdeploy.cluster.change import Change
-    from kdeploy.cluster.reconcile import Plan
+    from kdeploy.operations.expected import Expectation
     from kdeploy.spec.load import Loaded
 
 
@@ -67,6 +69,7 @@ def up(
     progress: Progress,
     password_file: Path | None = None,
     manner: site.Manner = site.Manner(),  # noqa: B008 - frozen
+    expectation: Expectation | None = None,
 ) -> tuple[Outcome, ...]:
     """Make every cluster of an environment what the environment says.
 
@@ -75,8 +78,10 @@ def up(
         progress: Where to report.
         password_file: File with the vault's password.
         manner: How running nodes are to be restarted.
+        expectation: A saved preview: anything else than it says is refused.
 
     Raises:
+        Moved: What would be done is not what the saved preview says; nothing was changed.
         KdeployError: Any of the tree in `kdeploy.errors`; run again to go on.
     """
     site.refuse_undeployable(loaded)
@@ -86,19 +91,46 @@ def up(
         design = prepare.design(loaded, freeze=True)
         for cluster in design.blueprint.clusters:
             manner.refuse_impossible(cluster.brokers)
-        prepare.save_lock(design)
-        kill_point("lock-written")
-        vault = prepare.complete_vault(design, password_file)
-        kill_point("vault-written")
-        expiry.refuse_ended(design, vault)
-        with hosts.held(design, "up"):
-            everything = site.leave_out(site.sites(design, vault, progress, manner))
-            return tuple(_up(one) for one in everything)
+        with ExitStack() as stack:
+            if expectation is not None:  # nobody else may change anything from here on
+                stack.enter_context(hosts.held(design, "up"))
+                expected.refuse_other(expectation, preview.of_design(design, password_file))
+            prepare.save_lock(design)
+            kill_point("lock-written")
+            vault = prepare.complete_vault(design, password_file)
+            kill_point("vault-written")
+            expiry.refuse_ended(design, vault)
+            if expectation is None:
+                stack.enter_context(hosts.held(design, "up"))
+            sites = site.leave_out(site.sites(design, vault, progress, manner))
+            everything = tuple(map(_anew, sites))
+            outcomes = tuple(_up(one) for one in everything)
+            _remember_ids(design, everything)
+    return outcomes
+
+
+def _remember_ids(design: prepare.Design, sites: Sequence[Site]) -> None:
+    """Note in the lock which clusters were made, where ZooKeeper chose their ids."""
+    ids = {}
+    for one in sites:
+        if one.cluster.cluster_id is None:
+            with readiness.connected(one) as admin:
+                ids[one.cluster.datacenter] = admin.metadata().cluster_id
+    prepare.remember_ids(design, ids)
+
+
+def _anew(site: Site) -> Site:
+    """The cluster without its id, where its whole ensemble is yet to be made: ZooKeeper then chooses another one."""
+    cluster = site.cluster
+    states = site.provider.observe(cluster.coordinators) if cluster.coordination == "zookeeper" else {}
+    made_anew = bool(states) and not any(state.present for state in states.values())
+    return replace(site, cluster=replace(cluster, cluster_id=None)) if made_anew else site
 
 
 def _up(site: Site) -> Outcome:
     todo, left = site.compare(), tuple[str, ...]()
     if any(action.kind != "none" for action in todo):
+        _refuse_wrong(site, todo)
         site.progress.step("plan", _summary(todo))
         _wait_for_others(site, todo)
         site.provider.provision(site.design.blueprint, site.manner.without)
@@ -120,6 +152,15 @@ def _up(site: Site) -> Outcome:
     bootstrap = site.cluster.bootstrap("client")
     without = site.manner.without
     return Outcome(site.cluster.datacenter, bootstrap, todo, changes, report, folder, left, without)
+
+
+def _refuse_wrong(site: Site, todo: tuple[Action, ...]) -> None:
+    """Refuse another cluster before any file is put in place, where brokers run that can say which they are."""
+    from kdeploy.cluster.failure import ClusterError
+
+    if any(action.node.role == "broker" and action.kind not in ("create", "start") for action in todo):
+        with suppress(ClusterError), reached(site):
+            pass
 
 
 def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> None:
@@ -223,16 +264,3 @@ def _reconcile(site: Site) -> tuple[Change, ...]:
         carry_out(site, admin, plan)
     kill_point("reconciled")
     return plan.changes
-
-
-def carry_out(site: Site, admin: Admin, plan: Plan) -> None:
-    """Do to a cluster what was planned, saying each change as it begins."""
-    from kdeploy.cluster import reconcile
-
-    manner = reconcile.Manner(
-        patience=site.patience,
-        begins=lambda change: site.progress.step("reconcile", str(change)),
-        told=lambda said: site.progress.step("move", said),
-        reached=kill_point,
-    )
-    reconcile.carry_out(admin, plan, site.passwords(), manner)

@@ -74,7 +74,8 @@ def _datacenter(
         name=wanted.name,
         provider=wanted.provider,
         region=wanted.region,
-        cluster_id=((before and before.cluster_id) or new_id()) if is_kraft else None,
+        # ZooKeeper mode chooses its id at first start; `up` notes it then.
+        cluster_id=(before.cluster_id if before else None) or (new_id() if is_kraft else None),
         brokers=_shape(planned.brokers, before.brokers if before else None),
         coordination=_shape(planned.coordination, before.coordination if before else None),
         partitions=max(planned.partitions, before.partitions if before else 0),

@@ -60,8 +60,8 @@ class LockedNode(Frozen):
 class LockedDatacenter(Frozen):
     """One cluster's decisions.
 
-    `cluster_id` is chosen at lock time for KRaft; ZooKeeper mode chooses it at first start
-    and it stays None here.
+    `cluster_id` is chosen at lock time for KRaft. ZooKeeper mode chooses it at first start: it is
+    None until the first `up` has succeeded, which writes it here. A cluster of another id is refused.
     """
 
     name: str

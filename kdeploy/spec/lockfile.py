@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from kdeploy.errors import InvalidEnvironment, KdeployError, Problem
 from kdeploy.spec.lock import LOCK_SCHEMA, Lock
+from kdeploy.spec.ports import PURPOSES
 from kdeploy.spec.replacing import replace
 from kdeploy.spec.scalars import scalar
 from kdeploy.spec.source import Source, read
@@ -47,9 +48,11 @@ def read_lock(file: Path) -> Lock | None:
     _check_schema(source)
     document = {key: value for key, value in source.data.items() if key != "schema"}
     try:
-        return Lock.model_validate_json(json.dumps(document), strict=True)
+        lock = Lock.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         raise InvalidEnvironment([_problem(source, error)]) from None
+    _refuse_lacking_ports(source, lock)
+    return lock
 
 
 def write_lock(file: Path, lock: Lock) -> None:
@@ -121,6 +124,17 @@ def _check_schema(source: Source) -> None:
     else:
         wrong, right = f"this is not a lock: its schema is {found!r}, not {LOCK_SCHEMA}", _RESTORE
     raise InvalidEnvironment([source.problem(("schema",), wrong, right)])
+
+
+def _refuse_lacking_ports(source: Source, lock: Lock) -> None:
+    """Refuse a lock in which a node lacks one of its ports: an editor's slip, found before anything is drawn."""
+    for at, datacenter in enumerate(lock.datacenters):
+        for place, node in enumerate(datacenter.nodes):
+            lacking = [purpose for purpose in PURPOSES[node.role] if purpose not in node.ports]
+            if lacking:
+                path = ("datacenters", at, "nodes", place, "ports")
+                wrong = f"the lock is damaged: {node.name} has no {lacking[0]} port"
+                raise InvalidEnvironment([source.problem(path, wrong, _RESTORE)])
 
 
 def _problem(source: Source, error: Any) -> Problem:  # noqa: ANN401

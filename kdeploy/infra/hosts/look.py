@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from kdeploy.blueprint import Node
-from kdeploy.infra import NodeState, Strayed, stray
+from kdeploy.infra import NodeState, Standing, Strayed, stray
 from kdeploy.infra.hosts import archive, variables
 from kdeploy.units import format_bytes
 
@@ -71,6 +71,21 @@ def strayed(node: Node, seen: Mapping[str, Any]) -> tuple[Strayed, ...]:
         if name not in waiting
     )
     return tuple(sorted([*files, *settings], key=lambda one: (one.layer, one.name)))
+
+
+def standing(seen: Mapping[str, Any]) -> Standing | None:
+    """What stands of a node; None where nothing was ever put there.
+
+    Args:
+        seen: What `remote.files` answers.
+    """
+    if not seen["recorded"]:
+        return None
+    return Standing(
+        files={path: text or "" for path, text in sorted(seen["texts"].items())},
+        secrets=dict(sorted(seen["secrets"].items())),
+        by_hand=tuple(sorted(seen["damaged"])),
+    )
 
 
 def _returns(service: Mapping[str, str]) -> bool:

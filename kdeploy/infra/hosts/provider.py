@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 
 from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
 from kdeploy.errors import KdeployError, LeaseHeld
-from kdeploy.infra import NodeState, Secrets, Strayed
+from kdeploy.infra import NodeState, Secrets, Standing, Strayed
 from kdeploy.infra.hosts import archive, look, preflight, variables
 from kdeploy.infra.hosts.sources import Failure, Played, Sources
 from kdeploy.infra.hosts.ssh import NoPrivilege, Unreachable
@@ -92,6 +92,21 @@ class HostsProvider:
             raise KdeployError(f"{node.key}: the vault gives no content for {', '.join(missing)}")
         hashes = [f"{path}={hashlib.sha256(secrets[path]).hexdigest()}" for path in sorted(secrets)]
         return hashlib.sha256("\n".join([node.fingerprint, *hashes]).encode()).hexdigest()
+
+    def standing(self, nodes: Sequence[Node]) -> dict[str, Standing]:
+        """What stands of each node that is there and can be asked, by `Node.key`; read-only."""
+        if not nodes:
+            return {}
+        with ThreadPoolExecutor(min(AT_ONCE, len(nodes))) as pool:
+            found = zip((node.key for node in nodes), pool.map(self._standing, nodes), strict=True)
+            return {key: one for key, one in found if one is not None}
+
+    def _standing(self, node: Node) -> Standing | None:
+        try:
+            seen = self._ask("files", node)
+        except (Unreachable, NoPrivilege):
+            return None
+        return look.standing(seen)
 
     def provision(self, blueprint: Blueprint, without: Collection[str] = ()) -> None:
         """Look at every host first; then user, kernel, disks, Java and Kafka's jars on all of them.

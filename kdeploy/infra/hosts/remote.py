@@ -190,6 +190,28 @@ def strayed(asked):
     return {"files": files, "settings": settings, "recorded": record.get("files", {})}
 
 
+def files(asked):
+    """What stands of a node's files: the text of those that hold no secret, the recorded hash of those that do."""
+    try:
+        record = json.loads(read(RECORD) or b"null")
+    except ValueError:
+        record = None
+    recorded = (record or {}).get("files", {})
+    secrets = (record or {}).get("secrets", ())
+    return {
+        "recorded": record is not None,
+        "texts": {path: text_of(path) for path in recorded if path not in secrets},
+        "secrets": {path: recorded[path] for path in secrets if path in recorded},
+        "damaged": damaged(record) if record else [],
+    }
+
+
+def text_of(path):
+    """A file's text as it is; None where it cannot be read."""
+    content = read(path)
+    return None if content is None else content.decode(errors="replace")
+
+
 def start(asked):
     """Start a node; returns when it is started, not when it is ready."""
     subprocess.run(["systemctl", "reset-failed", asked["unit"]], stderr=subprocess.DEVNULL)
@@ -290,7 +312,8 @@ def reboot(asked):
 
 
 VERBS = {
-    verb.__name__: verb for verb in (look, strayed, start, stop, delete, hold, release, boot, reboot, retire)
+    verb.__name__: verb
+    for verb in (look, files, strayed, start, stop, delete, hold, release, boot, reboot, retire)
 }
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kdeploy.blueprint import Node
-from kdeploy.infra import NodeState, Strayed, stray
+from kdeploy.infra import NodeState, Standing, Strayed, stray
 from kdeploy.infra.local import ending, folder, process
 from kdeploy.infra.local.folder import Record
 
@@ -59,6 +59,37 @@ def _read(file: Path) -> bytes | None:
         return file.read_bytes()
     except OSError:
         return None
+
+
+def standing(home: Path) -> Standing | None:
+    """What stands of a node; None where nothing was ever put there.
+
+    Args:
+        home: Its folder.
+    """
+    record = folder.read_record(home)
+    if record is None:
+        return None
+    secret = {one.path for one in record.node.secrets}
+    files = {path: _text(home / path) for path in sorted({*record.hashes, *record.stale} - secret)}
+    contents = {path: folder.read_private(home / path) for path in record.hashes}
+    wrong = (
+        path for path, content in contents.items() if folder.digest(content or b"") != record.hashes[path]
+    )
+    node = record.node
+    return Standing(
+        files=files,
+        secrets={path: record.hashes[path] for path in sorted(secret & record.hashes.keys())},
+        by_hand=tuple(sorted(wrong)),
+        command=(*node.java_options, node.main_class, *node.arguments),
+    )
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
 
 
 def _applied(home: Path, record: Record, node: Node) -> str | None:

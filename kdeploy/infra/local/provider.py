@@ -17,11 +17,11 @@ from typing import Final, Literal
 
 from kdeploy.blueprint import Blueprint, Node
 from kdeploy.errors import KdeployError
-from kdeploy.infra import NodeState, Secrets, Strayed, artefacts
+from kdeploy.infra import NodeState, Secrets, Standing, Strayed, artefacts
 from kdeploy.infra.artefacts import Distribution
 from kdeploy.infra.local import folder, ports, process, storage
 from kdeploy.infra.local.folder import Record
-from kdeploy.infra.local.look import look, strayed
+from kdeploy.infra.local.look import look, standing, strayed
 from kdeploy.infra.local.preflight import preflight
 
 STOP_PATIENCE: Final = 300.0
@@ -74,6 +74,14 @@ class LocalProvider:
         self._refuse_missing(node, secrets)
         hashes = [f"{path}={folder.digest(secrets[path])}" for path in sorted(secrets)]
         return folder.digest("\n".join([node.fingerprint, *hashes]).encode())
+
+    def standing(self, nodes: Sequence[Node]) -> dict[str, Standing]:
+        """What stands of each node that is there, by `Node.key`; read-only, and milliseconds."""
+        found = {}
+        for node in nodes:
+            with _explained(node):
+                found[node.key] = standing(self._folder(node))
+        return {key: one for key, one in found.items() if one is not None}
 
     def provision(self, blueprint: Blueprint, without: Collection[str] = ()) -> None:
         """Make the nodes' folders and fetch Kafka; refuses what this machine cannot hold.

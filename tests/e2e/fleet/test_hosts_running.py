@@ -166,12 +166,7 @@ def test_exactly_the_predicted_nodes_restart_one_at_a_time_and_nothing_is_lost(
     after = hosts.pids()
     restarted = {name for name in before if before[name] != after[name]}
     assert restarted == change.restarts
-    listed = {
-        node["node"].rpartition("/")[2]
-        for cluster in predicted["clusters"]
-        for node in cluster["nodes"]
-        if node["action"] == "restart"
-    }
+    listed = {change["name"] for change in predicted["changes"] if change["restart"]}
     assert listed == restarted
     for (_, started), (stopped, _) in pairwise(stopped_and_started(hosts, change.restarts)):
         assert started < stopped, "two were down at once"

@@ -155,12 +155,7 @@ def test_a_static_setting_rolls_exactly_the_brokers_and_loses_nothing(hosts: Wor
     after = hosts.pids()
     restarted = {name for name in before if before[name] != after[name]}
     assert restarted == {"broker-1", "broker-2", "broker-3"}
-    listed = {
-        node["node"]
-        for cluster in predicted["clusters"]
-        for node in cluster["nodes"]
-        if node["action"] == "restart"
-    }
+    listed = {change["name"] for change in predicted["changes"] if change["restart"]}
     assert {name.rpartition("/")[2] for name in listed} == restarted
     checked = check(describe(hosts.kdeploy), ledger)
     assert (checked.lost, checked.out_of_order, checked.duplicates) == (0, 0, 0)

@@ -190,8 +190,7 @@ def test_a_changed_setting_restarts_brokers_one_by_one_and_loses_nothing(kdeploy
     )
     before = started_at(kdeploy)
     preview = kdeploy("preview", "--output", "json", code=4).document
-    (cluster,) = preview["clusters"]
-    predicted = {node["node"] for node in cluster["nodes"] if node["action"] == "restart"}
+    predicted = {change["name"] for change in preview["changes"] if change["restart"]}
     assert predicted == {name for name in before if name.startswith("broker")}
     rolling = kdeploy.start("up")
     acknowledged: list[bytes] = []
@@ -227,11 +226,12 @@ def test_what_kafka_takes_while_it_runs_restarts_nothing_and_is_idle_after_a_res
 
     before = started_at(kdeploy)
     kdeploy.edit("\noverrides:\n  broker:\n", "\noverrides:\n  broker:\n    num.io.threads: 40\n")
-    (cluster,) = kdeploy("preview", "--output", "json", code=4).document["clusters"]
-    assert {node["action"] for node in cluster["nodes"]} == {"none", "update"}
-    assert cluster["changes"] == [f"broker-{n}, while it runs: num.io.threads 8 → 40" for n in (1, 2, 3)]
+    changes = kdeploy("preview", "--output", "json", code=4).document["changes"]
+    assert {change["kind"] for change in changes if change["layer"] == "nodes"} == {"update"}
+    given = [(change["name"], change["what"]) for change in changes if change["layer"] == "settings"]
+    assert given == [(f"broker-{n}", "num.io.threads 8 → 40") for n in (1, 2, 3)]
     outcome = kdeploy("up", "--output", "json").document
-    assert outcome["clusters"][0]["changes"] == cluster["changes"]
+    assert outcome["clusters"][0]["changes"] == [f"{name}, while it runs: {what}" for name, what in given]
     assert started_at(kdeploy) == before
     assert in_effect(kdeploy, "num.io.threads") == dict.fromkeys(
         ("broker-1", "broker-2", "broker-3"), ("40", True)

@@ -1,0 +1,102 @@
+"""`preview` and `apply`: what would change, and topics, users, ACLs and quotas alone.
+
+Invariant: preview changes nothing; apply touches no node.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kdeploy.cli.options import (
+    environment_argument,
+    expect_option,
+    output_option,
+    print_json,
+    print_text,
+    vault_password_option,
+)
+
+if TYPE_CHECKING:
+    from kdeploy.operations.apply import Applied
+
+
+@click.command()
+@environment_argument
+@vault_password_option
+@output_option
+def preview(environment: str, vault_password_file: Path | None, output: str) -> None:
+    """Show what up would change, and why; changes nothing.
+
+    Files with their differences, nodes with what they are restarted for, settings,
+    topics, users, ACLs and quotas. Markdown is made for a pull request's comment;
+    JSON can be given to up --expect.
+
+    Exit code 0: nothing to do. 4: changes are pending.
+
+    \b
+    Example: kdeploy preview local
+    """
+    from kdeploy.cli import changes
+    from kdeploy.operations.preview import preview as look
+    from kdeploy.spec import load
+
+    found = look(load.load(load.find(environment)), vault_password_file)
+    if output == "json":
+        print_json(found.to_json())
+    else:
+        text = changes.preview_text(found) if output == "text" else changes.preview_markdown(found)
+        click.echo(text.rstrip("\n"))
+    sys.exit(4 if found.pending else 0)
+
+
+@click.command()
+@environment_argument
+@expect_option
+@vault_password_option
+@output_option
+def apply(environment: str, expect: Path | None, vault_password_file: Path | None, output: str) -> None:
+    """Make topics, users, ACLs and quotas what the files say; touches no node.
+
+    The cluster has to be up; `kdeploy up` does the same and everything else too.
+    Run it again after any failure: it goes on from what it finds.
+
+    \b
+    Example: kdeploy apply local
+    """
+    from kdeploy.operations import expected
+    from kdeploy.operations.apply import apply as carry_out
+    from kdeploy.operations.progress import Lines
+    from kdeploy.spec import load
+
+    loaded = load.load(load.find(environment))
+    name = loaded.environment.name
+    expectation = expected.read(expect, name) if expect else None
+    done = carry_out(loaded, Lines(), vault_password_file, expectation)
+    if output == "json":
+        print_json(
+            {
+                "schema": "kdeploy.apply/v1",
+                "environment": name,
+                "changed": any(one.items for one in done),
+                "clusters": [
+                    {"datacenter": one.datacenter, "changes": [item.to_json() for item in one.items]}
+                    for one in done
+                ],
+            }
+        )
+    else:
+        print_text("\n\n".join(_applied_text(one) for one in done), output)
+
+
+def _applied_text(one: Applied) -> str:
+    from kdeploy.cli import changes
+
+    if not one.items:
+        return f"{one.datacenter}: nothing to do, topics, users, ACLs and quotas are as the files say"
+    count = len(one.items)
+    head = f"{one.datacenter}: {count} {'changes' if count > 1 else 'change'} made and read back"
+    return f"{head}\n{changes.items_text(one.items)}"
