@@ -195,9 +195,7 @@ def _documents() -> dict[str, Schema]:
             environment=TEXT,
             pending=FLAG,
             clusters=items(fields(datacenter=TEXT, pending=FLAG, compared=FLAG)),
-            summary=fields(
-                create=COUNT, change=COUNT, remove=COUNT, start=COUNT, restart=COUNT, files=COUNT
-            ),
+            summary=fields(create=COUNT, change=COUNT, remove=COUNT, start=COUNT, restart=COUNT, files=COUNT),
             changes=items(CHANGE),
             notes=items(TEXT),
         ),
@@ -251,9 +249,7 @@ def _documents() -> dict[str, Schema]:
                 )
             ),
         ),
-        "kdeploy.down/v1": fields(
-            environment=TEXT, stopped=items(TEXT), data={"enum": ["kept", "deleted"]}
-        ),
+        "kdeploy.down/v1": fields(environment=TEXT, stopped=items(TEXT), data={"enum": ["kept", "deleted"]}),
     }
 
 
@@ -336,7 +332,9 @@ def _type(part: Schema) -> str:
         return "object"
     if "const" in part:
         return f"the text {part['const']}"
-    return "one of " + ", ".join(map(str, part["enum"])) if "enum" in part else str(part.get("type", "anything"))
+    return (
+        "one of " + ", ".join(map(str, part["enum"])) if "enum" in part else str(part.get("type", "anything"))
+    )
 
 
 def broken(promised: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -174,7 +174,11 @@ def starting(monkeypatch: pytest.MonkeyPatch, provider: Restless) -> None:
     monkeypatch.setattr(readiness, "PAUSE", 0.0)
     monkeypatch.setattr("kdeploy.cluster.admin.connect", attempt)
     place = site(10)
-    place.provider, place.access, place.cluster = provider, None, SimpleNamespace(brokers=(node(),), cluster_id=None)
+    place.provider, place.access, place.cluster = (
+        provider,
+        None,
+        SimpleNamespace(brokers=(node(),), cluster_id=None),
+    )
     with readiness.connected(place, starting=True):
         pass
 

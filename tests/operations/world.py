@@ -145,7 +145,7 @@ class World:
             prepare.save_lock(design)
             self.admin.id = str(design.lock.datacenters[0].cluster_id)
         self.up()
-        cluster = {key: value for key, value in vars(self.admin).items()}
+        cluster = dict(vars(self.admin))
         self._kept = copy.deepcopy((cluster, self.processes))
         shutil.copytree(self.root / "state", self.root / "kept")
 
@@ -239,18 +239,24 @@ def _of(change: dict[str, Any]) -> Iterator[str]:
             yield f"file {name} {Path(change['path']).name}"
         case "settings", _:
             yield f"set {name} {what.split()[0]} {change['after']}"
-        case "topics", "create-topic":
-            said = what.partition(": ")[2].removeprefix("partitions ")
-            partitions, _, rest = said.partition(", replication factor ")
-            copies, comma, own = rest.partition(", ")
-            yield f"topic {name} made {partitions} partitions, {copies} copies{comma}{own}"
-        case "topics", "add-partitions":
-            yield f"topic {name} partitions {change['after']}"
-        case "topics", _:
-            yield from (f"topic {name} {one}" for one in change["after"].split(", "))
+        case "topics", kind:
+            yield from _of_topic(kind, change)
         case "users", kind:
             yield f"user {name} " + ("made" if kind == "create-user" else "password")
         case "acls", kind:
             yield f"acl {'+' if kind == 'create-acl' else '-'} {what.partition(': ')[2]}"
         case layer, kind:
             raise AssertionError(f"{layer} {kind} has no token yet")
+
+
+def _of_topic(kind: str, change: dict[str, Any]) -> Iterator[str]:
+    name = change["name"]
+    if kind == "create-topic":
+        said = change["what"].partition(": ")[2].removeprefix("partitions ")
+        partitions, _, rest = said.partition(", replication factor ")
+        copies, comma, own = rest.partition(", ")
+        yield f"topic {name} made {partitions} partitions, {copies} copies{comma}{own}"
+    elif kind == "add-partitions":
+        yield f"topic {name} partitions {change['after']}"
+    else:
+        yield from (f"topic {name} {one}" for one in change["after"].split(", "))
