@@ -84,7 +84,7 @@ def test_a_command_that_needs_no_cluster_prints_what_is_published(
 
 def test_problems_and_risks_are_in_the_schema_of_validate(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "environments" / "dev" / "environment.yaml"
-    file.write_text("durability: {replication_factor: 1, min_insync_replicas: 1}\n")
+    file.write_text("security: {client_listener: PLAINTEXT}\n")
     assert run("validate", "dev")["environments"][0]["risks"]
     file.write_text("no_such_key: 1\n")
     with suppress(json.JSONDecodeError):
