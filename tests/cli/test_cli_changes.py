@@ -65,7 +65,7 @@ def test_what_is_the_same_on_several_nodes_is_said_once() -> None:
 
 def test_nothing_to_do_is_one_line_and_notes_stay() -> None:
     assert changes.preview_text(of()) == "demo: nothing to do, everything is as the environment says"
-    assert "  note: a is no longer declared" in changes.preview_text(of(notes=("a is no longer declared",)))
+    assert "\nnote: a is no longer declared" in changes.preview_text(of(notes=("a is no longer declared",)))
 
 
 def test_a_cluster_that_is_down_is_said_to_be_compared_later() -> None:

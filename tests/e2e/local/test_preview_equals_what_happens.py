@@ -60,7 +60,8 @@ def edit(kdeploy: Kdeploy, rows: Sequence[Row]) -> frozenset[str]:
                 kind, _, lines = new.partition("overrides:\n")[2].partition(":\n")
                 overrides[kind] = overrides.get(kind, "") + lines
     block = "".join(f"{kind}:\n{lines}" for kind, lines in overrides.items())
-    kdeploy.file.write_text(f"{text}\noverrides:\n{block}" if block else text)
+    head = "" if not block or "\noverrides:\n" in text else "\noverrides:\n"  # they are the file's last part
+    kdeploy.file.write_text(text + head + block)
     return frozenset(token for row in rows for token in row.tokens)
 
 
