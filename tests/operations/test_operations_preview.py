@@ -288,3 +288,27 @@ def test_a_lock_whose_node_lacks_a_port_is_named_with_its_line(world: World) -> 
 def test_down_of_what_cannot_be_deployed_yet_says_so() -> None:
     with pytest.raises(KdeployError, match="has provider aws, which this version"):
         down(load.load(SHIPPED / "prod-eu"), Silent(), delete_data=False)
+
+
+def test_where_machines_have_a_price_it_is_said_before_and_after(tmp_path: Path) -> None:
+    from kdeploy.operations import prepare
+    from kdeploy.operations.preview import cost_items
+
+    folder = tmp_path / "prod"
+    folder.mkdir()
+    text = (SHIPPED / "prod-eu" / "environment.yaml").read_text()
+    (folder / "environment.yaml").write_text(text)
+    before = prepare.design(load.load(folder), freeze=False)
+    assert cost_items(before) == (), "nothing was there to pay for"
+    again = prepare.design(load.load(folder), freeze=False, previous=before.lock)
+    assert cost_items(again) == ()
+    throughput = next(line for line in text.splitlines() if line.strip().startswith("throughput:"))
+    (folder / "environment.yaml").write_text(text.replace(throughput, "  throughput: 900MB/s"))
+    grown = prepare.design(load.load(folder), freeze=False, previous=before.lock)
+    (item,) = cost_items(grown)
+    assert (item.layer, item.effect) == ("cost", "none")
+    assert (
+        item.what
+        == f"machines and volumes: {item.before} → {item.after} a month, {item.what.split(', ')[-1]}"
+    )
+    assert item.what.endswith(" more")

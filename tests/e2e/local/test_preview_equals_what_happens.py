@@ -35,10 +35,12 @@ RESTARTING = [row for row in CHANGES if row.real and row not in QUIET]
 def kdeploy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kdeploy]:
     """One cluster, in its rounds' order."""
     made = prepare(tmp_path_factory.mktemp("preview"), "local", BASE_PORT)
+    text = made.file.read_text()
     try:
         made("up")
         yield made
     finally:
+        made.file.write_text(text)  # whatever a failed round left of it
         made("down", "--delete-data", "--yes", code=None)
 
 
