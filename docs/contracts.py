@@ -141,7 +141,7 @@ VOLUME: Final = fields(
     most_size=NUMBER,
     most_iops=NUMBER,
     most_throughput=NUMBER,
-    confidence=TEXT,
+    confidence=each(TEXT),
 )
 
 

@@ -71,7 +71,10 @@ def design(loaded: Loaded, *, freeze: bool, reshape: bool = False, previous: Loc
     from kdeploy.spec import lockfile
 
     environment = loaded.environment
-    previous = previous or lockfile.read_lock(places.lock_file(loaded))
+    file = places.lock_file(loaded)
+    previous = previous or lockfile.read_lock(file)
+    if previous is not None:
+        lockfile.refuse_lacking_ports(file, previous)
     try:
         plan = planner.plan(environment, previous, reshape=reshape)
         if not plan.feasible:

@@ -8,7 +8,7 @@ administrator's files put in place, as every command does that asks one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,7 +45,7 @@ class ClusterPreview:
     @property
     def pending(self) -> bool:
         """Whether `up` would change anything."""
-        return not self.compared or bool(self.items)
+        return not self.compared or any(one.layer != "cost" for one in self.items)
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,13 @@ def of_design(design: prepare.Design, password_file: Path | None = None) -> Prev
     vault = prepare.completed_vault(design, password_file).vault if there else None
     if vault is not None:
         expiry.refuse_ended(design, vault)
-    clusters = tuple(_preview(design, cluster, vault) for cluster in design.blueprint.clusters)
-    return Preview(design.loaded.environment.name, clusters)
+    costs = cost_items(design)
+    clusters = (_preview(design, cluster, vault) for cluster in design.blueprint.clusters)
+    priced = tuple(
+        replace(one, items=(*one.items, *(cost for cost in costs if cost.datacenter == one.datacenter)))
+        for one in clusters
+    )
+    return Preview(design.loaded.environment.name, priced)
 
 
 def _preview(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | None) -> ClusterPreview:
@@ -158,6 +163,29 @@ def _of_nodes(here: site.Site, todo: Sequence[Action], states: Mapping[str, Node
         item = _of_action(action, states[node.key], differ, there)
         items += [item] if item else []
     return items
+
+
+def cost_items(design: prepare.Design) -> tuple[Item, ...]:
+    """What machines and volumes cost a month before and after, where both have a price and they differ."""
+    from kdeploy.planner.locked import monthly_usd
+
+    if design.previous is None:
+        return ()
+    discount = design.loaded.environment.planner.price_discount
+    before = {one.name: monthly_usd(one, discount) for one in design.previous.datacenters}
+    after = {one.name: monthly_usd(one, discount) for one in design.lock.datacenters}
+    return tuple(
+        _of_cost(name, old, new)
+        for name, new in after.items()
+        if new is not None and (old := before.get(name)) is not None and new != old
+    )
+
+
+def _of_cost(datacenter: str, before: float, after: float) -> Item:
+    old, new = f"${before:,.0f}", f"${after:,.0f}"
+    more = f"${abs(after - before):,.0f} {'more' if after > before else 'less'}"
+    what = f"machines and volumes: {old} → {new} a month, {more}"
+    return Item(datacenter, "cost", "cost", datacenter, what, "", old, new, "none")
 
 
 def _host_files(cluster: ClusterBlueprint) -> Callable[[str], bool]:

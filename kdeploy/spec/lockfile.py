@@ -48,11 +48,9 @@ def read_lock(file: Path) -> Lock | None:
     _check_schema(source)
     document = {key: value for key, value in source.data.items() if key != "schema"}
     try:
-        lock = Lock.model_validate_json(json.dumps(document), strict=True)
+        return Lock.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         raise InvalidEnvironment([_problem(source, error)]) from None
-    _refuse_lacking_ports(source, lock)
-    return lock
 
 
 def write_lock(file: Path, lock: Lock) -> None:
@@ -126,14 +124,19 @@ def _check_schema(source: Source) -> None:
     raise InvalidEnvironment([source.problem(("schema",), wrong, right)])
 
 
-def _refuse_lacking_ports(source: Source, lock: Lock) -> None:
-    """Refuse a lock in which a node lacks one of its ports: an editor's slip, found before anything is drawn."""
+def refuse_lacking_ports(file: Path, lock: Lock) -> None:
+    """Refuse a lock in which a node lacks one of its ports: a slip of an editor's, found before anything is drawn.
+
+    Raises:
+        InvalidEnvironment: Names the node, the port and the line.
+    """
     for at, datacenter in enumerate(lock.datacenters):
         for place, node in enumerate(datacenter.nodes):
             lacking = [purpose for purpose in PURPOSES[node.role] if purpose not in node.ports]
             if lacking:
                 path = ("datacenters", at, "nodes", place, "ports")
                 wrong = f"the lock is damaged: {node.name} has no {lacking[0]} port"
+                source = read(file, str(file))
                 raise InvalidEnvironment([source.problem(path, wrong, _RESTORE)])
 
 

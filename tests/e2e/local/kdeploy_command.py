@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.contracts import hold
+
 KDEPLOY = Path(sys.executable).with_name("kdeploy")
 
 
@@ -24,7 +26,10 @@ class Finished:
 
     @property
     def document(self) -> dict[str, Any]:
-        return json.loads(self.stdout)
+        """Its JSON, which is as published."""
+        document: dict[str, Any] = json.loads(self.stdout)
+        hold(document)
+        return document
 
 
 @dataclass(frozen=True)
