@@ -1,10 +1,10 @@
-"""Write the generated documents anew: the command reference, the schema, and the blocks in pages.
+"""Write the generated documents anew: the command reference, the schemas, and the blocks in pages.
 
     python docs/generate.py           write them
     python docs/generate.py --check   say which are not current; exit code 1 if any
 
 Invariant: between a pair of `<!-- generated: NAME -->` and `<!-- end -->` lines, and in
-docs/commands.md, docs/reliability.md, docs/validation.md and docs/environment.schema.json as a whole, stands
+docs/commands.md, docs/reliability.md, docs/validation.md and docs/*.schema.json as a whole, stands
 exactly what the commands, docs/evidence.json, docs/benchmarks.yaml and the schema themselves say.
 """
 
@@ -15,6 +15,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from kdeploy.cli import COMMANDS, kdeploy
 from kdeploy.planner.catalogue import excluded
 from kdeploy.planner.figures import assumptions
 from kdeploy.spec import schema
+from kdeploy.spec.files import BESIDE, Kind
 from kdeploy.spec.risks import RISKS
+from kdeploy.spec.roles import ROLES, Rule
 
 ROOT = Path(__file__).resolve().parents[1]
 VALIDATION = ROOT / "docs" / "validation"
@@ -79,11 +82,11 @@ def _plan() -> str:
     return f"\n```text\n$ kdeploy plan --throughput 200MB/s\n{shown}{title}{rest}```\n\n"
 
 
-def _settings() -> str:
-    """Every setting of environment.yaml, from the published schema."""
+def _settings(kind: Kind = "environment") -> str:
+    """Every setting of a file, from its published schema."""
     rows = "".join(
         f"| `{path}` | {_takes(part)} | {_default(part)} | {_cell(part.get('description', ''))} |\n"
-        for path, part in schema.fields()
+        for path, part in schema.fields(kind)
     )
     return f"\n| setting | takes | default | what it is |\n|---|---|---|---|\n{rows}\n"
 
@@ -117,6 +120,21 @@ def _risks() -> str:
     """Every named risk and why it is one."""
     rows = "".join(f"| `{name}` | {why} |\n" for name, (_, why) in sorted(RISKS.items()))
     return f"\n| name | why |\n|---|---|\n{rows}\n"
+
+
+def _acl_roles() -> str:
+    """What each role may do, with the names that a grant has."""
+    rows = "".join(
+        f"| `{name}` | `{rule.field}`{'' if rule.field in role.needs else ', if any'} "
+        f"| {rule.resource}{_ending(rule)} | {', '.join(rule.operations)} |\n"
+        for name, role in ROLES.items()
+        for rule in role.rules
+    )
+    return f"\n| role | named by | resource | operations |\n|---|---|---|---|\n{rows}\n"
+
+
+def _ending(rule: Rule) -> str:
+    return f"s that begin with it and `{rule.ending}`" if rule.ending else ""
 
 
 def _assumptions() -> str:
@@ -219,6 +237,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": _overview,
     "plan": _plan,
     "settings": _settings,
+    **{f"fields-{kind}": partial(_settings, kind) for kind in BESIDE},
+    "acl-roles": _acl_roles,
     "risks": _risks,
     "assumptions": _assumptions,
     "excluded": _excluded,
@@ -232,6 +252,7 @@ def documents() -> dict[Path, str]:
     mixed = (
         ROOT / "README.md",
         ROOT / "docs" / "environments.md",
+        ROOT / "docs" / "resources.md",
         ROOT / "docs" / "planner.md",
         ROOT / "docs" / "hosts.md",
     )
@@ -239,7 +260,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "commands.md": commands(),
         ROOT / "docs" / "reliability.md": reliability(),
         ROOT / "docs" / "validation.md": validation(),
-        ROOT / "docs" / "environment.schema.json": schema.render(),
+        **{ROOT / "docs" / f"{kind}.schema.json": schema.render(kind) for kind in ("environment", *BESIDE)},
         **{path: BLOCK.sub(_block, path.read_text()) for path in mixed},
     }
 
