@@ -1,11 +1,11 @@
-"""Write the generated documents anew: the command reference, the schema, and the blocks in pages.
+"""Write the generated documents anew: the command reference, the schemas, and the blocks in pages.
 
     python docs/generate.py           write them
     python docs/generate.py --check   say which are not current; exit code 1 if any
 
 Invariant: between a pair of `<!-- generated: NAME -->` and `<!-- end -->` lines, and in
-docs/commands.md, docs/reliability.md, docs/validation.md, docs/environment.schema.json and docs/schemas as a
-whole, stands exactly what the commands, docs/evidence.json, docs/benchmarks.yaml and the schemas themselves say.
+docs/commands.md, docs/reliability.md, docs/validation.md, docs/*.schema.json and docs/schemas as a whole,
+stands exactly what the commands, docs/evidence.json, docs/benchmarks.yaml and the schemas themselves say.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from kdeploy.cli import COMMANDS, kdeploy
 from kdeploy.planner.catalogue import excluded
 from kdeploy.planner.figures import assumptions
 from kdeploy.spec import schema
+from kdeploy.spec.files import BESIDE, Kind
 from kdeploy.spec.risks import RISKS
+from kdeploy.spec.roles import ROLES, Rule
 
 ROOT = Path(__file__).resolve().parents[1]
 VALIDATION = ROOT / "docs" / "validation"
@@ -80,11 +83,11 @@ def _plan() -> str:
     return f"\n```text\n$ kdeploy plan --throughput 200MB/s\n{shown}{title}{rest}```\n\n"
 
 
-def _settings() -> str:
-    """Every setting of environment.yaml, from the published schema."""
+def _settings(kind: Kind = "environment") -> str:
+    """Every setting of a file, from its published schema."""
     rows = "".join(
         f"| `{path}` | {_takes(part)} | {_default(part)} | {_cell(part.get('description', ''))} |\n"
-        for path, part in schema.fields()
+        for path, part in schema.fields(kind)
     )
     return f"\n| setting | takes | default | what it is |\n|---|---|---|---|\n{rows}\n"
 
@@ -118,6 +121,21 @@ def _risks() -> str:
     """Every named risk and why it is one."""
     rows = "".join(f"| `{name}` | {why} |\n" for name, (_, why) in sorted(RISKS.items()))
     return f"\n| name | why |\n|---|---|\n{rows}\n"
+
+
+def _acl_roles() -> str:
+    """What each role may do, with the names that a grant has."""
+    rows = "".join(
+        f"| `{name}` | `{rule.field}`{'' if rule.field in role.needs else ', if any'} "
+        f"| {rule.resource}{_ending(rule)} | {', '.join(rule.operations)} |\n"
+        for name, role in ROLES.items()
+        for rule in role.rules
+    )
+    return f"\n| role | named by | resource | operations |\n|---|---|---|---|\n{rows}\n"
+
+
+def _ending(rule: Rule) -> str:
+    return f"s that begin with it and `{rule.ending}`" if rule.ending else ""
 
 
 def _assumptions() -> str:
@@ -220,6 +238,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": _overview,
     "plan": _plan,
     "settings": _settings,
+    **{f"fields-{kind}": partial(_settings, kind) for kind in BESIDE},
+    "acl-roles": _acl_roles,
     "risks": _risks,
     "assumptions": _assumptions,
     "excluded": _excluded,
@@ -233,6 +253,7 @@ def documents() -> dict[Path, str]:
     mixed = (
         ROOT / "README.md",
         ROOT / "docs" / "environments.md",
+        ROOT / "docs" / "resources.md",
         ROOT / "docs" / "planner.md",
         ROOT / "docs" / "hosts.md",
     )
@@ -240,7 +261,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "commands.md": commands(),
         ROOT / "docs" / "reliability.md": reliability(),
         ROOT / "docs" / "validation.md": validation(),
-        ROOT / "docs" / "environment.schema.json": schema.render(),
+        **{ROOT / "docs" / f"{kind}.schema.json": schema.render(kind) for kind in ("environment", *BESIDE)},
         **runpy.run_path(str(ROOT / "docs" / "contracts.py"))["texts"](),
         **{path: BLOCK.sub(_block, path.read_text()) for path in mixed},
     }

@@ -52,6 +52,9 @@ _EXAMPLES: Final = {
     "number": "2.5",
     "array": "[a, b]",
 }
+MANY: Final = 10_000
+"""A number without its unit that is more than this was meant in the smallest unit, as Kafka's own settings are."""
+
 _NEAR_TRUTH: Final = frozenset(("yes", "no", "on", "off", "y", "n"))
 """Words that YAML 1.1 read as true or false and YAML 1.2 reads as text."""
 
@@ -177,7 +180,9 @@ def _wanted(part: schema.Schema) -> str:
 def _quantity(value: object, error: Mapping[str, Any], part: schema.Schema) -> tuple[str, str]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         kind = schema.kind_of_quantity(part)
-        unit = re.sub(r"[\d.]", "", part["examples"][0])
+        # What is as large as this is counted in the smallest unit.
+        usual = re.sub(r"[\d.]", "", part["examples"][0])
+        unit = {"d": "ms", "GiB": "B", "MB/s": "B/s"}.get(usual, usual) if value >= MANY else usual
         return f"{shown(value)} has no unit", f"write the {kind} with its unit, for example {value}{unit}"
     wrong, _, right = str(error["ctx"]["error"]).partition("; ")
     return wrong, right or _wanted(part)

@@ -19,7 +19,7 @@ from kdeploy.spec.files import BESIDE, MISSPELT, MODELS, Kind, file_name
 from kdeploy.spec.frozen import Frozen
 from kdeploy.spec.merge import Merged, together
 from kdeploy.spec.model import Environment
-from kdeploy.spec.source import BEGIN, Source, parse, read
+from kdeploy.spec.source import Source, parse, read
 from kdeploy.spec.wording import did_you_mean
 
 FILE_NAME: Final = "environment.yaml"
@@ -161,9 +161,8 @@ def _read(folder: Path) -> tuple[dict[Kind, Source], list[Problem]]:
     problems = list(_misspelt(folder))
     for kind in ("environment", *(kind for kind in BESIDE if _is_there(folder, kind))):
         file = folder / file_name(kind)
-        begin = BEGIN if kind == "environment" else f"begin with `{kind}:`, or remove the file"
         try:
-            sources[kind] = read(file, str(file), begin)
+            sources[kind] = read(file, str(file), None if kind == "environment" else kind)
         except InvalidEnvironment as error:
             problems += error.problems
     return sources, problems

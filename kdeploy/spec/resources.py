@@ -136,19 +136,20 @@ class Grant(Frozen):
     """What it does; its rights on what is named here follow from it."""
 
     topics: ResourceNames = ()
-    """Topics it produces to or reads from; for streams those it reads."""
+    """Topics it produces to (producer) or reads (consumer, streams, sinks of connect)."""
 
     output_topics: ResourceNames = ()
-    """Topics that streams writes to, or that a Connect worker's connectors write to."""
+    """Topics that streams, or the sources and dead letter queues of connect, write to."""
 
     groups: ResourceNames = ()
     """Consumer groups it takes part in (consumer), or the worker's own group and those of its sinks (connect)."""
 
     transactional_ids: ResourceNames = ()
-    """Transactional ids it uses (producer)."""
+    """Transactional ids it uses (producer, and connect with exactly-once sources)."""
 
     application: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$", max_length=200)] | None = None
-    """application.id of streams: its groups, internal topics and transactional ids begin with it."""
+    """application.id of streams: its group is called so; its internal topics and transactional ids begin with it
+    and a hyphen."""
 
     internal_topics: ResourceNames = ()
     """A Connect worker's topics for configuration, offsets and status."""

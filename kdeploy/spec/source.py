@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 LARGEST_FILE: Final = 16 * 2**20
 """Bytes of the largest file read: some 100,000 topics with their ACLs."""
 
-BEGIN: Final = "begin with `kafka:` or copy one with `kdeploy init`"
-"""What to do about an environment.yaml that says nothing."""
-
 DEEPEST: Final = 32
 """Deepest nesting read; an environment needs 6."""
 
@@ -81,27 +78,27 @@ class Source:
         return InvalidEnvironment([self.problem(error.path, error.wrong, error.right)])
 
 
-def read(file: Path, name: str, begin: str = BEGIN) -> Source:
+def read(file: Path, name: str, key: str | None = None) -> Source:
     """Read a YAML file whose top level is a map.
 
     Args:
         file: Where it is.
         name: How the person named it, for messages.
-        begin: What to do about a file that says nothing.
+        key: What it begins with; None for environment.yaml and locks, which can begin with many things.
 
     Raises:
         InvalidEnvironment: It cannot be read, is not YAML, or holds what is refused here.
     """
-    return parse(_text(file, name), name, begin)
+    return parse(_text(file, name), name, key)
 
 
-def parse(text: str, name: str, begin: str = BEGIN) -> Source:
+def parse(text: str, name: str, key: str | None = None) -> Source:
     """Read YAML text whose top level is a map; see `read`."""
     found = plain(text)
-    return Source(name, *found) if found else parse_fully(text, name, begin)
+    return Source(name, *found) if found else parse_fully(text, name, key)
 
 
-def parse_fully(text: str, name: str, begin: str = BEGIN) -> Source:
+def parse_fully(text: str, name: str, key: str | None = None) -> Source:
     """What `parse` does with what `kdeploy.spec.plain` hands back."""
     builder = _Builder(name)
     for event in _events(text, name):
@@ -110,11 +107,22 @@ def parse_fully(text: str, name: str, begin: str = BEGIN) -> Source:
         raise InvalidEnvironment(builder.problems)
     source = builder.source
     if source.data is None:
-        raise _whole(name, "the file says nothing", begin)
+        many = "begin with `kafka:` or copy one with `kdeploy init`"
+        raise _whole(
+            name, "the file says nothing", f"begin with `{key}:`, or remove the file" if key else many
+        )
     if not isinstance(source.data, dict):
         kind = "a list" if isinstance(source.data, list) else "a single value"
         raise InvalidEnvironment(
-            [Problem(name, 1, "", f"the file holds {kind}", "write keys with values, such as `workload:`")]
+            [
+                Problem(
+                    name,
+                    1,
+                    "",
+                    f"the file holds {kind}",
+                    f"write keys with values, such as `{key or 'workload'}:`",
+                )
+            ]
         )
     return source
 

@@ -10,6 +10,7 @@ import pytest
 
 from kdeploy import cli
 from kdeploy.spec import schema
+from kdeploy.spec.files import BESIDE, Kind
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -175,6 +176,46 @@ def test_validate_writes_nothing(run: Run) -> None:
         "environments/one",
         "environments/one/environment.yaml",
     ]
+
+
+def test_validate_names_the_file_of_each_problem_and_risk(run: Run) -> None:
+    write("good", "kafka: {}\n")
+    Path("environments/good/users.yaml").write_text("users:\n  - name: shop\n")
+    Path("environments/good/acls.yaml").write_text("acls:\n  - {user: shop, role: producer, topics: ['*']}\n")
+    write("bad", "kafka: {}\n")
+    Path("environments/bad/topics.yaml").write_text("defaults: {partitions: 0}\ntopics: [{name: a}]\n")
+    code, out, err = run("validate", "good", "bad")
+    assert (code, out) == (2, "OK good (environments/good/environment.yaml)\n")
+    assert err == (
+        "warning: environments/good/acls.yaml:2: acls[0].topics[0]: who may write every topic may also write those "
+        "that Kafka and kdeploy keep for themselves, consumers' offsets among them (writes-everything)\n"
+        "  if it is meant, add writes-everything to accept_risks\n"
+        "kdeploy: environments/bad/topics.yaml:1: defaults.partitions: 0 is too small\n"
+        "  write 1 or more\n"
+    )
+    _, out, _ = run("validate", "good", "--output", "json")
+    (risk,) = json.loads(out)["environments"][0]["risks"]
+    assert (risk["file"], risk["line"], risk["path"]) == (
+        "environments/good/acls.yaml",
+        2,
+        "acls[0].topics[0]",
+    )
+
+
+def test_init_copies_the_files_beside_environment_yaml(run: Run) -> None:
+    assert run("init", "mine", "--from", "prod-eu")[0] == 0
+    assert {path.name for path in Path("environments/mine").iterdir()} == {
+        "environment.yaml",
+        *(f"{kind}.yaml" for kind in BESIDE),
+    }
+    assert run("validate", "mine")[0] == 0
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_schema_prints_that_of_each_file(run: Run, kind: Kind) -> None:
+    code, out, err = run("schema", kind)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == schema.document(kind)
 
 
 def test_schema_prints_the_published_schema(run: Run) -> None:

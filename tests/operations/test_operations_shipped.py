@@ -25,7 +25,10 @@ def test_a_shipped_environment_of_the_cloud_gets_no_lock(packaged: Path) -> None
     design = prepare.design(load.load(packaged / "prod-eu"), freeze=False)
     with pytest.raises(UsageError, match="make your own with `kdeploy init NAME --from prod-eu`"):
         prepare.save_lock(design)
-    assert [path.name for path in (packaged / "prod-eu").iterdir()] == ["environment.yaml"]
+    assert "lock.yaml" not in {path.name for path in (packaged / "prod-eu").iterdir()}
+    assert {path.name for path in (packaged / "prod-eu").iterdir()} == {
+        path.name for path in load.files(packaged / "prod-eu")
+    }
 
 
 def test_a_shipped_local_environment_is_ready_to_run_and_keeps_its_lock_in_the_state_folder(

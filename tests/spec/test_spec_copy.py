@@ -11,7 +11,8 @@ import pytest
 from kdeploy.errors import KdeployError, UsageError
 from kdeploy.spec import schema
 from kdeploy.spec.copy import adapted, copy
-from kdeploy.spec.load import Loaded, available, find, load
+from kdeploy.spec.files import BESIDE
+from kdeploy.spec.load import Loaded, available, files, find, load
 from kdeploy.spec.ports import HIGHEST, MOST_LOCAL_NODES, OFFSETS, local_ports
 
 
@@ -142,9 +143,30 @@ def test_an_init_that_was_killed_is_finished_by_the_same_command(monkeypatch: py
             with pytest.raises(Killed):
                 copy("mine", load(find("prod-eu")))
         assert available() == before
-    assert [file.name for file in copy("mine", load(find("prod-eu"))).parent.iterdir()] == [
-        "environment.yaml"
+    made = copy("mine", load(find("prod-eu"))).parent
+    assert sorted(made.iterdir()) == sorted(files(made))
+
+
+def test_a_copy_has_the_files_beside_the_original_with_their_comments_and_schemas() -> None:
+    folder = copy("mine", load(find("prod-eu"))).parent
+    assert [file.name for file in files(folder)] == [
+        "environment.yaml",
+        *(f"{kind}.yaml" for kind in BESIDE),
     ]
+    for kind in BESIDE:
+        text = (folder / f"{kind}.yaml").read_text()
+        where = text.splitlines()[0].partition("=")[2]
+        assert json.loads((folder / where).read_text()) == schema.document(kind)
+        assert text.count("\n") == (find("prod-eu") / f"{kind}.yaml").read_text().count("\n")
+    assert "`kdeploy validate mine`" in (folder / "topics.yaml").read_text()
+
+
+def test_a_folder_with_somebody_s_topics_is_taken() -> None:
+    Path("environments/mine").mkdir(parents=True)
+    Path("environments/mine/topics.yaml").write_text("topics: []\n")
+    with pytest.raises(UsageError, match="exists already, and nothing is overwritten"):
+        copy("mine", load(find("prod-eu")))
+    assert Path("environments/mine/topics.yaml").read_text() == "topics: []\n"
 
 
 def test_a_copy_that_cannot_be_written_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,15 +135,14 @@ def test_the_shipped_environments_are_all_that_stands_there() -> None:
     )
 
 
-def test_the_package_carries_each_shipped_environment() -> None:
+def test_the_package_carries_each_file_of_each_shipped_environment() -> None:
     import tomllib
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert carried == {
-        f"environments/{name}/environment.yaml": f"kdeploy/environments/{name}/environment.yaml"
-        for name in SHIPPED
-    }
+    folder = Path(__file__).parents[2]
+    there = [str(path.relative_to(folder)) for path in (folder / "environments").glob("*/*.yaml")]
+    assert carried == {path: f"kdeploy/{path}" for path in there}
 
 
 def test_an_environment_inside_the_package_is_known_as_such(

@@ -24,27 +24,33 @@ ROWS: list[dict[str, Any]] = YAML(typ="safe", pure=True).load(
 
 
 def test_it_is_a_schema_of_the_dialect_it_names() -> None:
-    Draft202012Validator.check_schema(schema.document())
+    for kind in KINDS:
+        Draft202012Validator.check_schema(schema.document(kind))
+        assert schema.document(kind)["title"] == f"kdeploy {kind}"
     assert schema.document()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-def test_the_committed_file_is_current() -> None:
-    assert (ROOT / "docs" / "environment.schema.json").read_text() == schema.render(), "run `make docs`"
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_committed_file_is_current(kind: Kind) -> None:
+    assert (ROOT / "docs" / f"{kind}.schema.json").read_text() == schema.render(kind), "run `make docs`"
 
 
 @pytest.mark.parametrize(
-    "file", sorted((ROOT / "environments").glob("*/environment.yaml")), ids=lambda file: file.parent.name
+    "file",
+    sorted((ROOT / "environments").glob("*/*.yaml")),
+    ids=lambda file: f"{file.parent.name}-{file.stem}",
 )
-def test_a_shipped_environment_is_valid_and_tells_the_editor_where_the_schema_is(file: Path) -> None:
+def test_a_shipped_file_is_valid_and_tells_the_editor_where_the_schema_is(file: Path) -> None:
     text = file.read_text()
-    VALIDATOR.validate(parse(text, str(file)).data)
+    kind: Kind = file.stem  # type: ignore[assignment]
+    Draft202012Validator(schema.document(kind)).validate(parse(text, str(file)).data)
     first = text.splitlines()[0]
     assert first.startswith("# yaml-language-server: $schema=")
-    assert (file.parent / first.partition("=")[2]).resolve() == ROOT / "docs" / "environment.schema.json"
+    assert (file.parent / first.partition("=")[2]).resolve() == ROOT / "docs" / f"{kind}.schema.json"
 
 
 def test_every_field_is_described_and_every_map_of_settings_is_closed() -> None:
-    for path, part in schema.fields():
+    for path, part in (found for kind in KINDS for found in schema.fields(kind)):
         assert part.get("description"), path
         if part.get("type") == "object":
             assert part["additionalProperties"] is False or isinstance(part["additionalProperties"], dict), (
