@@ -84,7 +84,9 @@ def around_moving(changes: Sequence[Change]) -> tuple[list[Change], list[Change]
     place = ORDER.index("alter-replication")
     rank = {kind: ORDER.index(kind) for kind in ORDER}
     return (
-        [change for change in changes if rank.get(change.kind, -1) < place],
+        [
+            change for change in changes if rank.get(change.kind, -1) < place
+        ],  # brokers' own settings come first
         [change for change in changes if rank.get(change.kind, -1) > place],
     )
 
