@@ -22,17 +22,18 @@ def metadata(found: Mapping[str, Any]) -> Metadata:
         found["controller_id"] if found["controller_id"] >= 0 else None,
         tuple(sorted(brokers)),
         tuple(sorted(partitions)),
-        {
-            topic["name"]: _topic_id(topic["topic_id"])
-            for topic in found["topics"]
-            if getattr(topic.get("topic_id"), "int", 0)
-        },
+        {topic["name"]: _topic_id(topic["topic_id"]) for topic in found["topics"] if _has_id(topic)},
     )
 
 
-def _topic_id(found: UUID) -> str:
+def _has_id(topic: Mapping[str, Any]) -> bool:
+    """Whether a topic's id is known: a zero stands for none."""
+    return UUID(str(topic.get("topic_id") or UUID(int=0))).int != 0
+
+
+def _topic_id(found: str) -> str:
     """An id as Kafka's own tools print it: URL-safe base64 without padding (org.apache.kafka.common.Uuid)."""
-    return urlsafe_b64encode(found.bytes).rstrip(b"=").decode()
+    return urlsafe_b64encode(UUID(str(found)).bytes).rstrip(b"=").decode()
 
 
 def _partition(topic: str, found: Mapping[str, Any]) -> Partition:

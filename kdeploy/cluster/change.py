@@ -96,15 +96,13 @@ class AlterReplication:
     Attributes:
         topic: Its name.
         before: Copies of the partition that has fewest or, where there are to be fewer, most.
-        after: Copies declared.
-        targets: The replicas that partitions are to have, by number; those that have them already are left out.
+        after: Copies declared; the same where only a movement that was begun is to be finished.
         cause: As in every change.
     """
 
     topic: str
     before: int
     after: int
-    targets: Mapping[int, tuple[int, ...]]
     cause: Cause = "git"
     kind: Kind = "alter-replication"
 

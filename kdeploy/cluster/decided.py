@@ -26,7 +26,6 @@ from kdeploy.cluster.change import (
     ShutOutUser,
 )
 from kdeploy.cluster.observed import Observed, TopicState
-from kdeploy.cluster.placement import Placement
 from kdeploy.cluster.record import TopicEntry
 from kdeploy.cluster.state import NewTopic
 from kdeploy.cluster.three_way import (
@@ -85,7 +84,9 @@ def around_moving(changes: Sequence[Change]) -> tuple[list[Change], list[Change]
     place = ORDER.index("alter-replication")
     rank = {kind: ORDER.index(kind) for kind in ORDER}
     return (
-        [change for change in changes if rank.get(change.kind, -1) < place],
+        [
+            change for change in changes if rank.get(change.kind, -1) < place
+        ],  # brokers' own settings come first
         [change for change in changes if rank.get(change.kind, -1) > place],
     )
 
@@ -125,7 +126,7 @@ def _growth(path: tuple[str, int], one: Difference) -> AddPartitions:
 
 
 def _refuse_too_many(path: tuple[str, int], topic: Topic, copies: int, observed: Observed) -> None:
-    brokers = len(observed.racks)
+    brokers = observed.brokers
     if brokers and copies > brokers:
         raise InvalidSetting(
             (*path, "replication_factor"),
@@ -155,20 +156,18 @@ def _deletion(
 def _replication(environment: Environment, observed: Observed) -> Iterator[AlterReplication]:
     """Copies to make and to take away, and what a killed run left to finish."""
     begun = observed.record.moving.topics if observed.record.moving else ()
-    placement = Placement(observed.racks, observed.everything)
     for topic in environment.topics:
         state, copies = observed.topics.get(topic.name), copies_of(topic, environment)
         if state is None or topic.delete:
             continue
         if state.copies == (copies,):
             if topic.name in begun:
-                yield AlterReplication(topic.name, copies, copies, {})
+                yield AlterReplication(topic.name, copies, copies)
             continue
-        targets = placement.targets(state.partitions, copies)
         entry = observed.record.topics.get(topic.name)
         (one,) = (one for one in of_topic(topic, copies, state, entry) if one.key == COPIES)
         before = state.copies[0] if state.copies[0] < copies else state.copies[-1]
-        yield AlterReplication(topic.name, before, copies, targets, one.cause)
+        yield AlterReplication(topic.name, before, copies, one.cause)
 
 
 def _of_users(environment: Environment, observed: Observed) -> Iterator[Change]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.change import AlterReplication
 from kdeploy.cluster.failure import ClusterError
+from kdeploy.cluster.placement import Placement
 from kdeploy.cluster.record import MovingEntry
 from kdeploy.cluster.state import Moving, Partition
 from kdeploy.cluster.three_way import THROTTLED
@@ -99,7 +100,7 @@ def _begin(
     remember: Callable[[MovingEntry | None], None],
     manner: Manner,
 ) -> MovingEntry:
-    targets = {(one.topic, index): ids for one in changes for index, ids in one.targets.items()}
+    targets = _targets(admin, changes)
     lists = _throttled(admin, targets, topics)
     free = _brokers_without_rate(admin) if lists else ()
     entry = MovingEntry(tuple(sorted(topics)), tuple(sorted({*old.brokers, *free})))
@@ -112,6 +113,24 @@ def _begin(
     manner.reached("throttled")
     admin.reassign(targets)
     return entry
+
+
+def _targets(admin: Admin, changes: Sequence[AlterReplication]) -> dict[Place, tuple[int, ...]]:
+    """Where copies are to be, decided from the cluster as it is now: partitions may just have been added."""
+    metadata, moving = admin.metadata(), admin.moving()
+    wanted = {change.topic: change.after for change in changes}
+    partitions: dict[str, list[Partition]] = {}
+    for one in metadata.partitions:
+        if one.topic in wanted:
+            move = moving.get((one.topic, one.index))
+            found = replace(one, replicas=move.target) if move else one
+            partitions.setdefault(one.topic, []).append(found)
+    placement = Placement({broker.id: broker.rack for broker in metadata.brokers}, metadata.partitions)
+    return {
+        (topic, index): replicas
+        for topic, found in sorted(partitions.items())
+        for index, replicas in placement.targets(found, wanted[topic]).items()
+    }
 
 
 def _throttled(

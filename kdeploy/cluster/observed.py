@@ -50,9 +50,7 @@ class Observed:
         bindings: Access list entries of declared users; None when nothing enforces them.
         quotas: All limits, by entity.
         record: What was made and last given.
-        racks: Each registered broker with its rack.
-        everything: All partitions of the cluster.
-        moving: Topics of which partitions are being moved.
+        brokers: How many are registered.
         kraft: Whether the cluster has a KRaft quorum; only asked where a user is to be removed.
     """
 
@@ -61,9 +59,7 @@ class Observed:
     bindings: frozenset[Binding] | None = frozenset()
     quotas: Mapping[QuotaEntity, Mapping[str, float]] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
-    racks: Mapping[int, str | None] = field(default_factory=dict)
-    everything: tuple[Partition, ...] = ()
-    moving: frozenset[str] = frozenset()
+    brokers: int = 0
     kraft: bool = True
 
 
@@ -90,9 +86,7 @@ def observe(environment: Environment, admin: Admin, passwords: Mapping[str, str]
         bindings=_bindings(environment, admin),
         quotas=admin.quotas() if environment.quotas or leaving else {},
         record=record.read(admin),
-        racks={broker.id: broker.rack for broker in metadata.brokers},
-        everything=metadata.partitions,
-        moving=frozenset(topic for topic, _ in moving),
+        brokers=len(metadata.brokers),
         kraft=admin.quorum() is not None if leaving else True,
     )
 

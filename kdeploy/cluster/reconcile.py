@@ -240,8 +240,7 @@ class _Keeper:
     def keep(self, after: Record) -> None:
         """Make the record say this."""
         durability = self._plan.environment.durability
-        brokers = len(self._plan.observed.racks)
-        copies = min(durability.replication_factor, brokers or durability.replication_factor)
+        copies = min(durability.replication_factor, self._plan.observed.brokers or 1)
         record.write(self._admin, self._now, after, copies, min(durability.min_insync_replicas, copies))
         self._now = after
 

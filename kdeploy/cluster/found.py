@@ -1,0 +1,121 @@
+"""What a running cluster holds, as what could have been declared: for `import`, and for accepting drift.
+
+Invariant: read-only, and nothing is made up: of a topic only settings that were set for it itself, of an
+access list only what a declared entry can say. What Kafka keeps for itself (`__…`) and what kdeploy does
+are left out. Declaring what comes out changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from kdeploy.cluster.admin import Admin
+from kdeploy.cluster.state import Binding, Partition, QuotaEntity
+from kdeploy.cluster.three_way import THROTTLED
+from kdeploy.spec.resources import Acl, Quota, Topic, User
+
+OWN: Final = "__"
+"""What names begin with that Kafka, its tools and kdeploy keep for themselves."""
+
+USER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Names that a declared user can have (`spec.resources.UserName`)."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a cluster holds.
+
+    Attributes:
+        topics: By name.
+        users: By name, with their access lists; their passwords cannot be read.
+        quotas: Limits by whom they are for.
+        left_out: What is there and cannot be declared, in words.
+    """
+
+    topics: tuple[Topic, ...]
+    users: tuple[User, ...]
+    quotas: tuple[Quota, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def found(admin: Admin) -> Found:
+    """Look at everything a cluster holds for its clients.
+
+    Raises:
+        ClusterError: The cluster does not answer.
+    """
+    users, bindings = admin.users(), admin.bindings()
+    named = {name for name in users if _is_user(name)}
+    named |= {one.user for one in bindings if _is_user(one.user)}
+    skipped = sorted(
+        {
+            f"ACLs of {one.user}, which is no user with a password"
+            for one in bindings
+            if one.user not in named and not one.user.startswith(OWN)
+        }
+    )
+    quotas = {whom: one for whom, one in sorted(admin.quotas().items()) if not whom.user.startswith(OWN)}
+    skipped += [
+        f"the quota of {whom}, with a limit of nothing" for whom, one in quotas.items() if _closed(one)
+    ]
+    return Found(
+        _topics(admin),
+        tuple(User(name=name, acls=acls_of(name, bindings)) for name in sorted(named)),
+        tuple(quota_of(whom, limits) for whom, limits in quotas.items() if not _closed(limits)),
+        tuple(skipped),
+    )
+
+
+def _closed(limits: Mapping[str, float]) -> bool:
+    return any(value <= 0 for value in limits.values())
+
+
+def _is_user(name: str) -> bool:
+    return bool(USER.fullmatch(name)) and not name.startswith(OWN)
+
+
+def _topics(admin: Admin) -> tuple[Topic, ...]:
+    partitions: dict[str, list[Partition]] = {}
+    for one in admin.metadata().partitions:
+        if not one.topic.startswith(OWN):
+            partitions.setdefault(one.topic, []).append(one)
+    settings = admin.own_topic_settings(sorted(partitions))
+    return tuple(
+        topic_of(name, partitions[name], settings[name].own)
+        for name in sorted(partitions)
+        if name in settings
+    )
+
+
+def topic_of(name: str, partitions: Collection[Partition], own: Mapping[str, str]) -> Topic:
+    """A topic as it would be declared; with fewest copies where its partitions differ."""
+    config = {key: value for key, value in sorted(own.items()) if key not in THROTTLED}
+    copies = min(len(one.replicas) for one in partitions)
+    return Topic(name=name, partitions=len(partitions), replication_factor=copies, config={**config})
+
+
+def acls_of(user: str, bindings: Collection[Binding]) -> tuple[Acl, ...]:
+    """A user's access list as it would be declared: one entry for each resource, with all its operations."""
+    grouped: dict[Binding, list[str]] = {}
+    for one in sorted(bindings):
+        if one.user == user:
+            grouped.setdefault(replace(one, operation=""), []).append(one.operation)
+    return tuple(_acl(one, operations) for one, operations in grouped.items())
+
+
+def _acl(one: Binding, operations: list[str]) -> Acl:
+    said: dict[str, Any] = {"resource": one.resource, "name": one.name, "pattern": one.pattern}
+    return Acl.model_validate(
+        {**said, "operations": operations, "permission": one.permission, "host": one.host}
+    )
+
+
+def quota_of(whom: QuotaEntity, limits: Mapping[str, float]) -> Quota:
+    """A quota as it would be declared."""
+    parts = {"user": whom.user, "client_id": whom.client_id, "ip": whom.ip}
+    said: dict[str, Any] = {key: name for key, name in parts.items() if name}
+    said |= {key: f"{value:.15g}B/s" if key.endswith("byte_rate") else value for key, value in limits.items()}
+    return Quota.model_validate(said)
