@@ -104,7 +104,9 @@ def issue(environment: str, text: Path, code: int) -> None:
 
     there = forge.here()
     if not isinstance(there, forge.GitHub):
-        raise UsageError(f"issues are kept in GitHub alone, not in {there.name}\n  let the job that looks for drift fail")
+        raise UsageError(
+            f"issues are kept in GitHub alone, not in {there.name}\n  let the job that looks for drift fail"
+        )
     _say(telling.drift(there, environment, _read(text), code), f"the issue about {environment}")
 
 

@@ -31,7 +31,9 @@ CHANGES_PENDING: Final = 4
 @click.argument("environment", metavar="[ENV]", required=False, shell_complete=complete_environment)
 @workload.workload_options
 @click.option("--lock", "write", is_flag=True, help="Write what is decided to ENV's lock.yaml.")
-@click.option("--check", is_flag=True, help="Exit with 4 if the lock would change; without ENV, if any would.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 4 if the lock would change; without ENV, if any would."
+)
 @click.option("--reshape", is_flag=True, help="Let locked brokers get another instance type.")
 @click.option("--compare", is_flag=True, help="Few large, many small, local disks, ... side by side.")
 @click.option("--explain", metavar="LIMIT", help="The arithmetic of one limit, to check by hand.")
@@ -165,7 +167,9 @@ def _of_every_lock() -> int:
         code = CHANGES_PENDING
         for change in changes:
             click.echo(f"{file}: {change}", err=True)
-        click.echo(f"  review it with `kdeploy plan {name}`, then write it: `kdeploy plan {name} --lock`", err=True)
+        click.echo(
+            f"  review it with `kdeploy plan {name}`, then write it: `kdeploy plan {name} --lock`", err=True
+        )
     return code
 
 

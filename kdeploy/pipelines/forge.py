@@ -135,7 +135,10 @@ class GitHub:
     def run(self) -> Run:
         """The commit is the pull request's own, where there is one."""
         request = self._event().get("pull_request", {})
-        server, number = self._variables.get("GITHUB_SERVER_URL", ""), self._variables.get("GITHUB_RUN_ID", "")
+        server, number = (
+            self._variables.get("GITHUB_SERVER_URL", ""),
+            self._variables.get("GITHUB_RUN_ID", ""),
+        )
         repository = self._variables["GITHUB_REPOSITORY"]
         url = f"{server}/{repository}/actions/runs/{number}" if server and number else ""
         return Run(request.get("head", {}).get("sha", self._variables.get("GITHUB_SHA", "")), url)
@@ -248,7 +251,9 @@ class _Api:
 
     def __init__(self, name: str, address: str, headers: Mapping[str, str]) -> None:
         if not address.startswith(("https://", "http://")):
-            raise UsageError(f"{address!r} is not the address of {name}'s API\n  its runner gives one with https")
+            raise UsageError(
+                f"{address!r} is not the address of {name}'s API\n  its runner gives one with https"
+            )
         self._name, self._address = name, address.rstrip("/")
         self._headers = {**headers, "User-Agent": "kdeploy", "Content-Type": "application/json"}
         self._opener = urllib.request.build_opener(_Stay)
@@ -266,7 +271,9 @@ class _Api:
             following = re.search(r'<([^<>]+)>;\s*rel="next"', link)
             url = following.group(1) if following else ""
             if url and not url.startswith(self._address + "/"):
-                raise ForgeError(f"{self._name} says that the next page is at another address\n  nothing was asked there")
+                raise ForgeError(
+                    f"{self._name} says that the next page is at another address\n  nothing was asked there"
+                )
 
     def _send(self, method: str, url: str, content: Mapping[str, Any] | None) -> tuple[Any, str]:
         data = None if content is None else json.dumps(content).encode()
@@ -278,9 +285,13 @@ class _Api:
             raise self._refused(error, method, url) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            raise ForgeError(f"{self._name} cannot be reached at {self._address}: {reason}\n  run the job again") from None
+            raise ForgeError(
+                f"{self._name} cannot be reached at {self._address}: {reason}\n  run the job again"
+            ) from None
         except ValueError:
-            raise ForgeError(f"{self._address} does not answer as {self._name} does\n  run the job again") from None
+            raise ForgeError(
+                f"{self._address} does not answer as {self._name} does\n  run the job again"
+            ) from None
 
     def _refused(self, error: urllib.error.HTTPError, method: str, url: str) -> ForgeError:
         with error:

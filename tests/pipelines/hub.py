@@ -74,7 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             given = json.loads(content) if content else {}
             if len(given.get("body", "")) > self.limit:
-                self._give(self.too_long, {"message": f"Body is too long (maximum is {self.limit} characters)"})
+                self._give(
+                    self.too_long, {"message": f"Body is too long (maximum is {self.limit} characters)"}
+                )
             else:
                 code, document = self.route(self.command, split.path, given)
                 self._pages(code, document, split.path, {k: v[0] for k, v in parse_qs(split.query).items()})
@@ -87,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
     def route(self, method: str, path: str, given: dict[str, Any]) -> tuple[int, Any]:
         raise NotImplementedError
 
-    def _pages(self, code: int, document: Any, path: str, query: dict[str, str]) -> None:  # noqa: ANN401
+    def _pages(self, code: int, document: Any, path: str, query: dict[str, str]) -> None:
         link = ""
         if isinstance(document, list):
             size, page = min(100, int(query.get("per_page", "20"))), int(query.get("page", "1"))
@@ -99,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
             document = document[(page - 1) * size : page * size]
         self._give(code, document, link)
 
-    def _give(self, code: int, document: Any, link: str = "") -> None:  # noqa: ANN401
+    def _give(self, code: int, document: Any, link: str = "") -> None:
         content = json.dumps(document).encode()
         self.send_response(code)
         if link:
@@ -182,11 +184,11 @@ def _serving(kind: type[_Handler]) -> Iterator[Hub]:
             thread.join()
 
 
-def github() -> Any:  # noqa: ANN401
+def github() -> Any:
     """A GitHub with one pull request, number 12 of acme/kafka."""
     return _serving(_GitHub)
 
 
-def gitlab() -> Any:  # noqa: ANN401
+def gitlab() -> Any:
     """A GitLab with one merge request, number 12 of project 5."""
     return _serving(_GitLab)

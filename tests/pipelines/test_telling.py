@@ -152,7 +152,9 @@ def test_a_text_that_is_too_long_is_refused_before_it_is_sent(place: Place) -> N
 def test_a_refusal_is_one_message_without_the_token(place: Place, code: int) -> None:
     there, here = place
     there.answer = code
-    with pytest.raises(forge.ForgeError, match=f"refused GET .*{code}.*not accessible by integration") as error:
+    with pytest.raises(
+        forge.ForgeError, match=f"refused GET .*{code}.*not accessible by integration"
+    ) as error:
         telling.preview(here, "prod-eu", "one change", 4)
     assert TOKEN not in str(error.value)
     assert len(str(error.value).splitlines()) == 2
@@ -178,7 +180,9 @@ def test_drift_opens_one_issue_keeps_it_and_closes_it(github: Hub, tmp_path: Pat
     here = in_github(github, tmp_path)
     request = {"number": 12, "id": 1, "body": "<!-- kdeploy drift prod-eu -->", "user": {"type": "Bot"}}
     github.issues.append({**request, "state": "open", "pull_request": {"url": "…"}})
-    said = [telling.drift(here, "prod-eu", text, code).what for text, code in (("none", 0), ("a", 4), ("b", 4))]
+    said = [
+        telling.drift(here, "prod-eu", text, code).what for text, code in (("none", 0), ("a", 4), ("b", 4))
+    ]
     assert said == ["none", "created", "updated"]
     assert telling.drift(here, "prod-eu", "", 1).what == "none"
     (issue,) = github.issues[1:]
