@@ -139,3 +139,55 @@ def test_python_and_kafka_are_kept_between_runs() -> None:
     assert step("up", "actions/cache")["with"]["path"] == "~/.cache/kdeploy"
     assert GITLAB["up"]["cache"]["paths"] == [".cache/"]
     assert GITLAB["variables"]["KDEPLOY_CACHE_DIR"] == "$CI_PROJECT_DIR/.cache/kdeploy"
+
+
+def of_request(repository: str, author: str) -> dict[str, Any]:
+    return {"pull_request": {"head": {"repo": {"full_name": repository}}, "user": {"login": author}}}
+
+
+@pytest.mark.parametrize(
+    ("event", "content", "ref", "expected"),
+    [
+        (
+            "pull_request",
+            of_request("acme/kafka", "ann"),
+            "refs/pull/1/merge",
+            {"validate", "preview", "comment"},
+        ),
+        ("pull_request", of_request("eve/kafka", "eve"), "refs/pull/1/merge", {"validate"}),
+        ("pull_request", of_request("acme/kafka", "dependabot[bot]"), "refs/pull/1/merge", {"validate"}),
+        ("push", {}, "refs/heads/main", {"validate", "preview", "up"}),
+        ("workflow_dispatch", {}, "refs/heads/main", {"validate", "preview", "up"}),
+        ("workflow_dispatch", {}, "refs/heads/try", {"validate", "preview"}),
+        ("schedule", {}, "refs/heads/main", {"validate", "drift", "issue"}),
+    ],
+)
+def test_each_event_runs_its_jobs_and_no_others(
+    event: str, content: dict[str, Any], ref: str, expected: set[str]
+) -> None:
+    assert jobs_of(event, content, ref, failing="") == expected
+
+
+@pytest.mark.parametrize(
+    ("failing", "expected"),
+    [("validate", {"validate"}), ("preview", {"validate", "preview", "comment"})],
+)
+def test_after_a_failure_people_are_told_and_nothing_else_is_done(failing: str, expected: set[str]) -> None:
+    content = of_request("acme/kafka", "ann")
+    assert jobs_of("pull_request", content, "refs/pull/1/merge", failing) == expected
+    assert "up" not in jobs_of("push", {}, "refs/heads/main", failing)
+
+
+def jobs_of(event: str, content: dict[str, Any], ref: str, failing: str) -> set[str]:
+    """The jobs that run on an event, where one of them fails."""
+    github = {"event_name": event, "event": content, "ref": ref, "repository": "acme/kafka"}
+    results: dict[str, str] = {}
+    for name, job in GITHUB["jobs"].items():
+        needed = job.get("needs", [])
+        names = [needed] if isinstance(needed, str) else needed
+        needs = {one: {"result": results[one]} for one in names}
+        good = all(one["result"] == "success" for one in needs.values())
+        status = {"success": good, "failure": not good, "always": True, "cancelled": False}
+        runs = actions.holds(job.get("if", "success()"), {"github": github, "needs": needs}, status)
+        results[name] = ("failure" if name == failing else "success") if runs else "skipped"
+    return {name for name, result in results.items() if result != "skipped"}

@@ -11,7 +11,8 @@ from tests.e2e.pipelines.machine import Machine, Repository, environment, reposi
 from tests.pipelines import hub
 from tests.pipelines.hub import TOKEN, Hub
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1800)]
+"""A whole life of a cluster, in a dozen jobs, is one test."""
 
 NAME = "depot"
 FILE = f"environments/{NAME}/environment.yaml"
