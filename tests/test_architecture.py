@@ -24,10 +24,12 @@ MAY_IMPORT = {
     "infra": PURE | {"spec", "blueprint", "security"},
     "playbooks": PURE | {"spec", "blueprint", "security"},
     "cluster": PURE | {"spec", "blueprint", "tuning"},
+    "pipelines": PURE,
     "operations": PURE
     | {"spec", "planner", "tuning", "security", "blueprint", "infra", "playbooks", "cluster"},
     "cli": PURE
-    | {"spec", "planner", "tuning", "security", "blueprint", "infra", "playbooks", "cluster", "operations"},
+    | {"spec", "planner", "tuning", "security", "blueprint", "infra", "playbooks", "cluster", "operations"}
+    | {"pipelines"},
     "__main__": {"cli"},
 }
 """Each room with the rooms it may import; every room may import itself and the package's version."""

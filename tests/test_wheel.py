@@ -41,6 +41,8 @@ def test_the_wheel_holds_what_the_code_reads_and_no_tests(wheel: Path) -> None:
         "planner/data/",
         "infra/pins/",
         "environments/local/",
+        "pipelines/github/kdeploy.yml",
+        "pipelines/gitlab/kdeploy.yml",
     ):
         assert any(f"kdeploy/{part}" in name for name in names), part
     assert "kdeploy/py.typed" in names

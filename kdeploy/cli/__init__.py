@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "replace": ("replace", "Put a new machine in a dead broker's place."),
     "unlock": ("restart", "End the leases that a killed run left on hosts."),
     "clients": ("clients", "Write client properties and certificates."),
+    "pipeline": ("pipeline", "Print ready pipelines for GitHub and GitLab."),
     "down": ("lifecycle", "Stop the cluster; keeps its data unless told otherwise."),
 }
 """Each command with the module under kdeploy.cli that holds it and its short help."""

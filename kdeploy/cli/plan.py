@@ -31,7 +31,9 @@ CHANGES_PENDING: Final = 4
 @click.argument("environment", metavar="[ENV]", required=False, shell_complete=complete_environment)
 @workload.workload_options
 @click.option("--lock", "write", is_flag=True, help="Write what is decided to ENV's lock.yaml.")
-@click.option("--check", is_flag=True, help="Exit with 4 if the lock would change.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 4 if the lock would change; without ENV, if any would."
+)
 @click.option("--reshape", is_flag=True, help="Let locked brokers get another instance type.")
 @click.option("--compare", is_flag=True, help="Few large, many small, local disks, ... side by side.")
 @click.option("--explain", metavar="LIMIT", help="The arithmetic of one limit, to check by hand.")
@@ -61,6 +63,8 @@ def plan(
     view = _View(output, compare, _limit(explain))
     _refuse_for_a_page(view)
     if environment is None:
+        if check and not (given or write or reshape):
+            context.exit(_of_every_lock())
         if write or check or reshape:
             raise UsageError(
                 "--lock, --check and --reshape need an environment\n  name it: kdeploy plan ENV --lock"
@@ -139,6 +143,34 @@ def _of_environment(
         return CHANGES_PENDING if changes else 0
     prepare.save_lock(design)
     return 0
+
+
+def _of_every_lock() -> int:
+    """Compare the lock of each environment under ./environments with what would be decided now.
+
+    Environments of provider local are passed over: their locks are this machine's and decide themselves.
+    """
+    from kdeploy.operations import places, prepare
+    from kdeploy.spec import load
+
+    if not load.own():
+        raise UsageError("there is no environment here\n  make one with `kdeploy init NAME --from local`")
+    code = 0
+    for loaded in map(load.load, map(load.find, load.own())):
+        if places.is_local(loaded):
+            continue
+        name, file = loaded.environment.name, places.lock_file(loaded)
+        changes = differences(prepare.design(loaded, freeze=False))
+        if not changes:
+            click.echo(f"OK {name} ({file})")
+            continue
+        code = CHANGES_PENDING
+        for change in changes:
+            click.echo(f"{file}: {change}", err=True)
+        click.echo(
+            f"  review it with `kdeploy plan {name}`, then write it: `kdeploy plan {name} --lock`", err=True
+        )
+    return code
 
 
 def differences(design: Design) -> list[str]:

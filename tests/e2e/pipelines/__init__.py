@@ -1,0 +1,1 @@
+"""The ready pipelines, run as written: their shell steps, in order, in clean checkouts."""

@@ -1,0 +1,1 @@
+"""The ready pipelines, and what they tell GitHub and GitLab."""
