@@ -56,6 +56,45 @@ class Candidates:
         """Each candidate's position among the different numbers of disks."""
         return np.searchsorted([disks for disks, _ in self.by_disks], self.disks)
 
+    def required(self, load: Floats, ceilings: Floats) -> NDArray[np.intp]:
+        """Position of the first count at which each limit holds, (candidates, columns); see `limits.required`.
+
+        Args:
+            load: (disks, columns, counts), never rising along counts; the disks as in `by_disks`.
+            ceilings: By column.
+        """
+        usable, rising = self._together * limits.usable(ceilings)[:, None], -load
+        found = np.zeros(usable.shape, dtype=np.intp)
+        asked = load[:, :, 0] != 0
+        start = 0
+        for row, (_, mine) in enumerate(self.by_disks):
+            end = start + len(mine)
+            for column in self._applying[row]:
+                if asked[row, column]:
+                    found[column, start:end] = rising[row, column].searchsorted(usable[column, start:end])
+            start = end
+        return found[:, self._apart].T
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        return np.concatenate([mine for _, mine in self.by_disks])
+
+    @cached_property
+    def _apart(self) -> NDArray[np.intp]:
+        """Each candidate's place where those with as many disks stand together."""
+        return np.argsort(self._order)
+
+    @cached_property
+    def _together(self) -> Floats:
+        """Capacities by column, candidates with as many disks side by side."""
+        return np.ascontiguousarray(self.capacity[self._order].T)
+
+    @cached_property
+    def _applying(self) -> tuple[list[int], ...]:
+        """By disks, the columns that limit any candidate with so many."""
+        finite = [np.isfinite(self.capacity[mine]).any(axis=0) for _, mine in self.by_disks]
+        return tuple(np.flatnonzero(one).tolist() for one in finite)
+
 
 def candidates(
     shapes: Catalogue,
