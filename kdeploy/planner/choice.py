@@ -104,7 +104,24 @@ class Field:
         """US dollars a month that every candidate costs at least: traffic, and the smallest coordination."""
         replicas = np.array([self.partitions.min() * self.demand.partition_copies])
         nodes = coordinators_at(self, np.zeros(1, dtype=np.intp))
-        return traffic_price(self) + float(coordination_for(self, nodes, replicas)[0])
+        return sum(self.traffic_parts.values()) + float(coordination_for(self, nodes, replicas)[0])
+
+    @cached_property
+    def traffic_parts(self) -> dict[str, float]:
+        """US dollars a month for traffic: produce, replication, fetch, and mirror where that leaves the region."""
+        shapes = self.candidates.catalogue
+        usd = {MIRROR: shapes.cross_region_usd_per_gib}
+        return {
+            part: rate * (SECONDS_PER_MONTH / GIB * usd.get(part, shapes.cross_zone_usd_per_gib))
+            for part, rate in self.traffic.items()
+        }
+
+    @cached_property
+    def traffic_totals(self) -> dict[str, float]:
+        """The same by where it goes, as `Cost.parts` has it."""
+        crossed = dict(self.traffic_parts)
+        abroad = {"cross_region_traffic": crossed.pop(MIRROR)} if MIRROR in crossed else {}
+        return {"cross_zone_traffic": sum(crossed.values()), **abroad}
 
     def feasible(self) -> NDArray[np.bool_]:
         """Whether any count is enough, by candidate."""
@@ -303,48 +320,33 @@ def coordination_for(space: Field, nodes: Floats, replicas: Floats) -> Floats:
     return price * (1 - space.discount)
 
 
-def traffic_price(space: Field) -> float:
-    """US dollars a month for what crosses zones and regions; no candidate changes it."""
-    return sum(traffic_parts(space).values())
-
-
-def traffic_parts(space: Field) -> dict[str, float]:
-    """The same by what it is for: produce, replication, fetch, and mirror where that leaves the region."""
-    shapes = space.candidates.catalogue
-    usd = {MIRROR: shapes.cross_region_usd_per_gib}
-    return {
-        part: rate * (SECONDS_PER_MONTH / GIB * usd.get(part, shapes.cross_zone_usd_per_gib))
-        for part, rate in space.traffic.items()
-    }
-
-
 def price_parts(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> dict[str, Floats]:
-    """US dollars a month, by part.
+    """US dollars a month, by part; all but the traffic, which no candidate changes, is `_machines`.
 
     brokers: count × hourly price × 730 h. volumes: count × disks × price of a volume, nothing for
     local disks. coordination: nodes and their volumes. All three less the discount. cross-zone
     and cross-region traffic: see `crossing`.
     """
-    chosen = space.candidates
-    catalogue = chosen.catalogue
-    counts = space.counts[positions]
-    volume = chosen.kind.monthly_usd(bought or buy_at(space, rows, positions))
-    paid = 1 - space.discount
-    crossed = traffic_parts(space)
-    abroad = {} if MIRROR not in crossed else {"cross_region_traffic": crossed.pop(MIRROR)}
-    traffic = {"cross_zone_traffic": sum(crossed.values()), **abroad}
-    return {
-        "brokers": counts * catalogue.usd_per_hour[rows] * (HOURS_PER_MONTH * paid),
-        "volumes": np.where(chosen.local[rows], 0.0, counts * chosen.disks[rows] * volume * paid),
-        "coordination": coordination_price(space, rows, positions),
-        **{name: np.full(len(rows), usd) for name, usd in traffic.items()},
-    }
+    parts = _machines(space, rows, positions, bought)
+    return parts | {name: np.full(len(rows), usd) for name, usd in space.traffic_totals.items()}
 
 
 def monthly_price(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> Floats:
     """US dollars a month of candidates."""
-    parts = price_parts(space, rows, positions, bought)
-    return np.asarray(sum(parts.values(), np.zeros(len(rows))))
+    parts = _machines(space, rows, positions, bought)
+    return np.asarray(sum((*parts.values(), *space.traffic_totals.values()), 0.0))
+
+
+def _machines(space: Field, rows: Rows, positions: Rows, bought: Bought | None) -> dict[str, Floats]:
+    chosen = space.candidates
+    counts = space.counts[positions]
+    volume = chosen.kind.monthly_usd(bought or buy_at(space, rows, positions))
+    paid = 1 - space.discount
+    return {
+        "brokers": counts * chosen.catalogue.usd_per_hour[rows] * (HOURS_PER_MONTH * paid),
+        "volumes": np.where(chosen.local[rows], 0.0, counts * chosen.disks[rows] * volume * paid),
+        "coordination": coordination_price(space, rows, positions),
+    }
 
 
 def crossing(demand: Demand) -> dict[str, float]:

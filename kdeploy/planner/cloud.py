@@ -31,7 +31,6 @@ from kdeploy.planner.choice import (
     rebuild_time,
     replicas_at,
     required,
-    traffic_parts,
 )
 from kdeploy.planner.demand import Demand
 from kdeploy.planner.ebs import NOTHING, Bought
@@ -435,7 +434,7 @@ def _plan(
             catalogue=shapes.origin,
             discount=space.discount,
             cross_zone_traffic={
-                part: round(price, 2) for part, price in traffic_parts(space).items() if part != MIRROR
+                part: round(price, 2) for part, price in space.traffic_parts.items() if part != MIRROR
             },
         ),
     )

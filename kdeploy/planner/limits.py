@@ -480,11 +480,8 @@ def required(load: Floats, capacity: Floats, ceilings: Floats = CEILINGS) -> NDA
     Returns:
         Positions; the number of counts where no count is enough.
     """
-    limit, rising = capacity * usable(ceilings), -load
-    found = np.zeros(capacity.shape, dtype=np.intp)
-    for column in np.flatnonzero(load[:, 0]).tolist():  # the greatest load; of 0 nothing is asked
-        found[:, column] = rising[column].searchsorted(limit[:, column])
-    return found
+    breaks = -load < (capacity * usable(ceilings))[:, :, None]
+    return np.asarray(breaks.sum(axis=-1))
 
 
 def usable(ceilings: Floats) -> Floats:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -63,16 +64,14 @@ class Candidates:
             load: (disks, columns, counts), never rising along counts; the disks as in `by_disks`.
             ceilings: By column.
         """
-        usable, rising = self._together * limits.usable(ceilings)[:, None], -load
+        factor, rising = limits.usable(ceilings), -load
+        usable = self._together * factor[:, None]
         found = np.zeros(usable.shape, dtype=np.intp)
-        asked = load[:, :, 0] != 0
-        start = 0
-        for row, (_, mine) in enumerate(self.by_disks):
-            end = start + len(mine)
-            for column in self._applying[row]:
-                if asked[row, column]:
-                    found[column, start:end] = rising[row, column].searchsorted(usable[column, start:end])
-            start = end
+        # Where the fewest brokers are enough for the smallest of the candidates, they are for all of them.
+        asked = np.nonzero(rising[:, :, 0] < self._least * factor)
+        for row, column in zip(asked[0].tolist(), asked[1].tolist(), strict=True):
+            mine = self._sides[row]
+            found[column, mine] = rising[row, column].searchsorted(usable[column, mine])
         return found[:, self._apart].T
 
     @cached_property
@@ -90,10 +89,15 @@ class Candidates:
         return np.ascontiguousarray(self.capacity[self._order].T)
 
     @cached_property
-    def _applying(self) -> tuple[list[int], ...]:
-        """By disks, the columns that limit any candidate with so many."""
-        finite = [np.isfinite(self.capacity[mine]).any(axis=0) for _, mine in self.by_disks]
-        return tuple(np.flatnonzero(one).tolist() for one in finite)
+    def _sides(self) -> tuple[slice, ...]:
+        """By disks, where the candidates that have so many stand there."""
+        ends = np.cumsum([0, *(len(mine) for _, mine in self.by_disks)]).tolist()
+        return tuple(slice(start, end) for start, end in pairwise(ends))
+
+    @cached_property
+    def _least(self) -> Floats:
+        """The least capacity of all that have as many disks, (disks, columns)."""
+        return np.array([self.capacity[mine].min(axis=0) for _, mine in self.by_disks])
 
 
 def candidates(
