@@ -116,8 +116,12 @@ def _document() -> dict[str, Any]:
 def own_file() -> Path:
     """The user's own catalogue: what KDEPLOY_CATALOGUE names, else a file among the user's data."""
     named = os.environ.get("KDEPLOY_CATALOGUE")
-    if named:
-        return Path(named)
+    return Path(named) if named else _usual_file(os.environ.get("XDG_DATA_HOME"), os.environ.get("HOME"))
+
+
+@lru_cache(maxsize=2)
+def _usual_file(_data: str | None, _home: str | None) -> Path:
+    """Worked out once for each pair of the variables that the place depends on."""
     from platformdirs import user_data_path
 
     return user_data_path("kdeploy") / "catalogue.json"

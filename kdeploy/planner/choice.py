@@ -32,6 +32,8 @@ MIRROR: Final = "mirror"
 ALL: Final = slice(None)
 SPACE: Final = COLUMNS.index("disk_space")
 REBUILDING: Final = [COLUMNS.index(name) for name in REBUILD]
+BUSY: Final = [COLUMNS.index(name) for name in ("network_in", "disk_write", "network_out")]
+"""What the average load takes of each that a rebuild needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,7 @@ class Field:
         disks: The different numbers of disks; a row of `load` and `partitions` for each.
         disk_row: Each candidate's row in them.
         load: (disks, columns, counts).
+        load_from_one: The same from one broker on, as far as the counts go.
         share: How the load is spread, each (disks, counts).
         allowed: By disks, how many of the counts the cluster's own limit allows.
         needed: (candidates, columns), position of the first count at which the limit holds.
@@ -65,6 +68,7 @@ class Field:
     disks: Floats
     disk_row: Rows
     load: Floats
+    load_from_one: Floats
     share: Shares
     allowed: Rows
     needed: Rows
@@ -100,7 +104,24 @@ class Field:
         """US dollars a month that every candidate costs at least: traffic, and the smallest coordination."""
         replicas = np.array([self.partitions.min() * self.demand.partition_copies])
         nodes = coordinators_at(self, np.zeros(1, dtype=np.intp))
-        return traffic_price(self) + float(coordination_for(self, nodes, replicas)[0])
+        return sum(self.traffic_parts.values()) + float(coordination_for(self, nodes, replicas)[0])
+
+    @cached_property
+    def traffic_parts(self) -> dict[str, float]:
+        """US dollars a month for traffic: produce, replication, fetch, and mirror where that leaves the region."""
+        shapes = self.candidates.catalogue
+        usd = {MIRROR: shapes.cross_region_usd_per_gib}
+        return {
+            part: rate * (SECONDS_PER_MONTH / GIB * usd.get(part, shapes.cross_zone_usd_per_gib))
+            for part, rate in self.traffic.items()
+        }
+
+    @cached_property
+    def traffic_totals(self) -> dict[str, float]:
+        """The same by where it goes, as `Cost.parts` has it."""
+        crossed = dict(self.traffic_parts)
+        abroad = {"cross_region_traffic": crossed.pop(MIRROR)} if MIRROR in crossed else {}
+        return {"cross_zone_traffic": sum(crossed.values()), **abroad}
 
     def feasible(self) -> NDArray[np.bool_]:
         """Whether any count is enough, by candidate."""
@@ -153,15 +174,13 @@ def field(
     """
     disks = np.array([disks for disks, _ in candidates.by_disks])
     ceilings = limits.by_column(demand.ceilings)
-    fleet = Fleet.even(_with_its_group(counts, demand.racks), demand.racks)
+    everything = np.arange(1.0, counts[-1] + 1)
+    fleet = Fleet.even(_with_its_group(everything, demand.racks), demand.racks)
     share = limits.shares(demand, fleet, disks)
     load = limits.of_shares(demand, share)
-    load = np.maximum.accumulate(load[..., ::-1], axis=-1)[..., ::-1][..., : len(counts)]
-    share = Shares(*(value[:, : len(counts)] for value in vars(share).values()))
-    needed = np.empty(candidates.capacity.shape, dtype=np.intp)
-    for row, (_, mine) in enumerate(candidates.by_disks):
-        needed[mine] = limits.required(load[row], candidates.capacity[mine], ceilings)
-    allowed = np.array([limits.allowed(demand, one) for one in share.partitions])
+    load = np.maximum.accumulate(load[..., ::-1], axis=-1)[..., ::-1]
+    mine = slice(int(counts[0]) - 1, len(everything))
+    share = Shares(*(value[:, mine] for value in vars(share).values()))
     return Field(
         demand,
         candidates,
@@ -170,10 +189,11 @@ def field(
         counts,
         disks,
         candidates.disk_row,
-        load,
+        load[..., mine],
+        load[..., : mine.stop],
         share,
-        allowed,
-        needed,
+        limits.allowed(demand, share.partitions),
+        candidates.required(load[..., mine], ceilings),
         ceilings,
         crossing(demand),
         terms.before,
@@ -300,48 +320,33 @@ def coordination_for(space: Field, nodes: Floats, replicas: Floats) -> Floats:
     return price * (1 - space.discount)
 
 
-def traffic_price(space: Field) -> float:
-    """US dollars a month for what crosses zones and regions; no candidate changes it."""
-    return sum(traffic_parts(space).values())
-
-
-def traffic_parts(space: Field) -> dict[str, float]:
-    """The same by what it is for: produce, replication, fetch, and mirror where that leaves the region."""
-    shapes = space.candidates.catalogue
-    usd = {MIRROR: shapes.cross_region_usd_per_gib}
-    return {
-        part: rate * (SECONDS_PER_MONTH / GIB * usd.get(part, shapes.cross_zone_usd_per_gib))
-        for part, rate in space.traffic.items()
-    }
-
-
 def price_parts(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> dict[str, Floats]:
-    """US dollars a month, by part.
+    """US dollars a month, by part; all but the traffic, which no candidate changes, is `_machines`.
 
     brokers: count × hourly price × 730 h. volumes: count × disks × price of a volume, nothing for
     local disks. coordination: nodes and their volumes. All three less the discount. cross-zone
     and cross-region traffic: see `crossing`.
     """
-    chosen = space.candidates
-    catalogue = chosen.catalogue
-    counts = space.counts[positions]
-    volume = chosen.kind.monthly_usd(bought or buy_at(space, rows, positions))
-    paid = 1 - space.discount
-    crossed = traffic_parts(space)
-    abroad = {} if MIRROR not in crossed else {"cross_region_traffic": crossed.pop(MIRROR)}
-    traffic = {"cross_zone_traffic": sum(crossed.values()), **abroad}
-    return {
-        "brokers": counts * catalogue.usd_per_hour[rows] * (HOURS_PER_MONTH * paid),
-        "volumes": np.where(chosen.local[rows], 0.0, counts * chosen.disks[rows] * volume * paid),
-        "coordination": coordination_price(space, rows, positions),
-        **{name: np.full(len(rows), usd) for name, usd in traffic.items()},
-    }
+    parts = _machines(space, rows, positions, bought)
+    return parts | {name: np.full(len(rows), usd) for name, usd in space.traffic_totals.items()}
 
 
 def monthly_price(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> Floats:
     """US dollars a month of candidates."""
-    parts = price_parts(space, rows, positions, bought)
-    return np.asarray(sum(parts.values(), np.zeros(len(rows))))
+    parts = _machines(space, rows, positions, bought)
+    return np.asarray(sum((*parts.values(), *space.traffic_totals.values()), 0.0))
+
+
+def _machines(space: Field, rows: Rows, positions: Rows, bought: Bought | None) -> dict[str, Floats]:
+    chosen = space.candidates
+    counts = space.counts[positions]
+    volume = chosen.kind.monthly_usd(bought or buy_at(space, rows, positions))
+    paid = 1 - space.discount
+    return {
+        "brokers": counts * chosen.catalogue.usd_per_hour[rows] * (HOURS_PER_MONTH * paid),
+        "volumes": np.where(chosen.local[rows], 0.0, counts * chosen.disks[rows] * volume * paid),
+        "coordination": coordination_price(space, rows, positions),
+    }
 
 
 def crossing(demand: Demand) -> dict[str, float]:
@@ -375,7 +380,7 @@ def _replicated(demand: Demand) -> Amount:
 
 
 def _mean(amount: Amount) -> float:
-    return float(np.mean(amount))
+    return amount if isinstance(amount, float) else float(np.mean(amount))
 
 
 def ratios(space: Field, position: int, rows: Rows | slice = ALL) -> Floats:
@@ -416,7 +421,7 @@ def utilisations(
     """
     load, capacity = load_at(space, rows, positions).T, capacity_at(space, rows, positions, bought)
     ratios = load / capacity
-    rebuilds = rebuild_time(space, rows, positions) / space.demand.rebuild_time
+    rebuilds = _rebuild_time(space, load, capacity) / space.demand.rebuild_time
     found = []
     for one, own, rebuild in zip(
         ratios.tolist(), np.isfinite(capacity).tolist(), rebuilds.tolist(), strict=True
@@ -433,21 +438,15 @@ def rebuild_time(space: Field, rows: Rows, positions: Rows) -> Floats:
 
     Each is what has to be moved over what the average load leaves of it; 0 where nothing is rebuilt.
     """
-    load = load_at(space, rows, positions).T[:, REBUILDING]
-    capacity = space.candidates.capacity[rows][:, REBUILDING]
-    moved = load - _average(space, rows, positions)
-    spare = np.maximum(capacity - _average(space, rows, positions), 1e-9)
-    return np.asarray((moved * space.demand.rebuild_time / spare).max(axis=1))
+    return _rebuild_time(space, load_at(space, rows, positions).T, space.candidates.capacity[rows])
 
 
-def _average(space: Field, rows: Rows, positions: Rows) -> Floats:
-    """Average load of what a rebuild needs, (candidates, 3)."""
-    demand = space.demand
-    usual = demand.average / demand.produced
-    columns = [COLUMNS.index(name) for name in ("network_in", "disk_write", "network_out")]
-    average = load_at(space, rows, positions).T[:, columns] * usual
-    idle = load_at(space, rows, positions).T[:, REBUILDING] == 0
-    return np.where(idle, 0.0, average)
+def _rebuild_time(space: Field, load: Floats, capacity: Floats) -> Floats:
+    """The same for loads and capacities, (candidates, columns)."""
+    demand, rebuilding = space.demand, load[:, REBUILDING]
+    average = np.where(rebuilding == 0, 0.0, load[:, BUSY] * (demand.average / demand.produced))
+    spare = np.maximum(capacity[:, REBUILDING] - average, 1e-9)
+    return np.asarray(((rebuilding - average) * demand.rebuild_time / spare).max(axis=1))
 
 
 def required(space: Field, choice: Choice) -> dict[str, int]:
@@ -457,9 +456,7 @@ def required(space: Field, choice: Choice) -> dict[str, int]:
     apart, to the count that is chosen, with which all hold.
     """
     capacity = space.candidates.capacity[[choice.row]]
-    everything = _with_its_group(np.arange(1.0, space.counts[choice.position] + 1), space.demand.racks)
-    fleet = Fleet.even(everything, space.demand.racks)
-    load = limits.loads(space.demand, fleet, space.candidates.disks[[choice.row]])[0]
+    load = space.load_from_one[space.disk_row[choice.row], :, : int(space.counts[choice.position])]
     return needs(load, capacity, space.ceilings)
 
 

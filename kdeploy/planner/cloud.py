@@ -23,18 +23,14 @@ from kdeploy.planner.choice import (
     Choice,
     Field,
     Terms,
-    buy_at,
     choose,
     coordinators_at,
     field,
     least_price,
-    price_parts,
     ratios,
     rebuild_time,
     replicas_at,
     required,
-    traffic_parts,
-    utilisations,
 )
 from kdeploy.planner.demand import Demand
 from kdeploy.planner.ebs import NOTHING, Bought
@@ -157,7 +153,7 @@ def _unsure(
     alone, choice = trials.alone(best[0])
     per_rack = _coordinators(alone, choice, datacenter, position)
     needs = trials.required(best[0].row)
-    plan = _plan(alone, choice, datacenter, per_rack, needs)
+    plan = _plan(others.Looked.at(alone, [choice]), datacenter, per_rack, needs)
     middle = _at_the_middle(trials, best[0])
     every = [*best, *([middle] if middle else [])]
     regret = regrets(every)
@@ -220,13 +216,15 @@ def _sized(
     space: Field, choice: Choice, datacenter: Datacenter, position: int, compare: bool = False
 ) -> Sized:
     per_rack = _coordinators(space, choice, datacenter, position)
-    plan = _plan(space, choice, datacenter, per_rack, required(space, choice))
-    comparison = others.comparison(space, datacenter) if compare else ()
+    prices, fewer = others.at_the_same_count(space, choice)
+    dearer = others.alternatives(space, choice, float(prices[choice.row]))
+    refused = others.rejected(space, choice, prices, fewer)
+    looked = others.Looked.at(space, [choice, *(other.choice for other in (*dearer, *refused))])
     return Sized(
-        plan,
-        others.alternatives(space, choice, datacenter),
-        others.rejected(space, choice, datacenter),
-        comparison=comparison,
+        _plan(looked, datacenter, per_rack, required(space, choice)),
+        looked.others(datacenter, dearer, 1),
+        looked.others(datacenter, refused, 1 + len(dearer)),
+        comparison=others.comparison(space, datacenter) if compare else (),
     )
 
 
@@ -391,15 +389,14 @@ def _shortfall(space: Field) -> Shortfall:
 
 
 def _plan(
-    space: Field, choice: Choice, datacenter: Datacenter, coordinators: dict[str, int], needs: dict[str, int]
+    looked: others.Looked, datacenter: Datacenter, coordinators: dict[str, int], needs: dict[str, int]
 ) -> DatacenterPlan:
-    rows, positions = np.array([choice.row]), np.array([choice.position])
+    """The plan for the first candidate that was looked at."""
+    space, choice = looked.space, looked.choices[0]
     shapes = space.candidates.catalogue
     count = int(space.counts[choice.position])
-    replicas = float(replicas_at(space, rows, positions)[0])
-    bought = buy_at(space, rows, positions)
-    priced = price_parts(space, rows, positions, bought)
-    parts = {name: round(float(value[0]), 2) for name, value in priced.items()}
+    replicas = float(replicas_at(space, np.array([choice.row]), np.array([choice.position]))[0])
+    parts = {name: round(float(value[0]), 2) for name, value in looked.parts.items()}
     coordinator = int(space.market.rows(np.array([replicas]))[0])
     return DatacenterPlan(
         name=datacenter.name,
@@ -412,8 +409,8 @@ def _plan(
             instance_type=shapes.names[choice.row],
             cores=int(shapes.vcpus[choice.row]),
             memory=float(shapes.memory[choice.row]),
-            volumes=(storage.volumes(space.candidates, choice.row, bought, 0),),
-            utilisation=utilisations(space, rows, positions, bought)[0],
+            volumes=(looked.volumes(0),),
+            utilisation=looked.used[0],
             bottleneck=_bottleneck(space, choice, needs),
             required=needs,
             ceilings=dict(zip(LIMITS, space.demand.ceilings, strict=True)),
@@ -437,7 +434,7 @@ def _plan(
             catalogue=shapes.origin,
             discount=space.discount,
             cross_zone_traffic={
-                part: round(price, 2) for part, price in traffic_parts(space).items() if part != MIRROR
+                part: round(price, 2) for part, price in space.traffic_parts.items() if part != MIRROR
             },
         ),
     )

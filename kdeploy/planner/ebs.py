@@ -119,12 +119,18 @@ class Kind:
 
     def monthly_usd(self, bought: Bought) -> Floats:
         """US dollars a month for one volume: its size, and what is bought beyond what comes with it."""
-        price = bought.size / GIB * self.usd_per_gib
-        price = price + np.maximum(bought.throughput - self.free_throughput, 0) / MIB * self.usd_per_mib_s
-        for index, (beyond, usd) in enumerate(self.usd_per_iops):
-            upto = self.usd_per_iops[index + 1][0] if index + 1 < len(self.usd_per_iops) else np.inf
-            price = price + np.clip(bought.iops - beyond, 0, upto - beyond) * usd
+        price = self.space_usd(bought.size)
+        if self.usd_per_mib_s:
+            extra = np.maximum(bought.throughput - self.free_throughput, 0)
+            price = price + extra / MIB * self.usd_per_mib_s
+        ends = [beyond for beyond, _ in self.usd_per_iops[1:]] + [np.inf]
+        for (beyond, usd), upto in zip(self.usd_per_iops, ends, strict=False):
+            price = price + np.minimum(np.maximum(bought.iops - beyond, 0), upto - beyond) * usd
         return np.asarray(price)
+
+    def space_usd(self, size: Floats) -> Floats:
+        """US dollars a month for a volume that has no more than what comes with its size."""
+        return size / GIB * self.usd_per_gib
 
 
 def _whole(amount: Floats, unit: float) -> Floats:

@@ -100,12 +100,17 @@ class Market:
 
 
 def bought(shapes: Catalogue, replicas: Floats, before: float = 0.0) -> Bought:
-    """One gp3 volume per node: 20 GiB and ten times the metadata, in whole GiB, never less than before."""
-    need = figures.COORDINATOR_DISK.value + 10 * replicas * figures.METADATA_PER_REPLICA.value
-    size = np.maximum(np.ceil(need / GIB) * GIB, before)
+    """One gp3 volume per node, of which nothing is bought but its size."""
+    size = _size(replicas, before)
     return Bought(
         size, np.full_like(size, shapes.gp3.free_iops), np.full_like(size, shapes.gp3.free_throughput)
     )
+
+
+def _size(replicas: Floats, before: float) -> Floats:
+    """Bytes of a node's volume: 20 GiB and ten times the metadata, in whole GiB, never less than before."""
+    need = figures.COORDINATOR_DISK.value + 10 * replicas * figures.METADATA_PER_REPLICA.value
+    return np.maximum(np.ceil(need / GIB) * GIB, before)
 
 
 def monthly(
@@ -113,7 +118,7 @@ def monthly(
 ) -> Floats:
     """US dollars a month for all nodes with their volumes."""
     each = market.usd_per_month[market.rows(replicas)]
-    return nodes * (each + shapes.gp3.monthly_usd(bought(shapes, replicas, before)))
+    return nodes * (each + shapes.gp3.space_usd(_size(replicas, before)))
 
 
 def volumes(shapes: Catalogue, replicas: float, before: float = 0.0) -> tuple[Volumes, ...]:

@@ -480,20 +480,25 @@ def required(load: Floats, capacity: Floats, ceilings: Floats = CEILINGS) -> NDA
     Returns:
         Positions; the number of counts where no count is enough.
     """
-    usable, rising = capacity * (-ceilings * (1 + 1e-12)), -load
-    found = np.zeros(capacity.shape, dtype=np.intp)
-    for column in np.flatnonzero(load[:, 0]).tolist():  # the greatest load; of 0 nothing is asked
-        found[:, column] = rising[column].searchsorted(usable[:, column])
-    return found
+    breaks = -load < (capacity * usable(ceilings))[:, :, None]
+    return np.asarray(breaks.sum(axis=-1))
 
 
-def allowed(demand: Demand, partitions: Floats) -> int:
+def usable(ceilings: Floats) -> Floats:
+    """What a capacity is multiplied by to be compared with a negated load: rounding is no breach."""
+    return -ceilings * (1 + 1e-12)
+
+
+def allowed(demand: Demand, partitions: Floats) -> NDArray[np.intp]:
     """How many of the counts, from the first, keep the cluster under its limit of partition replicas.
 
     Args:
         demand: What to carry.
-        partitions: Of the cluster, by count.
+        partitions: Of the cluster, (disks, counts).
+
+    Returns:
+        By disks.
     """
     most = figures.REPLICAS_PER_CLUSTER[demand.coordination]
-    replicas = np.maximum.accumulate(partitions) * demand.partition_copies
-    return int(np.searchsorted(replicas, most, side="right"))
+    replicas = np.maximum.accumulate(partitions, axis=1) * demand.partition_copies
+    return np.asarray((replicas <= most).sum(axis=1))

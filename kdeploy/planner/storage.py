@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -55,6 +56,48 @@ class Candidates:
     def disk_row(self) -> NDArray[np.intp]:
         """Each candidate's position among the different numbers of disks."""
         return np.searchsorted([disks for disks, _ in self.by_disks], self.disks)
+
+    def required(self, load: Floats, ceilings: Floats) -> NDArray[np.intp]:
+        """Position of the first count at which each limit holds, (candidates, columns); see `limits.required`.
+
+        Args:
+            load: (disks, columns, counts), never rising along counts; the disks as in `by_disks`.
+            ceilings: By column.
+        """
+        factor, rising = limits.usable(ceilings), -load
+        usable = self._together * factor[:, None]
+        found = np.zeros(usable.shape, dtype=np.intp)
+        # Where the fewest brokers are enough for the smallest of the candidates, they are for all of them.
+        asked = np.nonzero(rising[:, :, 0] < self._least * factor)
+        for row, column in zip(asked[0].tolist(), asked[1].tolist(), strict=True):
+            mine = self._sides[row]
+            found[column, mine] = rising[row, column].searchsorted(usable[column, mine])
+        return found[:, self._apart].T
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        return np.concatenate([mine for _, mine in self.by_disks])
+
+    @cached_property
+    def _apart(self) -> NDArray[np.intp]:
+        """Each candidate's place where those with as many disks stand together."""
+        return np.argsort(self._order)
+
+    @cached_property
+    def _together(self) -> Floats:
+        """Capacities by column, candidates with as many disks side by side."""
+        return np.ascontiguousarray(self.capacity[self._order].T)
+
+    @cached_property
+    def _sides(self) -> tuple[slice, ...]:
+        """By disks, where the candidates that have so many stand there."""
+        ends = np.cumsum([0, *(len(mine) for _, mine in self.by_disks)]).tolist()
+        return tuple(slice(start, end) for start, end in pairwise(ends))
+
+    @cached_property
+    def _least(self) -> Floats:
+        """The least capacity of all that have as many disks, (disks, columns)."""
+        return np.array([self.capacity[mine].min(axis=0) for _, mine in self.by_disks])
 
 
 def candidates(

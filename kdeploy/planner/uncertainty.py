@@ -404,6 +404,7 @@ class Trials:
                 disks=space.disks[[disk]],
                 disk_row=np.zeros(1, dtype=np.intp),
                 load=settled.load[None, :, None],
+                load_from_one=settled.load[None, :, None],
                 share=share.part(settled.position),
                 allowed=np.ones(1, dtype=np.intp),
                 needed=np.zeros((1, len(COLUMNS)), dtype=np.intp),
