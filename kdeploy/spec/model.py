@@ -55,6 +55,9 @@ TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")
 UserName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 """A SCRAM user's name; never one that could be read as a certificate's name."""
 
+LogLevel = Literal["OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"]
+"""How much a logger says; names that log4j 1 and log4j 2 share."""
+
 Setting = str | int | float | bool
 """A value of a setting, as YAML reads it; Kafka gets it as text (`setting_text`)."""
 
@@ -424,6 +427,9 @@ class Overrides(Frozen):
 
     kernel: dict[str, Setting] = {}
     """Kernel settings, by sysctl's names (not applied by provider local)."""
+
+    logs: dict[Literal["broker", "controller", "zookeeper"], dict[str, LogLevel]] = {}
+    """Log levels per role, by the logger's name, for example kafka.server: DEBUG; `root` is all others."""
 
 
 class Environment(Frozen):

@@ -85,6 +85,16 @@ CHANGES = (
         frozenset(),
     ),
     Change("a certificate", new_certificate, frozenset({"broker-2"})),
+    Change(
+        "a log level of the ensemble",
+        edit("overrides:\n", "overrides:\n  logs: {zookeeper: {root: WARN}}\n"),
+        ENSEMBLE,
+    ),
+    Change(
+        "a log level of the brokers",
+        edit("{zookeeper: {root: WARN}}", "{zookeeper: {root: WARN}, broker: {kafka.coordinator: DEBUG}}"),
+        BROKERS,
+    ),
 )
 
 
