@@ -6,16 +6,20 @@ import json
 
 from tests.e2e.fleet.faults import KRAFT, ZOOKEEPER
 from tests.e2e.local import evidence
-from tests.e2e.local.faults import FAULTS, chosen
+from tests.e2e.local.faults import FAULTS, Fault, chosen
 
 ROWS = evidence.read()
+
+NOT_RUN_YET: tuple[Fault, ...] = ()
+"""Rows of hosts that nobody has run to their end; docs/hosts.md says so of each, and a row that is run leaves this."""
 
 LEAST_RATE = 2000
 """Records per second that were acknowledged while the cluster was up and nothing was being done to it."""
 
 
 def test_every_row_of_the_table_was_run_and_passed_and_no_other_is_claimed() -> None:
-    assert {fault.name for fault in FAULTS} <= set(ROWS), "run `make soak`"
+    needed = {fault.name for fault in (*FAULTS, *ZOOKEEPER, *KRAFT) if fault not in NOT_RUN_YET}
+    assert needed <= set(ROWS), "run `make soak`"
     assert set(ROWS) <= {fault.name for fault in (*FAULTS, *ZOOKEEPER, *KRAFT)}
     assert {name for name, row in ROWS.items() if row["result"] != "passed"} == set()
 
