@@ -2,6 +2,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+FAULTS := tests/e2e/local/test_faults.py tests/e2e/fleet/test_hosts_running.py tests/e2e/fleet/test_hosts_kraft.py
 
 .PHONY: up down test check fast fleet docs bench soak clean
 
@@ -28,7 +29,7 @@ docs: $(VENV)/.dev
 
 # Every row of the fault tables; writes docs/evidence.json after each, and then its page.
 soak: $(VENV)/.dev
-	KDEPLOY_SOAK=1 $(BIN)/pytest -v -m kafka tests/e2e/local/test_faults.py; \
+	KDEPLOY_SOAK=1 $(BIN)/pytest -v -m "kafka or fleet" $(FAULTS); \
 	code=$$?; $(BIN)/python docs/generate.py && exit $$code
 
 # Real hosts, booted on this machine as root: bare to verified, changed under load, broken and mended.

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import json
 
-from tests.e2e.fleet.faults import KRAFT, ZOOKEEPER
+from tests.e2e.fleet.faults import KRAFT, TROUBLES, ZOOKEEPER
 from tests.e2e.local import evidence
 from tests.e2e.local.faults import FAULTS, chosen
 
 ROWS = evidence.read()
+
+NOT_RUN_YET = {
+    f"{environment}: during a rolling change on hosts: {what}"
+    for environment, faults in (
+        (
+            "hosts-zk",
+            ("a broker frozen", "kdeploy killed", "the host under change rebooted", "the leader killed"),
+        ),
+        ("hosts-kraft", TROUBLES),
+    )
+    for what in faults
+}
+"""Rows that nobody has run for the record; docs/hosts.md says so too, and a row that was run has to leave this."""
 
 LEAST_RATE = 2000
 """Records per second that were acknowledged while the cluster was up and nothing was being done to it."""
 
 
 def test_every_row_of_the_table_was_run_and_passed_and_no_other_is_claimed() -> None:
-    assert {fault.name for fault in FAULTS} <= set(ROWS), "run `make soak`"
-    assert set(ROWS) <= {fault.name for fault in (*FAULTS, *ZOOKEEPER, *KRAFT)}
+    everything = {fault.name for fault in (*FAULTS, *ZOOKEEPER, *KRAFT)}
+    assert everything - NOT_RUN_YET == set(ROWS), "run `make soak`"
     assert {name for name, row in ROWS.items() if row["result"] != "passed"} == set()
 
 

@@ -27,6 +27,8 @@ class NodeState:
         live: Names in `Node.live` now or at any time before: what a running broker may have been given by us.
         may_return: Whether it may be back without being started from here: systemd starts it again, or
             its host cannot be asked.
+        prepared: Whether what the node stands on is as it should be, as far as it was looked at, so that
+            `Provider.provision` would find nothing to do there.
     """
 
     present: bool
@@ -36,6 +38,7 @@ class NodeState:
     detail: str
     live: tuple[str, ...] = ()
     may_return: bool = False
+    prepared: bool = False
 
 
 @dataclass(frozen=True, order=True)

@@ -20,11 +20,27 @@ none: it is what it should be."""
 
 @dataclass(frozen=True)
 class Action:
-    """What one node needs, and why."""
+    """What one node needs, and why.
+
+    Attributes:
+        node: The node.
+        kind: What it needs.
+        reason: Why.
+        prepared: As `NodeState.prepared`.
+    """
 
     node: Node
     kind: ActionKind
     reason: str
+    prepared: bool = False
+
+    @property
+    def needs_its_place(self) -> bool:
+        """Whether what it stands on has to be made, or looked at by all that `Provider.provision` looks at.
+
+        What runs, on a host that was seen to be as it should be, has all of that.
+        """
+        return self.kind in ("create", "start") or (self.kind != "none" and not self.prepared)
 
 
 def actions(
@@ -46,7 +62,9 @@ def _action(node: Node, state: NodeState, wanted: str) -> Action:
     if not state.running:
         return Action(node, "start", f"it is not running: {state.detail}")
     if state.started != wanted:
-        return Action(node, "restart", "its configuration or certificates changed since it started")
+        reason = "its configuration or certificates changed since it started"
+        return Action(node, "restart", reason, state.prepared)
     if state.applied != wanted:
-        return Action(node, "update", "its files are not what they should be, which takes no restart")
+        reason = "its files are not what they should be, which takes no restart"
+        return Action(node, "update", reason, state.prepared)
     return Action(node, "none", "it is as it should be")

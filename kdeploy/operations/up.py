@@ -133,7 +133,8 @@ def _up(site: Site) -> Outcome:
         _refuse_wrong(site, todo)
         site.progress.step("plan", _summary(todo))
         _wait_for_others(site, todo)
-        site.provider.provision(site.design.blueprint, site.manner.without)
+        if any(action.needs_its_place for action in todo):
+            site.provider.provision(site.design.blueprint, site.manner.without)
         kill_point("provisioned")
         _refuse_invalid(site, [action.node for action in todo if action.kind == "update"])
         left = _bring_up(site, todo)

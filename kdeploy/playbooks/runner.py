@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -45,6 +46,13 @@ SUDO_PASSWORD_FILE: Final = "KDEPLOY_SUDO_PASSWORD_FILE"  # noqa: S105 - the nam
 
 SILENT_TASK: Final = "a task that says nothing"
 """Stands for a task that changed something and must not say what (`no_log`); only its number is known."""
+
+
+DOES_SOMETHING: Final = ("runner_on_ok", "runner_item_on_ok", "runner_on_failed", "runner_on_unreachable")
+"""Events of ansible-runner by which a task is known not to be skipped on every host."""
+
+SKIPS_WITHIN: Final = 3.0
+"""Seconds after which a task that goes on is told: a skipped one takes less than one on a calm machine."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +120,14 @@ class Runner:
             if importlib.util.find_spec(module) is None:
                 raise MissingExtra("hosts", module)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        played = Played()
-        with self._alone(hosts) as locks, self._private(hosts) as private:
+        played, telling = Played(), _Telling(self._step)
+        with self._alone(hosts) as locks, self._private(hosts) as private, telling:
             command = self._command(private, part, check)
             with self._started(command, locks) as process, self.log.open("a") as log:
                 self.log.chmod(0o600)
                 log.write(f"--- {part} on {', '.join(sorted(hosts))} at {time.strftime('%FT%T%z')}\n")
                 for line in process.stdout or ():
-                    self._note(played, line, log.write)
+                    self._note(played, line, log.write, telling)
             if process.returncode not in (0, None) and not played.failures:
                 raise KdeployError(f"Ansible ended with exit code {process.returncode}\n  see {self.log}")
         return played
@@ -190,7 +198,7 @@ class Runner:
             if process.stdout is not None:
                 process.stdout.close()
 
-    def _note(self, played: Played, line: str, log: Callable[[str], object]) -> None:
+    def _note(self, played: Played, line: str, log: Callable[[str], object], telling: _Telling) -> None:
         try:
             event = json.loads(line)
         except ValueError:
@@ -201,8 +209,50 @@ class Runner:
             log(said + "\n")
         kind, data = str(event.get("event", "")), event.get("event_data", {})
         if kind == "playbook_on_task_start" and not _is_of_ansible(data):
-            self._step("hosts", f"{data.get('role') or 'ansible'}: {data.get('task', '')}")
+            telling.begins(f"{data.get('role') or 'ansible'}: {data.get('task', '')}")
+        elif kind in DOES_SOMETHING:
+            telling.works()
         _count(played, kind, data)
+
+
+class _Telling:
+    """Tells what is being done, but not of tasks that every host skips: once a task has done something somewhere,
+    or goes on for a while. Used as a context, so that nothing is told after the run.
+    """
+
+    def __init__(self, step: Callable[[str, str], None]) -> None:
+        self._step = step
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._text: str | None = None
+
+    def __enter__(self) -> None:
+        """Nothing is begun yet."""
+
+    def __exit__(self, *_: object) -> None:
+        """The run has ended."""
+        self._set(None)
+
+    def begins(self, text: str) -> None:
+        """A task begins; the one before it has ended."""
+        self._set(text)
+        timer = threading.Timer(SKIPS_WITHIN, lambda: self.works(text))
+        timer.daemon = True
+        self._timer = timer
+        timer.start()
+
+    def works(self, text: str | None = None) -> None:
+        """The task, or none but the one of this text, does something: tell it, if it is not told yet."""
+        with self._lock:
+            if self._text is not None and text in (None, self._text):
+                self._step("hosts", self._text)
+                self._text = None
+
+    def _set(self, text: str | None) -> None:
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._text = text
 
 
 def _count(played: Played, kind: str, data: Mapping[str, Any]) -> None:

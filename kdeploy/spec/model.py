@@ -50,6 +50,9 @@ VolumeType = Literal["gp3", "gp2", "io2", "st1"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
 """A name that also serves as a DNS label: lower case letters, digits, hyphens."""
 
+LogLevel = Literal["OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"]
+"""How much a logger says; names that log4j 1 and log4j 2 share."""
+
 
 class WorkloadTopic(Frozen):
     """A part of the workload that differs from the rest; what is left out is the workload's."""
@@ -341,6 +344,9 @@ class Overrides(Frozen):
 
     kernel: dict[str, Setting] = {}
     """Kernel settings, by sysctl's names (not applied by provider local)."""
+
+    logs: dict[Literal["broker", "controller", "zookeeper"], dict[str, LogLevel]] = {}
+    """Log levels per role, by the logger's name, for example kafka.server: DEBUG; `root` is all others."""
 
 
 class Environment(Frozen):

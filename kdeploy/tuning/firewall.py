@@ -116,7 +116,7 @@ def unit(*, names: bool) -> dict[str, dict[str, str]]:
         "After": "nftables.service network-online.target nss-lookup.target",
         "Wants": "network-online.target",
     }
-    load = f"{NFT} -f {FILE} && mkdir -p -m 0700 /run/kdeploy && {NFT} -s list table {TABLE} > {LOADED}"
+    load = f"{NFT} -f {FILE} && mkdir -p -m 0700 /run/kdeploy && {NFT} -s -n list table {TABLE} > {LOADED}"
     return {
         "Unit": {"Description": "Firewall of a Kafka host", **(late if names else early)},
         "Service": {

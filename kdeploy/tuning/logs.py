@@ -7,6 +7,7 @@ is the log of every node, whatever its role and version.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from kdeploy.spec.lock import Role
@@ -44,20 +45,36 @@ def option(version: str, path: str) -> str:
     return f"-Dlog4j2.configurationFile={path}"
 
 
-def settings(version: str, role: Role, folder: str) -> Settings:
+ROOT: Final = "root"
+"""What an environment calls the logger of everything that has none of its own."""
+
+LEVEL: Final = "INFO"
+"""Of every logger that a person says nothing about (config/log4j.properties, Kafka 3.9, is finer for some)."""
+
+
+def settings(version: str, role: Role, folder: str, levels: Mapping[str, str]) -> Settings:
     """The configuration's properties.
 
     Args:
         version: Kafka's version.
         role: What the node is.
         folder: Where its logs go.
+        levels: A person's levels by logger.
     """
     own = {} if role == "zookeeper" else OWN_FILE
-    return _log4j1(own, folder) if version.startswith("3.") else _log4j2(own, folder)
+    render = _log4j1 if version.startswith("3.") else _log4j2
+    return render(own, folder, levels)
 
 
-def _log4j1(own: dict[str, tuple[str, ...]], folder: str) -> Settings:
-    all_of_them = {"log4j.rootLogger": "INFO, server"}
+def _others(own: Mapping[str, tuple[str, ...]], levels: Mapping[str, str]) -> list[str]:
+    """Loggers with a level of their own in the log of all."""
+    apart = {ROOT, *(logger for loggers in own.values() for logger in loggers)}
+    return sorted(set(levels) - apart)
+
+
+def _log4j1(own: Mapping[str, tuple[str, ...]], folder: str, levels: Mapping[str, str]) -> Settings:
+    all_of_them = {"log4j.rootLogger": f"{levels.get(ROOT, LEVEL)}, server"}
+    all_of_them |= {f"log4j.logger.{logger}": levels[logger] for logger in _others(own, levels)}
     for name in ("server", *own):
         prefix = f"log4j.appender.{name}"
         all_of_them |= {
@@ -70,13 +87,17 @@ def _log4j1(own: dict[str, tuple[str, ...]], folder: str) -> Settings:
         }
     for name, loggers in own.items():
         for logger in loggers:
-            all_of_them |= {f"log4j.logger.{logger}": f"INFO, {name}", f"log4j.additivity.{logger}": "false"}
+            level = levels.get(logger, LEVEL)
+            all_of_them |= {
+                f"log4j.logger.{logger}": f"{level}, {name}",
+                f"log4j.additivity.{logger}": "false",
+            }
     return all_of_them
 
 
-def _log4j2(own: dict[str, tuple[str, ...]], folder: str) -> Settings:
+def _log4j2(own: Mapping[str, tuple[str, ...]], folder: str, levels: Mapping[str, str]) -> Settings:
     all_of_them = {
-        "rootLogger.level": "INFO",
+        "rootLogger.level": levels.get(ROOT, LEVEL),
         "rootLogger.appenderRef.server.ref": "server",
         "status": "ERROR",
     }
@@ -95,12 +116,14 @@ def _log4j2(own: dict[str, tuple[str, ...]], folder: str) -> Settings:
             f"{prefix}.strategy.type": "DefaultRolloverStrategy",
             f"{prefix}.strategy.max": str(BACKUPS),
         }
+    for number, logger in enumerate(_others(own, levels)):
+        all_of_them |= {f"logger.other{number}.name": logger, f"logger.other{number}.level": levels[logger]}
     for name, loggers in own.items():
         for number, logger in enumerate(loggers):
             prefix = f"logger.{name}{number}"
             all_of_them |= {
                 f"{prefix}.name": logger,
-                f"{prefix}.level": "INFO",
+                f"{prefix}.level": levels.get(logger, LEVEL),
                 f"{prefix}.additivity": "false",
                 f"{prefix}.appenderRef.{name}.ref": name,
             }

@@ -77,7 +77,7 @@ def tune(situation: Situation) -> Tuned:
     options = jvm.options(situation, logs.option(cluster.version, logging))
     files = [
         TunedFile(configuration, render.properties(settings), live=_live(situation, settings)),
-        TunedFile(logging, render.properties(logs.settings(cluster.version, role, layout.logs))),
+        TunedFile(logging, render.properties(_logs(situation))),
         TunedFile(options_file, render.options(options)),
     ]
     if role == "zookeeper":
@@ -110,6 +110,11 @@ def _ruleset(situation: Situation) -> firewall.Ruleset | None:
 def _settings(situation: Situation) -> dict[str, str]:
     decide = {"broker": broker.settings, "controller": controller.settings, "zookeeper": zookeeper.settings}
     return decide[situation.member.role](situation)
+
+
+def _logs(situation: Situation) -> dict[str, str]:
+    levels = situation.environment.overrides.logs.get(situation.member.role, {})
+    return logs.settings(situation.cluster.version, situation.member.role, situation.layout.logs, levels)
 
 
 def _live(situation: Situation, settings: dict[str, str]) -> tuple[str, ...]:

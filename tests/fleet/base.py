@@ -15,9 +15,9 @@ from typing import Final
 RELEASE: Final = "bookworm"
 PACKAGES: Final = (
     "systemd,systemd-sysv,dbus,openssh-server,python3,python3-apt,iproute2,procps,ca-certificates,sudo,"
-    "xfsprogs,nftables,chrony,kmod,openjdk-17-jre-headless"
+    "xfsprogs,nftables,chrony,kmod,openjdk-17-jre-headless,libfaketime"
 )
-EDITION: Final = "1"
+EDITION: Final = "2"
 """Counted up whenever what is below changes, so that a cached base of before is not used."""
 
 TOOLS: Final = {

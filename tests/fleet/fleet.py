@@ -60,7 +60,7 @@ class Fleet:
         return sorted(found, key=lambda one: int(one.address.rpartition(".")[2]))
 
     def up(self, count: int, coordinator: str = "zookeeper", *, disks: int = 1) -> list[Host]:
-        """Boot hosts until there are so many: the first half coordinates, the rest are brokers."""
+        """Boot hosts until there are so many: of the first half up to three coordinate, the rest are brokers."""
         root = base()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._note_shared()
@@ -142,7 +142,7 @@ class Fleet:
         shutil.rmtree(self.folder)
 
     def _host(self, number: int, count: int, coordinator: str, disks: int) -> Host:
-        coordinators = count // 2
+        coordinators = min(count // 2, 3)
         role = coordinator if number < coordinators else "broker"
         place = number if number < coordinators else number - coordinators
         name = f"{role}-{place + 1}"

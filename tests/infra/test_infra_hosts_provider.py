@@ -216,6 +216,51 @@ def test_what_a_host_shows_is_what_the_node_is(
     assert detail in state.detail
 
 
+@pytest.mark.parametrize(
+    ("changes", "prepared"),
+    [
+        ({}, True),
+        ({"damaged": ["/etc/kafka/server.properties"]}, True),
+        ({"damaged": [SYSCTL]}, False),
+        ({"record": {"files": {}}}, False),
+        ({"record": None}, False),
+        ({"drift": [["vm.swappiness", "1", "60"]]}, False),
+        ({"unmounted": [MOUNT]}, False),
+        ({"version": "current"}, False),
+    ],
+)
+def test_a_host_is_prepared_where_all_that_its_node_stands_on_is_as_it_should_be(
+    hosts: Hosts, changes: dict[str, Any], prepared: bool
+) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = seen(one, **changes)
+    assert hosts.provider().observe([one])[one.key].prepared is prepared
+
+
+def test_a_file_of_the_host_that_is_to_change_or_to_go_is_work_on_the_host_and_one_of_the_node_is_not(
+    hosts: Hosts,
+) -> None:
+    before = broker()
+    hosts.shows["10.0.0.1"] = seen(before)
+    configured = RenderedFile("/etc/kafka/server.properties", "broker.id=1\nnum.io.threads=9\n")
+    for files, prepared in (
+        ((configured, *before.files[1:]), True),
+        (
+            (*before.files[:2], RenderedFile(SYSCTL, "vm.swappiness = 2\n", restart=False), before.files[3]),
+            False,
+        ),
+        (before.files[:-1], False),
+    ):
+        after = replace(before, files=files)
+        assert hosts.provider().observe([after])[after.key].prepared is prepared
+
+
+def test_the_clock_of_a_container_is_said_to_be_that_of_its_machine(hosts: Hosts) -> None:
+    one = broker()
+    hosts.shows["10.0.0.1"] = seen(one, synchronised=False, contained=True)
+    assert "only the machine under this container" in hosts.provider().observe([one])[one.key].detail
+
+
 def test_a_host_that_was_never_touched_has_no_node(hosts: Hosts) -> None:
     one = broker()
     hosts.shows["10.0.0.1"] = seen(one, record=None, running=False, applied=None, started=None)

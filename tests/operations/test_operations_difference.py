@@ -52,3 +52,26 @@ def test_a_node_needs_just_what_brings_it_to_what_it_should_be(
     (action,) = actions([NODE], {NODE.key: state}, {NODE.key: "new"})
     assert action.kind == kind
     assert action.reason
+
+
+@pytest.mark.parametrize(
+    ("running", "started", "prepared", "needs"),
+    [
+        (False, None, True, True),
+        (True, "new", True, False),
+        (True, "old", True, False),
+        (True, "old", False, True),
+        (True, "new", False, True),
+    ],
+)
+def test_only_what_runs_where_all_is_as_it_should_be_is_spared_the_preparing(
+    running: bool, started: str | None, prepared: bool, needs: bool
+) -> None:
+    state = NodeState(True, running, None, started, "seen", prepared=prepared)
+    (action,) = actions([NODE], {NODE.key: state}, {NODE.key: "new"})
+    assert action.needs_its_place is needs
+
+
+def test_what_is_as_it_should_be_needs_no_preparing() -> None:
+    (action,) = actions([NODE], {NODE.key: NodeState(True, True, "new", "new", "seen")}, {NODE.key: "new"})
+    assert not action.needs_its_place

@@ -37,7 +37,7 @@ class Disk:
     """What the kernel shows of a disk, as files."""
 
     def __init__(self, folder: Path, rotational: str, schedulers: str, part: bool = False) -> None:
-        self.sys = folder / "class"
+        self.sys = folder / "dev"
         real = folder / "devices" / "vda"
         self.queue = real / "queue"
         self.queue.mkdir(parents=True)
@@ -46,13 +46,14 @@ class Disk:
         (self.queue / "read_ahead_kb").write_text("4096\n")
         (real / "vda1").mkdir()
         self.sys.mkdir()
-        self.device = "/dev/vda1" if part else "/dev/vda"
-        for name, target in (("vda", real), ("vda1", real / "vda1")):
-            (self.sys / name).symlink_to(target)
+        # A file that is called as no disk is: the kernel knows disks by their numbers (0:0 of what is none).
+        self.device = str(folder / "data disk")
+        Path(self.device).touch()
+        (self.sys / "0:0").symlink_to(real / "vda1" if part else real)
 
     def set(self, mode: str) -> dict[str, Any]:
         given = json.dumps([{"device": self.device, "queues": QUEUES}])
-        return run("disks/files/queues.py", {"/sys/class/block/": f"{self.sys}/"}, given, mode)
+        return run("disks/files/queues.py", {"/sys/dev/block/": f"{self.sys}/"}, given, mode)
 
     def drift(self, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         """What `kdeploy status` would see."""
@@ -60,7 +61,7 @@ class Disk:
         monkeypatch.setattr(
             remote.os.path,
             "realpath",
-            lambda path: real(str(path).replace("/sys/class/block/", f"{self.sys}/")),
+            lambda path: real(str(path).replace("/sys/dev/block/", f"{self.sys}/")),
         )
         found: list[list[str]] = remote.queue_drift({self.device: QUEUES})
         return found
@@ -88,8 +89,8 @@ def test_what_is_not_as_wanted_is_named_with_both_values(
 ) -> None:
     disk = Disk(tmp_path, "1", "[bfq] none mq-deadline")
     assert disk.drift(monkeypatch) == [
-        ["read_ahead_kb of /dev/vda", "1024", "4096"],
-        ["scheduler of /dev/vda", "mq-deadline", "bfq"],
+        [f"read_ahead_kb of {disk.device}", "1024", "4096"],
+        [f"scheduler of {disk.device}", "mq-deadline", "bfq"],
     ]
 
 
@@ -101,7 +102,23 @@ def test_a_scheduler_that_a_disk_does_not_have_is_no_drift_and_is_said(
     assert disk.set("set") == {
         "changed": [],
         "refused": [],
-        "fixed": ["scheduler of /dev/vda: none, wanted mq-deadline"],
+        "fixed": [f"scheduler of {disk.device}: none, wanted mq-deadline"],
+    }
+    assert disk.drift(monkeypatch) == []
+
+
+def test_a_disk_without_a_queue_is_said_and_is_no_drift(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path, "1", "[none]")
+    (disk.sys / "0:0").unlink()
+    assert disk.set("set") == {
+        "changed": [],
+        "refused": [],
+        "fixed": [
+            f"read_ahead_kb of {disk.device}: not to be set here, wanted 128",
+            f"scheduler of {disk.device}: not to be set here, wanted none",
+        ],
     }
     assert disk.drift(monkeypatch) == []
 

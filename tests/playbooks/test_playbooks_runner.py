@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kdeploy.errors import Stopped
-from kdeploy.playbooks.runner import Runner
+from kdeploy.playbooks import runner as runner_module
+from kdeploy.playbooks.runner import Runner, _Telling
 
 HERE: dict[str, Any] = {
     "ansible_connection": "local",
@@ -52,6 +54,27 @@ def test_what_a_host_answers_is_given_back(runner: Runner, said: list[str], tmp_
     assert runner.log.stat().st_mode & 0o777 == 0o600
     left = {path.name for path in (tmp_path / "hosts").iterdir()}
     assert left == {"ansible.log", "dc1.broker-1.lock"}
+
+
+def test_a_task_is_told_once_it_does_something_and_never_when_it_is_skipped() -> None:
+    said: list[str] = []
+    telling = _Telling(lambda _, text: said.append(text))
+    with telling:
+        for task in ("skipped", "done", "skipped too"):
+            telling.begins(task)
+            if task == "done":
+                telling.works()
+                telling.works()
+    assert said == ["done"]
+
+
+def test_a_task_that_goes_on_is_told_while_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "SKIPS_WITHIN", 0.0)
+    told = threading.Event()
+    telling = _Telling(lambda *_: told.set())
+    with telling:
+        telling.begins("copies")
+        assert told.wait(60)
 
 
 def test_a_failure_names_host_task_and_reason(runner: Runner) -> None:

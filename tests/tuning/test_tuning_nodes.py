@@ -194,6 +194,33 @@ def test_a_log_is_bounded_and_nothing_goes_to_the_output(version: str) -> None:
         assert "50MB" in written
 
 
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_a_log_level_changes_the_logs_of_its_role_alone_and_takes_its_restart(version: str) -> None:
+    kafka = {"version": version, "coordination": SUPPORTED[version][0]}
+    levels = {"root": "WARN", "kafka.controller": "DEBUG", "kafka.server.KafkaApis": "TRACE"}
+    before = drawn(environment(kafka=kafka)).nodes
+    after = drawn(environment(kafka=kafka, overrides={"logs": {"broker": levels}})).nodes
+    for old, new in zip(before, after, strict=True):
+        assert (old.fingerprint != new.fingerprint) == (new.role == "broker")
+    (_, *_, node) = [node for node in after if node.role == "broker"]
+    found = parse_properties(
+        text(node, "log4j.properties" if version.startswith("3.") else "log4j2.properties")
+    )
+    if version.startswith("3."):
+        assert found["log4j.rootLogger"] == "WARN, server"
+        assert found["log4j.logger.kafka.controller"] == "DEBUG, controller"
+        assert found["log4j.logger.kafka.server.KafkaApis"] == "TRACE"
+    else:
+        assert found["rootLogger.level"] == "WARN"
+        named = [
+            key.removesuffix(".name") for key in found if key.startswith("logger.") and key.endswith(".name")
+        ]
+        by_name = {found[f"{key}.name"]: found[f"{key}.level"] for key in named}
+        assert by_name["kafka.controller"] == "DEBUG"
+        assert by_name["kafka.server.KafkaApis"] == "TRACE"
+        assert by_name["kafka.authorizer.logger"] == "INFO"
+
+
 @pytest.mark.parametrize(
     ("cores", "disks", "network", "io", "fetchers", "recovery"),
     [(1, 1, 3, 8, 1, 2), (8, 1, 8, 16, 2, 8), (16, 4, 16, 32, 4, 4), (96, 24, 16, 64, 4, 4)],

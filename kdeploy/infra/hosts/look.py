@@ -6,7 +6,7 @@ every kernel setting has the value it should have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ def state(node: Node, seen: Mapping[str, Any]) -> NodeState:
         detail=_detail(seen, service) + _limited(node, seen) + _swapped(seen) + _clock(seen),
         live=tuple((record or {}).get("live", ())),
         may_return=_returns(service),
+        prepared=_prepared(node, seen, gone),
     )
 
 
@@ -88,6 +89,15 @@ def standing(seen: Mapping[str, Any]) -> Standing | None:
     )
 
 
+def _prepared(node: Node, seen: Mapping[str, Any], gone: Set[str]) -> bool:
+    """Whether a host's own part is as it should be: its files, kernel, disks, firewall and Kafka's jars."""
+    if seen["record"] is None or seen["drift"] or seen["unmounted"] or seen["version"] in ("", "current"):
+        return False
+    wanted = archive.hashes(archive.host_entries(node))
+    there = {path: digest for path, digest in seen["record"]["files"].items() if archive.is_of_host(path)}
+    return wanted == there and not any(map(archive.is_of_host, [*seen["damaged"], *gone]))
+
+
 def _returns(service: Mapping[str, str]) -> bool:
     """Whether systemd is about to start it again; it counts from the last start that was asked for."""
     return service.get("ActiveState") == "activating" and int(service.get("NRestarts") or 0) < RETURNS
@@ -114,8 +124,15 @@ def _swapped(seen: Mapping[str, Any]) -> str:
 
 
 def _clock(seen: Mapping[str, Any]) -> str:
-    """That nothing keeps the host's clock right at the moment; what should is seen to by `up`."""
-    return "; its clock is not synchronised" if seen.get("synchronised") is False else ""
+    """That nothing keeps the host's clock right at the moment; what should is seen to by `up`.
+
+    The clock of a container is that of the machine under it, where nobody in the container sees who keeps it.
+    """
+    if seen.get("synchronised") is not False:
+        return ""
+    if seen.get("contained"):
+        return "; its clock is not synchronised, which only the machine under this container can do"
+    return "; its clock is not synchronised"
 
 
 def _limited(node: Node, seen: Mapping[str, Any]) -> str:

@@ -73,7 +73,11 @@ def queue_drift(disks):
     """Settings of data disks' queues that are not what they should be, as [name, wanted, found]."""
     wrong = []
     for device, queues in sorted(disks.items()):
-        here = os.path.realpath("/sys/class/block/" + os.path.basename(os.path.realpath(device)))
+        try:
+            number = os.stat(device).st_rdev
+        except OSError:
+            continue  # a disk that is not there is named by what is not mounted
+        here = os.path.realpath("/sys/dev/block/%d:%d" % (os.major(number), os.minor(number)))
         folder = here if os.path.isdir(here + "/queue") else os.path.dirname(here)
         for name, wanted in sorted(queues.get(text(folder + "/queue/rotational"), {}).items()):
             path = folder + "/queue/" + name
@@ -89,7 +93,7 @@ def firewall_drift(digest):
     if not digest:
         return []
     try:
-        shown = output("/usr/sbin/nft", "-s", "list", "table", "inet", "kdeploy")
+        shown = output("/usr/sbin/nft", "-s", "-n", "list", "table", "inet", "kdeploy")
     except OSError:
         shown = ""
     if "not permitted" in shown:
@@ -168,6 +172,7 @@ def look(asked):
         "was_formatted": os.path.exists("/etc/kdeploy/formatted"),
         "drift": settings_drift(asked),
         "synchronised": synchronised(),
+        "contained": os.path.exists("/run/systemd/container"),
         "open_files": open_files(shown.get("MainPID")) if running else None,
         "swapped": swapped(shown.get("MainPID")) if running else 0,
         "last": "" if running else last_error(asked["logs"], unit),

@@ -5,13 +5,18 @@ Invariant: pure, as all of `kdeploy.spec.check`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from kdeploy.spec.check.finding import Finding
 from kdeploy.spec.model import Environment
 from kdeploy.spec.risks import RISKS
 from kdeploy.spec.versions import SUPPORTED
 from kdeploy.spec.wording import did_you_mean, either
+
+LOGGER: Final = r"[A-Za-z_][A-Za-z0-9_.$-]*"
+"""A logger's name: a package or class of Java, or a name of Kafka's own like state.change.logger."""
 
 
 def check(environment: Environment) -> Iterator[Finding]:
@@ -32,6 +37,13 @@ def _overrides(environment: Environment) -> Iterator[Finding]:
     wrong = f"there is no {absent} in a cluster that is coordinated by {environment.kafka.coordination}"
     if overrides.controller if absent == "controller" else overrides.zookeeper:
         yield Finding(("overrides", absent), wrong, "remove these overrides")
+    if absent in overrides.logs:
+        yield Finding(("overrides", "logs", absent), wrong, "remove these levels")
+    for role, levels in overrides.logs.items():
+        for name in levels:
+            if not re.fullmatch(LOGGER, name):
+                right = "write a package or class of Java, like kafka.server, or root"
+                yield Finding(("overrides", "logs", role, name), f"{name!r} is not a logger's name", right)
     for role, options in overrides.jvm.items():
         if role == absent:
             yield Finding(("overrides", "jvm", role), wrong, "remove these options")

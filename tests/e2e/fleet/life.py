@@ -180,7 +180,7 @@ class HostsLife(Life):
         name = self._other(changing)
         self._signal(name, "SIGSTOP")
         try:
-            self._wait_until_missed(running, name)
+            self._wait_until_missed(name)
         finally:
             self._signal(name, "SIGCONT")
 
@@ -188,18 +188,21 @@ class HostsLife(Life):
         name = self._other(changing)
         self.world.fleet.cut(self.world.hosts[name])
         try:
-            self._wait_until_missed(running, name)
+            self._wait_until_missed(name)
         finally:
             self.world.fleet.mend(self.world.hosts[name])
 
     def _a_disk_full(self, running: Following, changing: str) -> None:
         name = self._other(changing)
-        # What XFS has set aside for files that grow is taken up by records after a while.
-        self.world.run(
-            name, f"fallocate -l $(df --output=avail -B1 /var/lib/kafka/data/0 | tail -1) {FILLER}"
+        # The second write takes what XFS had set aside for files that grow, and gives back when it has no more.
+        fill = (
+            f"fallocate -l $(df --output=avail -B1 $(dirname {FILLER}) | tail -1) {FILLER}; "
+            f"dd if=/dev/zero of={FILLER} bs=4096 oflag=append conv=notrunc; sync; "
+            f"df --output=avail $(dirname {FILLER}) | tail -1"
         )
         try:
-            self._wait_until_missed(running, name)
+            print(f"{name} has {self.world.run(name, fill)} KiB left")
+            self._wait_until_missed(name)
         finally:
             self.world.run(name, f"rm {FILLER}")
 
@@ -224,9 +227,9 @@ class HostsLife(Life):
         (address,) = (node.host for node in cluster.blueprint.coordinators if node.id == leader)
         return next(name for name, host in self.world.hosts.items() if host.address == address)
 
-    def _wait_until_missed(self, running: Following, name: str) -> None:
-        """Wait until the cluster does not count on a broker any more, or the command has given up."""
-        self._wait(lambda: running.ended or self._missed(name), f"{name} is not missed")
+    def _wait_until_missed(self, name: str) -> None:
+        """Wait until the cluster does not count on a broker any more, whatever the command does meanwhile."""
+        self._wait(lambda: self._missed(name), f"{name} is not missed")
 
     def _missed(self, name: str) -> bool:
         """Whether the cluster itself says that a broker is not there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from tests.e2e.fleet.conftest import World, world
 from tests.e2e.fleet.faults import KRAFT, chosen
 from tests.e2e.fleet.life import SEED, SOAK, HostsLife
 from tests.e2e.local.faults import Fault
-from tests.e2e.local.life import Outcome
+from tests.e2e.local.life import Outcome, seconds_since
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(3600)]
 
@@ -28,10 +29,13 @@ def life(hosts: World) -> HostsLife:
 def test_bare_hosts_become_a_verified_cluster_and_a_second_run_changes_nothing(hosts: World) -> None:
     hosts.kdeploy("plan", "--lock")
     hosts.kdeploy("vault create")
+    began = time.monotonic()
     document = hosts.kdeploy("up", "--output", "json").document
+    first, began = seconds_since(began), time.monotonic()
     assert all(one["ok"] for cluster in document["clusters"] for one in cluster["checks"]), document
     before = hosts.pids()
     document = hosts.kdeploy("up", "--output", "json").document
+    print(f"up from bare hosts: {first} s, up again: {seconds_since(began)} s")
     assert {action["action"] for cluster in document["clusters"] for action in cluster["nodes"]} == {"none"}
     assert hosts.pids() == before
 

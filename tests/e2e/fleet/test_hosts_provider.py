@@ -152,7 +152,9 @@ def test_what_somebody_changed_is_seen_and_put_back_without_a_restart(hosts: Hos
     pid = hosts.run("broker-1", "systemctl show --property=MainPID --value kafka")
     hosts.run("broker-1", harm)
     assert hosts.actions()["broker-1"] == "update"
-    assert "dc1.broker-1" in hosts.prepare()
+    changed = hosts.prepare()
+    # The kernel is all hosts' together here: whichever is first puts it back.
+    assert "dc1.broker-1" in changed or ("/etc/" not in harm and changed), changed
     assert hosts.actions()["broker-1"] == "none"
     assert hosts.run("broker-1", "systemctl show --property=MainPID --value kafka") == pid
 

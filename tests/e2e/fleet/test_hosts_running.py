@@ -32,11 +32,12 @@ ENSEMBLE = frozenset({"zookeeper-1", "zookeeper-2", "zookeeper-3"})
 
 @dataclass(frozen=True)
 class Change:
-    """A change of an environment, and the nodes that have to restart for it."""
+    """A change of an environment, the nodes that have to restart for it, and whether hosts have to be prepared."""
 
     name: str
     do: Callable[[World], object]
     restarts: frozenset[str]
+    prepares: bool = False
 
 
 def edit(old: str, new: str) -> Callable[[World], object]:
@@ -83,8 +84,19 @@ CHANGES = (
         "a kernel setting",
         edit("overrides:\n", "overrides:\n  kernel: {vm.max_map_count: 300000}\n"),
         frozenset(),
+        prepares=True,
     ),
     Change("a certificate", new_certificate, frozenset({"broker-2"})),
+    Change(
+        "a log level of the ensemble",
+        edit("overrides:\n", "overrides:\n  logs: {zookeeper: {root: WARN}}\n"),
+        ENSEMBLE,
+    ),
+    Change(
+        "a log level of the brokers",
+        edit("{zookeeper: {root: WARN}}", "{zookeeper: {root: WARN}, broker: {kafka.coordinator: DEBUG}}"),
+        BROKERS,
+    ),
 )
 
 
@@ -162,7 +174,8 @@ def test_exactly_the_predicted_nodes_restart_one_at_a_time_and_nothing_is_lost(
     with life.producing(outcome):
         change.do(hosts)
         predicted = hosts.kdeploy("preview", "--output", "json", code=4).document
-        hosts.kdeploy("up")
+        said = hosts.kdeploy("up").stderr
+    assert ("preflight:" in said) == change.prepares, said
     after = hosts.pids()
     restarted = {name for name in before if before[name] != after[name]}
     assert restarted == change.restarts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,10 @@ def test_hosts_that_will_not_do_are_all_named_at_once_and_nothing_is_changed(hos
     hosts.run("broker-1", f"mkfs.ext4 -q {hosts.hosts['broker-1'].devices[0]}")
     hosts.run("broker-2", "systemd-run -q --unit=squatter python3 -m http.server 9092")
     hosts.run("broker-3", "ip address add 10.77.0.99/24 dev host0")
+    hosts.hosts["broker-1"].set_clock("+10m")
+    system = hosts.hosts["broker-2"].root / "usr/lib/os-release"
+    proven = system.read_text()
+    system.write_text('ID=plan9\nVERSION_ID="4"\nPRETTY_NAME="Plan 9"\n')
     zookeeper = hosts.hosts["zookeeper-3"]
     text = good.replace(hosts.hosts["zookeeper-2"].address, "10.77.0.99")
     text = text.replace(zookeeper.address, "10.77.0.98")
@@ -49,16 +54,52 @@ def test_hosts_that_will_not_do_are_all_named_at_once_and_nothing_is_changed(hos
         "is not empty: it holds ext4",
         "port 9092 is taken by another program",
         "is the same machine as",
+        "s ahead of this machine's; synchronise it",
+        "it runs Plan 9, which kdeploy does not know",
     ):
-        assert said in refused, refused
+        assert said in " ".join(refused.split()), refused
     assert set(hosts.everywhere("id -u kafka || echo none; ls /etc/kdeploy").values()) == {"none"}
     assert hosts.run("broker-1", f"blkid -p -o value -s TYPE {hosts.hosts['broker-1'].devices[0]}") == "ext4"
     hosts.run("broker-1", f"wipefs -qa {hosts.hosts['broker-1'].devices[0]}")
     hosts.run("broker-2", "systemctl stop squatter")
     hosts.run("broker-3", "ip address delete 10.77.0.99/24 dev host0")
+    hosts.hosts["broker-1"].set_clock("")
+    system.write_text(proven)
     hosts.kdeploy.file.write_text(good)
     for name in ("lock.yaml", "vault.yaml"):
         (hosts.kdeploy.file.parent / name).unlink()
+
+
+def test_names_that_do_not_lead_there_and_back_are_all_said_and_nothing_is_changed(hosts: World) -> None:
+    good, broker = hosts.kdeploy.file.read_text(), hosts.hosts["broker-2"]
+    name = "broker-two.kafka.test"
+    names = hosts.kdeploy.root / "names"
+    names.write_text(f"127.0.0.1 localhost\n{broker.address} {name}\n")
+    before = hosts.everywhere("cat /etc/hosts")
+    hosts.kdeploy.file.write_text(good.replace(f"address: {broker.address},", f"address: {name},"))
+    knowing = replace(hosts.kdeploy, names=names)
+    for one, lines in (
+        ("zookeeper-1", [f"{broker.address} {name}"]),
+        ("zookeeper-2", ["10.77.0.97 elsewhere", f"10.77.0.97 {name}"]),
+    ):
+        with (hosts.hosts[one].root / "etc/hosts").open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    try:
+        knowing("plan", "--lock")
+        knowing("vault create")
+        refused = " ".join(knowing("up", code=1).stderr.split())
+    finally:
+        for one, text in before.items():
+            (hosts.hosts[one].root / "etc/hosts").write_text(text + "\n")
+        hosts.kdeploy.file.write_text(good)
+        for file in ("lock.yaml", "vault.yaml"):
+            (hosts.kdeploy.file.parent / file).unlink(missing_ok=True)
+    assert f"(zookeeper-3): it does not know the name {name}; add it to DNS" in refused, refused
+    assert f"(zookeeper-2): {name} leads to 10.77.0.97, and that does not lead back to {name}" in refused, (
+        refused
+    )
+    assert "(zookeeper-1):" not in refused, refused
+    assert set(hosts.everywhere("id -u kafka || echo none; ls /etc/kdeploy").values()) == {"none"}
 
 
 def test_bare_hosts_become_a_verified_cluster_also_when_kdeploy_is_killed_on_the_way(hosts: World) -> None:

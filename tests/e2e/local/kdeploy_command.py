@@ -40,11 +40,13 @@ class Kdeploy:
         root: Holds `environments/` and `state/`.
         name: The environment.
         patience: Seconds a command may take.
+        names: A file to stand in the place of /etc/hosts for every command, in a namespace of its own; needs root.
     """
 
     root: Path
     name: str
     patience: float = 300
+    names: Path | None = None
 
     @property
     def state(self) -> Path:
@@ -58,8 +60,10 @@ class Kdeploy:
         return {**os.environ, "KDEPLOY_STATE_DIR": str(self.root / "state"), **more}
 
     def start(self, command: str, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        bound = f'mount --bind "{self.names}" /etc/hosts && exec "$@"'
+        around = ["unshare", "--mount", "sh", "-c", bound, "kdeploy"] if self.names else []
         return subprocess.Popen(
-            [str(KDEPLOY), *command.split(), self.name, *arguments],
+            [*around, str(KDEPLOY), *command.split(), self.name, *arguments],
             cwd=self.root,
             env=self.command_environment(**more),
             stdin=subprocess.DEVNULL,

@@ -19,8 +19,9 @@ def text(path):
 
 
 def folder(device):
-    """The queue of a disk, or of the disk that a partition is on."""
-    here = os.path.realpath("/sys/class/block/" + os.path.basename(os.path.realpath(device)))
+    """The queue of a disk, or of the disk that a partition is on; found by number, whatever the disk is called."""
+    number = os.stat(device).st_rdev
+    here = os.path.realpath("/sys/dev/block/%d:%d" % (os.major(number), os.minor(number)))
     return here + "/queue" if os.path.isdir(here + "/queue") else os.path.dirname(here) + "/queue"
 
 
@@ -45,10 +46,11 @@ def write(path, value):
 
 
 def wanted(disks):
-    """Path, value and words of every setting."""
+    """Path, value and words of every setting; of a disk without a queue, those of one that does not rotate."""
     for disk in disks:
         queue = folder(disk["device"])
-        for name, value in sorted(disk["queues"].get(text(queue + "/rotational"), {}).items()):
+        rotates = text(queue + "/rotational") or "0"
+        for name, value in sorted(disk["queues"].get(rotates, {}).items()):
             yield queue + "/" + name, value, "%s of %s: " % (name, disk["device"])
 
 
