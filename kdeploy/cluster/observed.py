@@ -15,6 +15,7 @@ from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.record import Record
 from kdeploy.cluster.state import Binding, Metadata, Moving, Partition, QuotaEntity, TopicSettings
 from kdeploy.spec.model import Environment
+from kdeploy.spec.resources import User
 
 Value = TypeVar("Value")
 
@@ -110,9 +111,7 @@ def _topics(
 
 
 def _refuse_lacking(environment: Environment, passwords: Mapping[str, str]) -> None:
-    lacking = sorted(
-        user.name for user in environment.users if not user.delete and user.name not in passwords
-    )
+    lacking = sorted(user.name for user in _of_vault(environment) if user.name not in passwords)
     if lacking:
         raise ClusterError(
             f"the vault has no password for {', '.join(lacking)}\n"
@@ -120,15 +119,26 @@ def _refuse_lacking(environment: Environment, passwords: Mapping[str, str]) -> N
         )
 
 
+def _of_vault(environment: Environment) -> list[User]:
+    """Users that are to have the vault's password."""
+    return [
+        user
+        for user in environment.users
+        if not user.delete and user.password == "vault"  # noqa: S105
+    ]
+
+
 def _users(environment: Environment, admin: Admin, passwords: Mapping[str, str]) -> dict[str, bool]:
     existing = admin.users()
     leaving = dict.fromkeys((user.name for user in environment.users if user.delete), False)
-    staying = {user.name: passwords[user.name] for user in environment.users if not user.delete}
+    staying = {user.name: passwords[user.name] for user in _of_vault(environment)}
+    others = (user.name for user in environment.users if user.password == "unmanaged")  # noqa: S105
+    unmanaged = dict.fromkeys(others, True)
     # With a plaintext listener nobody can log in there, so a password cannot be tested and need not be.
     provable = environment.security.client_listener != "PLAINTEXT"
     known = _of(existing, staying)
     proved = admin.logins(known) if provable else dict.fromkeys(known, True)
-    return {**_of(existing, leaving), **proved}
+    return {**_of(existing, unmanaged), **_of(existing, leaving), **proved}
 
 
 def _of(existing: Collection[str], named: Mapping[str, Value]) -> dict[str, Value]:

@@ -74,8 +74,14 @@ def hand_out(
         UsageError: A user is not declared in the environment.
         KdeployError: Nothing is decided yet, or the vault lacks something.
     """
-    declared = [user.name for user in loaded.environment.users]
+    everybody = [user.name for user in loaded.environment.users]
+    declared = [user.name for user in loaded.environment.users if user.password == "vault"]  # noqa: S105
     unknown = [name for name in users if name not in declared]
+    if unknown and unknown[0] in everybody:
+        raise UsageError(
+            f"the password of {unknown[0]} is unmanaged: kdeploy does not know it\n"
+            "  have it put into the vault by taking `password: unmanaged` out"
+        )
     if unknown:
         raise UsageError(
             f"{loaded.environment.name} has no user {unknown[0]!r}\n"

@@ -53,7 +53,7 @@ class Drifted:
         datacenter: Whose.
         name: The node, topic, user or entity.
         key: What of it: a file and its setting, a setting, a permission.
-        git: What git last gave; None where it gave nothing, or it is secret.
+        git: What git says, of nodes and files what it last gave; None where it says nothing, or it is secret.
         found: What is there; None where nothing is, or it is secret.
         winner: git: the next `up` puts it back. cluster: it cannot be put back, only accepted.
         why: What else a person should know.
@@ -147,6 +147,24 @@ def _settings(text: str | None) -> dict[str, str]:
 def in_cluster(here: Site, admin: Admin) -> Iterator[Drifted]:
     """What was changed over the Kafka protocol."""
     yield from _settings_of_brokers(here, admin)
+    yield from _resources(here, admin)
+
+
+def _resources(here: Site, admin: Admin) -> Iterator[Drifted]:
+    """Topics, users, access lists and quotas that are neither what git says nor what kdeploy gave last."""
+    from kdeploy.cluster import reconcile
+
+    environment = here.design.loaded.environment
+    observed = reconcile.observe(environment, admin, here.passwords())
+    for one in reconcile.drift(environment, observed):
+        why = "git changed it too" if one.cause == "both" and one.last is not None else ""
+        yield Drifted(
+            *(one.layer, here.cluster.datacenter, one.name, one.key or "it"),
+            one.git,
+            one.found,
+            one.winner,
+            why,
+        )
 
 
 def _settings_of_brokers(here: Site, admin: Admin) -> Iterator[Drifted]:

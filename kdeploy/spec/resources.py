@@ -107,13 +107,16 @@ class Acl(Frozen):
 
 
 class User(Frozen):
-    """A client that authenticates with SCRAM-SHA-512; its password is in the vault."""
+    """A client that authenticates with SCRAM-SHA-512."""
 
     name: UserName
     """Its name."""
 
     acls: tuple[Acl, ...] = ()
     """What it may do; nothing, without any."""
+
+    password: Literal["vault", "unmanaged"] = "vault"  # noqa: S105
+    """Where its password is: in the vault, or unmanaged, set by others and left as it is."""
 
     owner: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     """Who answers for it: a team or a person. Only for readers."""
