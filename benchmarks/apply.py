@@ -14,7 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdeploy.cluster import Access
+    from kdeploy.spec.model import Environment
 
 SIZES = {"local-kraft": (5000, 20_000), "local": (500, 2000)}
 """Topics and access list entries by environment; ZooKeeper, which writes each by itself, gets a tenth."""
@@ -28,7 +32,7 @@ LOOPED = 200
 BASE_PORTS = {"local": 21000, "local-kraft": 21200}
 
 
-def declared(topics: int, entries: int) -> Any:
+def declared(topics: int, entries: int) -> Environment:
     """An environment with so many topics, and users with so many entries."""
     from kdeploy.spec.model import Environment
 
@@ -64,7 +68,7 @@ def declared(topics: int, entries: int) -> Any:
 
 
 @contextmanager
-def running(name: str) -> Iterator[Any]:
+def running(name: str) -> Iterator[Access]:
     """The shipped environment, up for the block; its administrator's access."""
     from tests.e2e.local.conftest import describe, prepare
 
@@ -84,7 +88,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.monotonic() - began, result
 
 
-def ours(access: Any, topics: int, entries: int) -> dict[str, float]:
+def ours(access: Access, topics: int, entries: int) -> dict[str, float]:
     """Seconds from nothing, with nothing to do, and to look only."""
     from kdeploy.cluster import reconcile
     from kdeploy.cluster.admin import connect
@@ -110,7 +114,7 @@ def ours(access: Any, topics: int, entries: int) -> dict[str, float]:
     return {"from nothing": first, "nothing to do": again, "preview": preview}
 
 
-def loop(access: Any, topics: int, entries: int) -> dict[str, float]:
+def loop(access: Access, topics: int, entries: int) -> dict[str, float]:
     """Seconds of a plain loop, extrapolated from `LOOPED` topics and as many entries."""
     from kdeploy.cluster import acl
     from kdeploy.cluster.admin import connect

@@ -1,0 +1,267 @@
+"""Topics, users, access lists and quotas on real Kafka, in both modes: three ways, in place, killed and taken up."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kdeploy.cluster import found, record, reconcile
+from kdeploy.cluster.admin import Admin, connect
+from kdeploy.cluster.moving import RATES, Manner
+from kdeploy.cluster.state import Binding, QuotaEntity
+from kdeploy.errors import InvalidSetting
+from kdeploy.spec.model import Environment
+from tests.e2e.local.conftest import RunningCluster
+
+pytestmark = pytest.mark.kafka
+
+KILLED = """
+import os, pickle, signal, sys, threading
+from kdeploy.cluster import reconcile
+from kdeploy.cluster.admin import connect
+from kdeploy.spec.model import Environment
+access, fields, passwords, moment, seconds = pickle.load(sys.stdin.buffer)
+def reached(name):
+    if name == moment:
+        os.kill(os.getpid(), signal.SIGKILL)
+with connect(access) as admin:
+    plan = reconcile.plan(Environment.model_validate(fields), admin, passwords)
+    if seconds:
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    reconcile.carry_out(admin, plan, passwords, reconcile.Manner(reached=reached))
+os._exit(0)
+"""
+"""A run that ends by SIGKILL at a named moment, or so many seconds after it began to change something."""
+
+MOMENTS = (
+    "record-begun",
+    "topics-created",
+    "partitions-added",
+    "topics-configured",
+    "users-created",
+    "acls-created",
+    "quotas-set",
+    "moving-recorded",
+    "throttled",
+    "reassignment-started",
+    "reassigned",
+    "throttle-removed",
+)
+
+
+@pytest.fixture(params=["zookeeper_cluster", "kraft_cluster"])
+def cluster(request: pytest.FixtureRequest) -> RunningCluster:
+    found: RunningCluster = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def admin(cluster: RunningCluster) -> Iterator[Admin]:
+    with connect(cluster.access) as connected:
+        yield connected
+        topics = {one.topic for one in connected.metadata().partitions if one.topic.startswith("r-")}
+        connected.delete_topics(topics)
+        connected.delete_bindings([one for one in connected.bindings() if one.user.startswith("r-")])
+        limits = {whom: one for whom, one in connected.quotas().items() if whom.user.startswith("r-")}
+        connected.set_quotas({whom: dict.fromkeys(one) for whom, one in limits.items()})
+        deadline = time.monotonic() + 60
+        while any(one.topic in topics for one in connected.metadata().partitions):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+class Life:
+    """An environment on a cluster, with users of its own: in KRaft mode a user's name never comes back."""
+
+    def __init__(self, admin: Admin, mark: str) -> None:
+        self.admin, self.user = admin, f"r-{mark}-{os.getpid()}"
+        self.passwords = {self.user: f"password of {mark}"}
+
+    def environment(self, **fields: Any) -> Environment:
+        return Environment.model_validate({"name": "resources", **fields})
+
+    def planned(self, **fields: Any) -> list[tuple[str, str]]:
+        changes = reconcile.changes(self.environment(**fields), self.admin, self.passwords)
+        return [(one.kind, one.cause) for one in changes]
+
+    def settle(self, **fields: Any) -> list[tuple[str, str]]:
+        """Carry out what differs; what was done, after which nothing may be left."""
+        plan = reconcile.plan(self.environment(**fields), self.admin, self.passwords)
+        reconcile.carry_out(self.admin, plan, self.passwords)
+        assert self.planned(**fields) == []
+        return [(one.kind, one.cause) for one in plan.changes]
+
+    def kill(self, access: Any, moment: str = "", seconds: float = 0, **fields: Any) -> int:
+        given = pickle.dumps((access, {"name": "resources", **fields}, self.passwords, moment, seconds))
+        ended = subprocess.run([sys.executable, "-c", KILLED], input=given, check=False, timeout=300)
+        return ended.returncode
+
+
+def throttles(admin: Admin) -> list[str]:
+    """Whatever throttles copies anywhere."""
+    topics = {one.topic for one in admin.metadata().partitions}
+    said = [key for one in admin.own_topic_settings(topics).values() for key in one.own if "throttled" in key]
+    brokers = [broker.id for broker in admin.metadata().brokers]
+    return said + [
+        name
+        for one in brokers
+        for name, at in admin.broker_settings(one, RATES).items()
+        if at.own is not None
+    ]
+
+
+def test_every_kind_of_change_is_made_once_and_what_others_changed_is_put_back(admin: Admin) -> None:
+    life = Life(admin, "kinds")
+    user = {"name": life.user, "acls": [{"name": "r-orders", "operations": ["read", "write"]}]}
+    orders = {
+        "name": "r-orders",
+        "partitions": 2,
+        "replication_factor": 1,
+        "config": {"retention.ms": 1000000},
+    }
+    quota = {"user": life.user, "producer_byte_rate": "1MB/s"}
+    assert life.settle(topics=[orders], users=[user], quotas=[quota]) == [
+        ("create-topic", "git"),
+        ("create-user", "git"),
+        ("create-acl", "git"),
+        ("create-acl", "git"),
+        ("set-quota", "git"),
+    ]
+    orders = {**orders, "partitions": 3, "replication_factor": 3, "config": {"cleanup.policy": "compact"}}
+    quota = {"user": life.user, "consumer_byte_rate": "2MB/s"}
+    wanted = {"topics": [orders], "users": [user], "quotas": [quota]}
+    assert life.settle(**wanted) == [
+        ("add-partitions", "git"),
+        ("alter-topic-config", "git"),
+        ("set-quota", "git"),
+        ("alter-replication", "git"),
+    ]
+    assert {len(one.isr) for one in admin.metadata().partitions if one.topic == "r-orders"} == {3}
+    assert throttles(admin) == []
+
+    admin.set_topic_settings({"r-orders": {"retention.ms": "5"}})
+    admin.create_bindings([Binding(life.user, "group", "r-g", "literal", "read", "allow", "*")])
+    admin.set_quotas({QuotaEntity(life.user): {"request_percentage": 50.0}})
+    wait_until(lambda: len(life.planned(**wanted)) == 3)
+    assert life.settle(**wanted) == [
+        ("alter-topic-config", "drift"),
+        ("delete-acl", "drift"),
+        ("set-quota", "drift"),
+    ]
+    seen = found.found(admin)
+    assert next(one for one in seen.topics if one.name == "r-orders").settings == {
+        "cleanup.policy": "compact"
+    }
+    assert next(one for one in seen.quotas if one.user == life.user).consumer_byte_rate == 2e6
+
+    gone = {key: [{**one, "delete": True} for one in some] for key, some in wanted.items()}
+    assert life.settle(**gone) == [
+        ("delete-acl", "git"),
+        ("delete-acl", "git"),
+        ("delete-quota", "git"),
+        ("shut-out-user", "git"),
+        ("delete-topic", "git"),
+    ]
+    assert not admin.logins(life.passwords)[life.user]
+
+
+def test_copies_go_in_place_too_and_what_is_not_ours_is_not_deleted(admin: Admin) -> None:
+    life = Life(admin, "copies")
+    topics = [{"name": f"r-{number}", "partitions": 3} for number in range(3)]
+    life.settle(topics=topics)
+    fewer = [{**one, "replication_factor": 2} for one in topics]
+    assert life.settle(topics=fewer) == [("alter-replication", "git")] * 3
+    partitions = [one for one in admin.metadata().partitions if one.topic in {"r-0", "r-1", "r-2"}]
+    assert {len(one.replicas) for one in partitions} == {2}
+    admin.delete_topics(["r-0"])
+    wait_until(lambda: all(one.topic != "r-0" for one in admin.metadata().partitions))
+    admin.create_topics([record.NewTopic("r-0", 1, 1)])
+    wait_until(lambda: any(one.topic == "r-0" for one in admin.metadata().partitions))
+    with pytest.raises(InvalidSetting, match="not the one that kdeploy made"):
+        life.planned(topics=[{"name": "r-0", "delete": True}])
+
+
+def test_quotas_of_everybody_of_clients_and_of_addresses_are_set_and_taken_away(admin: Admin) -> None:
+    life = Life(admin, "quotas")
+    quotas = [
+        {"user": "*", "client_id": "r-app", "request_percentage": 150},
+        {"client_id": "*", "consumer_byte_rate": "900MB/s"},
+        {"client_id": "r-app", "producer_byte_rate": "900MB/s"},
+        {"user": "*", "controller_mutation_rate": 1000.5},
+        {"ip": "*", "connection_creation_rate": 100000},
+        {"ip": "10.1.2.3", "connection_creation_rate": 5},
+    ]
+    assert life.settle(quotas=quotas) == [("set-quota", "git")] * len(quotas)
+    gone = [{**one, "delete": True} for one in quotas]
+    assert life.settle(quotas=gone) == [("delete-quota", "git")] * len(quotas)
+    assert admin.quotas() == {}
+
+
+def test_killed_at_every_moment_the_next_run_finishes_and_one_more_does_nothing(
+    cluster: RunningCluster, admin: Admin
+) -> None:
+    life = Life(admin, "killed")
+    seed = int(os.environ.get("KDEPLOY_TEST_SEED", str(random.randrange(10**6))))
+    draw = random.Random(seed)
+    print("seed", seed)
+    life.settle(topics=[{"name": "r-old", "partitions": 2, "replication_factor": 1}])
+    moments = [*MOMENTS, "", ""]
+    for turn, moment in enumerate(moments):
+        fields: dict[str, Any] = {
+            "topics": [
+                {
+                    "name": "r-old",
+                    "partitions": 3 + turn,
+                    "replication_factor": 3 - 2 * (turn % 2),
+                    "config": {"retention.ms": 1000000 + turn},
+                },
+                *({"name": f"r-new-{number}", "partitions": 2} for number in range(turn + 1)),
+            ],
+            "users": [
+                {"name": life.user},
+                {"name": f"{life.user}-{turn}", "acls": [{"name": f"r-new-{turn}", "operations": ["read"]}]},
+            ],
+            "quotas": [{"user": life.user, "producer_byte_rate": f"{turn + 1}MB/s"}],
+        }
+        life.passwords[f"{life.user}-{turn}"] = f"password {turn}"
+        seconds = 0 if moment else draw.uniform(0.05, 4)
+        code = life.kill(cluster.access, moment, seconds, **fields)
+        # Where copies are only taken away nothing is throttled; every other moment comes.
+        assert code == -signal.SIGKILL or not moment, moment
+        life.settle(**fields)
+        assert throttles(admin) == [], moment
+        known = record.read(admin)
+        assert known.moving is None
+        assert known.topics[f"r-new-{turn}"].made, moment
+        assert known.topics[f"r-new-{turn}"].id == admin.metadata().topic_ids[f"r-new-{turn}"]
+
+
+def test_while_copies_are_on_their_way_they_are_throttled_and_told(admin: Admin) -> None:
+    life = Life(admin, "throttled")
+    topic = {"name": "r-t", "partitions": 6, "replication_factor": 1}
+    life.settle(topics=[topic])
+    plan = reconcile.plan(life.environment(topics=[{**topic, "replication_factor": 3}]), admin, {})
+    seen: list[list[str]] = []
+    told: list[str] = []
+    moments = {"reassignment-started": lambda: seen.append(throttles(admin))}
+    manner = reconcile.Manner(told=told.append, reached=lambda name: moments.get(name, lambda: None)())
+    reconcile.carry_out(admin, plan, {}, manner)
+    assert len(seen[0]) == 2 + 2 * 3, "two lists of the topic, two rates of each broker"
+    assert all("of 6 partitions have their copies" in one for one in told)
+    assert isinstance(manner, Manner)
+
+
+def wait_until(holds: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
