@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from kdeploy.planner import catalogue, figures, given, limits
+from kdeploy.planner import catalogue, figures, given, hardware, limits
 from kdeploy.planner.declared import Machine
 from kdeploy.planner.ensemble import spread
 from kdeploy.planner.given import AskedVolumes
@@ -44,7 +44,7 @@ def _sold() -> dict[str, float]:
 
 def _replicas(record: Record, name: str, most: float) -> Row:
     vcpus = of_type(name, 1).cores
-    predicted = float(limits.replicas_capacity(np.array([float(vcpus)]))[0])
+    predicted = float(hardware.replicas_capacity(np.array([float(vcpus)]))[0])
     return Row(record, f"replicas on a {name}", "bound", most, predicted, "")
 
 
@@ -228,7 +228,7 @@ def _allowed(record: Record) -> Iterator[Row]:
         shapes = catalogue.load(REGION)
         memory = shapes.memory[[shapes.names.index("m5.large")]]
         share = figures.CONNECTIONS_SHARE.value / figures.HEAP_PER_CONNECTION.value
-        most = float(limits.heap(memory)[0]) * share
+        most = float(hardware.heap(memory)[0]) * share
         yield Row(record, "clients of a m5.large", "carried", measured["tcp_connections_iam"], most, "")
 
 

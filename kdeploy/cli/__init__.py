@@ -8,6 +8,7 @@ is also the one place where an error becomes an exit code.
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import io
 import os
@@ -64,6 +65,9 @@ EXTRAS: Final = {
 """Optional modules and the extra of kdeploy that brings each."""
 
 
+COLLECT_AFTER: Final = 50_000
+"""Objects made until rubbish is looked for: with Python's 700, what is imported is searched time and again."""
+
 MACHINE: Final = frozenset(
     (
         *(errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE),
@@ -118,6 +122,7 @@ def kdeploy() -> None:
 
 def main() -> None:
     """Run the command line; every way out has a documented exit code and no traceback."""
+    gc.set_threshold(COLLECT_AFTER)
     _open_streams()
     ending.listen()
     # A core dump would hold keys and passwords; what is started from here inherits this.

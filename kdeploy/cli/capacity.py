@@ -257,7 +257,7 @@ def _show(result: Capacity, wanted: Environment, output: str) -> None:
         print_json(result.to_json())
         return
     from kdeploy.cli.report import markdown_table, table
-    from kdeploy.planner.report import PLAIN
+    from kdeploy.planner.layout import PLAIN
 
     if output == "markdown":
         lines = [f"**{_answer(result)}**", "", _asked(result, wanted)]

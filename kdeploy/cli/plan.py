@@ -6,6 +6,8 @@ YAML nor any part of kdeploy that acts, unless an environment is named.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -105,6 +107,7 @@ def _limit(name: str | None) -> Limit | None:
 def _of_flags(given: dict[str, Any], view: _View) -> int:
     from kdeploy import planner
 
+    atexit.register(gc.freeze)  # the process ends with its memory: nothing has to be searched for rubbish
     wanted = workload.environment_of(given)
     result = planner.plan(wanted, compare=view.compare)
     _show(result, wanted, view, partial(planner.plan, remedies=False))
@@ -246,7 +249,7 @@ def _show(
 def _show_arithmetic(result: Plan, environment: Environment, limit: Limit, output: str) -> None:
     from dataclasses import asdict
 
-    from kdeploy.planner import arithmetic, report
+    from kdeploy.planner import arithmetic, layout, report
 
     found = []
     for datacenter, planned in zip(environment.datacenters, result.datacenters, strict=True):
@@ -259,7 +262,7 @@ def _show_arithmetic(result: Plan, environment: Environment, limit: Limit, outpu
         print_json({"schema": "kdeploy.explain/v1", "explanations": [asdict(one) for one in found]})
         return
     text = "\n\n".join(map(report.arithmetic, found))
-    click.echo(text if _has_unicode() or output != "text" else text.translate(report.PLAIN))
+    click.echo(text if _has_unicode() or output != "text" else text.translate(layout.PLAIN))
 
 
 def _has_unicode() -> bool:

@@ -350,13 +350,23 @@ def _version(coordination: str) -> str:
 
 
 def _checked(document: dict[str, Any]) -> Environment:
+    from kdeploy.spec.check import check
+    from kdeploy.spec.model import Environment
+    from kdeploy.spec.values import plain
+
+    environment = plain(Environment, document) or _validated(document)
+    for finding in check(environment):
+        raise InvalidSetting(finding.path, finding.wrong, finding.right)
+    return environment
+
+
+def _validated(document: dict[str, Any]) -> Environment:
     from pydantic import ValidationError
 
-    from kdeploy.spec.check import check
     from kdeploy.spec.model import Environment
 
     try:
-        environment = Environment.model_validate(document)
+        return Environment.model_validate(document)
     except ValidationError as error:
         from kdeploy.spec.explain import explain
         from kdeploy.spec.source import Source
@@ -364,6 +374,3 @@ def _checked(document: dict[str, Any]) -> Environment:
         first = explain(error, Source("", document, {}, {}), "plan")[0]
         flag = flags({first.path.rpartition(".")[2]: None})
         raise UsageError(f"{flag}: {first.wrong}\n  {first.right}") from None
-    for finding in check(environment):
-        raise InvalidSetting(finding.path, finding.wrong, finding.right)
-    return environment

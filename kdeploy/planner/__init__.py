@@ -48,7 +48,6 @@ def plan(
         >>> plan(Environment(name="trial")).datacenters[0].brokers.count
         3
     """
-    from kdeploy.planner import relax
     from kdeploy.planner.figures import assumptions
     from kdeploy.planner.result import Infeasible, Plan
 
@@ -69,6 +68,7 @@ def plan(
         elif sized.shortfall is not None and not remedies:
             infeasible.append(Infeasible(datacenter.name, sized.shortfall.limit, sized.shortfall.by, ""))
         elif sized.shortfall is not None:
+            from kdeploy.planner import relax
 
             def attempt(
                 changed: Environment,
@@ -102,13 +102,16 @@ def _size(
     compare: bool = False,
 ) -> Sized:
     """Size a datacenter by what is wanted; where that asks for fewer partitions than there are, by those."""
-    from kdeploy.planner import cloud, declared
 
     def sized(partitions_before: int) -> Sized:
         wanted = _wanted(environment, datacenter, partitions_before)
         if datacenter.provider == "aws":
+            from kdeploy.planner import cloud
+
             found = cloud.size(wanted, environment.planner, datacenter, position, held, reshape, compare)
         else:
+            from kdeploy.planner import declared
+
             found = declared.size(wanted, environment.planner, datacenter, position, held)
         return _mirroring(found, wanted, environment) if environment.workload.mirrored_out else found
 
@@ -124,14 +127,14 @@ def _mirroring(sized: Sized, wanted: Wanted, environment: Environment) -> Sized:
 
     import numpy as np
 
-    from kdeploy.planner import far, limits
+    from kdeploy.planner import far, limits, spread
     from kdeploy.planner.declared import fleet_of
 
     if sized.plan is None:
         return sized
     brokers = sized.plan.brokers
     disks = np.array([float(brokers.volumes[0].count if brokers.volumes else 1)])
-    share = limits.shares(wanted.demand, fleet_of(brokers.per_rack), disks)
+    share = spread.shares(wanted.demand, fleet_of(brokers.per_rack), disks)
     demand = wanted.sampled or wanted.demand
     mirrored = limits.mirrored(demand, share)
     count = far.consumers(demand, mirrored, environment.planner.confidence)

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from kdeploy.planner import catalogue, figures, limits
+from kdeploy.planner import catalogue, figures, hardware, limits, spread
 from kdeploy.planner.catalogue import Floats
 from kdeploy.planner.demand import Demand, demand_of, ranges
-from kdeploy.planner.limits import COLUMNS, Fleet, Shares
+from kdeploy.planner.limits import COLUMNS
 from kdeploy.planner.result import DatacenterPlan, Limit
+from kdeploy.planner.spread import Fleet, Shares
 from kdeploy.planner.storage import NVME
 from kdeploy.spec.model import Datacenter, Environment
 
@@ -139,7 +140,7 @@ def _demand(
     """The demand, what is filled in for ranges, and the share of samples with no greater load."""
     demand = demand_of(environment, datacenter)
     sure = not ranges(environment.workload)
-    partitions = limits.shares(demand, *_fleet(demand, planned)).partitions[0, 0]
+    partitions = spread.shares(demand, *_fleet(demand, planned)).partitions[0, 0]
     if sure and float(partitions) == planned.partitions:
         return demand, {}, 1.0
     if sure:  # the lock had more
@@ -152,7 +153,7 @@ def _demand(
     fleet, disks = _fleet(demand, planned)
     for before in (0, planned.partitions):
         found = sample(environment, datacenter, before, fleet, disks, column, load)
-        if float(limits.shares(found.demand, fleet, disks).partitions[0, 0]) == planned.partitions:
+        if float(spread.shares(found.demand, fleet, disks).partitions[0, 0]) == planned.partitions:
             break
     return found.demand, found.values, found.holds
 
@@ -162,8 +163,8 @@ def _fleet(demand: Demand, planned: DatacenterPlan) -> tuple[Fleet, Floats]:
     disks = np.array([float(planned.brokers.volumes[0].count if planned.brokers.volumes else 1)])
     per_rack = [count for count in planned.brokers.per_rack.values() if count]
     if planned.provider != "aws":
-        spread = (sum(per_rack), min(per_rack), max(per_rack), len(per_rack))
-        return Fleet(*(np.array([float(part)]) for part in spread)), disks
+        parts = (sum(per_rack), min(per_rack), max(per_rack), len(per_rack))
+        return Fleet(*(np.array([float(part)]) for part in parts)), disks
     count, racks = planned.brokers.count, demand.racks
     group = np.arange(float(count), -(-count // racks) * racks + 1.0)
     return Fleet.even(group, racks), disks
@@ -171,7 +172,7 @@ def _fleet(demand: Demand, planned: DatacenterPlan) -> tuple[Fleet, Floats]:
 
 def _shares(demand: Demand, planned: DatacenterPlan, limit: str) -> Shares:
     """Of these numbers of brokers the one whose load counts; see `limits.loads`."""
-    share = limits.shares(demand, *_fleet(demand, planned))
+    share = spread.shares(demand, *_fleet(demand, planned))
     column = COLUMNS.index("rebuild_in" if limit == "rebuild" else limit)
     return share.part(int(limits.of_shares(demand, share)[0, column].argmax()))
 
@@ -181,8 +182,8 @@ def _capacity(datacenter: Datacenter, planned: DatacenterPlan, limit: str) -> fl
     brokers = planned.brokers
     cores, memory = np.array([float(brokers.cores)]), np.array([brokers.memory])
     columns = {
-        "partitions": limits.replicas_capacity(cores),
-        "memory": limits.page_cache(memory),
+        "partitions": hardware.replicas_capacity(cores),
+        "memory": hardware.page_cache(memory),
         "cpu": cores,
     }
     local = True
@@ -208,7 +209,7 @@ def _capacity(datacenter: Datacenter, planned: DatacenterPlan, limit: str) -> fl
             most = np.array([(volumes.iops or math.inf) * volumes.count])
             columns["disk_iops"] = np.minimum(columns["disk_iops"], most)
     in_ec2 = planned.region is not None
-    capacity = limits.completed(limits.capacities(**columns), cores, memory, np.array([local]), in_ec2)
+    capacity = hardware.completed(hardware.capacities(**columns), cores, memory, np.array([local]), in_ec2)
     return float(capacity[0, COLUMNS.index(limit)])
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from kdeploy.planner import figures, limits
+from kdeploy.planner import figures, limits, spread
 from kdeploy.planner.catalogue import Floats
 from kdeploy.planner.declared import fleet_of
 from kdeploy.planner.demand import Demand, demand_of
@@ -277,8 +277,8 @@ class _At:
         return limits.loads(demand, fleet_of(self.fleet.per_rack), self.fleet.disks)[0, :, 0]
 
     def partitions(self, rate: float) -> float:
-        spread = limits.shares(self.demand(rate), fleet_of(self.fleet.per_rack), self.fleet.disks)
-        return float(spread.partitions[0, 0])
+        share = spread.shares(self.demand(rate), fleet_of(self.fleet.per_rack), self.fleet.disks)
+        return float(share.partitions[0, 0])
 
     def excess(self, rates: Floats, usable: Floats) -> Floats:
         """Load over what may be used, (columns, rates); the cluster's own limit of replicas counts as well."""

@@ -15,12 +15,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kdeploy.planner import ensemble, limits, storage
+from kdeploy.planner import ensemble, limits, spread, storage
 from kdeploy.planner.catalogue import GIB, Floats
 from kdeploy.planner.demand import Amount, Demand
 from kdeploy.planner.ebs import NOTHING, Bought
-from kdeploy.planner.limits import CEILINGS, COLUMNS, LIMIT_OF, REBUILD, Fleet, Shares
+from kdeploy.planner.limits import CEILINGS, COLUMNS, LIMIT_OF, REBUILD
 from kdeploy.planner.result import LIMITS
+from kdeploy.planner.spread import Fleet, Shares
 from kdeploy.planner.storage import Candidates
 from kdeploy.units import HOURS_PER_MONTH
 
@@ -176,7 +177,7 @@ def field(
     ceilings = limits.by_column(demand.ceilings)
     everything = np.arange(1.0, counts[-1] + 1)
     fleet = Fleet.even(_with_its_group(everything, demand.racks), demand.racks)
-    share = limits.shares(demand, fleet, disks)
+    share = spread.shares(demand, fleet, disks)
     load = limits.of_shares(demand, share)
     load = np.maximum.accumulate(load[..., ::-1], axis=-1)[..., ::-1]
     mine = slice(int(counts[0]) - 1, len(everything))
@@ -334,7 +335,10 @@ def price_parts(space: Field, rows: Rows, positions: Rows, bought: Bought | None
 def monthly_price(space: Field, rows: Rows, positions: Rows, bought: Bought | None = None) -> Floats:
     """US dollars a month of candidates."""
     parts = _machines(space, rows, positions, bought)
-    return np.asarray(sum((*parts.values(), *space.traffic_totals.values()), 0.0))
+    price = parts["brokers"] + parts["volumes"] + parts["coordination"]
+    for usd in space.traffic_totals.values():
+        price = price + usd
+    return price
 
 
 def _machines(space: Field, rows: Rows, positions: Rows, bought: Bought | None) -> dict[str, Floats]:

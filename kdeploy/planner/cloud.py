@@ -34,7 +34,8 @@ from kdeploy.planner.choice import (
 )
 from kdeploy.planner.demand import Demand
 from kdeploy.planner.ebs import NOTHING, Bought
-from kdeploy.planner.limits import LIMIT_OF, MOST_BROKERS, completed
+from kdeploy.planner.hardware import completed
+from kdeploy.planner.limits import LIMIT_OF, MOST_BROKERS
 from kdeploy.planner.result import (
     LIMITS,
     Alternative,
@@ -292,7 +293,7 @@ def _candidates(
 
     A catalogue that was refreshed is another object, so that nothing of the former one is kept.
     """
-    wanted = Brokers.model_validate(dict(zip(WISHES, wishes, strict=True)))
+    wanted = Brokers.default().model_copy(update=dict(zip(WISHES, wishes, strict=True)))
     left = shortlist(shapes, wanted, instance_type, position)
     found = storage.candidates(left, layout, wanted.storage, wanted.volume_type)
     kept = found.catalogue

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from kdeploy.errors import dotted
-from kdeploy.planner import limits
+from kdeploy.planner import limits, spread
 from kdeploy.planner.catalogue import Floats
 from kdeploy.planner.demand import Demand, demand_of, ranges
-from kdeploy.planner.limits import COLUMNS, Fleet
+from kdeploy.planner.limits import COLUMNS
 from kdeploy.planner.samples import draw
+from kdeploy.planner.spread import Fleet
 from kdeploy.spec.model import Datacenter, Environment
 
 
@@ -60,7 +61,7 @@ def sample(
     drawn = draw(found, settings.samples, settings.seed)
     sampled = demand_of(environment, datacenter, partitions_before, drawn)
     middle = replace(demand_of(environment, datacenter, partitions_before), partitions=sampled.partitions)
-    share = limits.shares(middle, fleet, disks)
+    share = spread.shares(middle, fleet, disks)
     table = limits.of_shares(sampled, share)[..., COLUMNS.index(column), :].max(axis=-1).ravel()
     if np.ptp(table) <= 1e-12 * abs(table[0]):
         return Sample(middle, {}, 1.0)

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdeploy.planner import ensemble, figures, limits
+from kdeploy.planner import ensemble, figures, hardware, limits, spread
 from kdeploy.planner.catalogue import Floats
 from kdeploy.planner.choice import needs
 from kdeploy.planner.cloud import Shortfall, Sized, Wanted
 from kdeploy.planner.demand import Demand, quantile, rank
-from kdeploy.planner.limits import Fleet
 from kdeploy.planner.result import (
     LIMITS,
     BrokerPlan,
@@ -28,6 +27,7 @@ from kdeploy.planner.result import (
     DatacenterPlan,
     Volumes,
 )
+from kdeploy.planner.spread import Fleet
 from kdeploy.spec.model import Datacenter, Host
 from kdeploy.spec.planning import Planner
 
@@ -174,22 +174,22 @@ def _least(hosts: tuple[Host, ...]) -> Machine:
 
 def capacity_of(machine: Machine, whole_machine: bool) -> Floats:
     """Capacity of each limit that is declared; without a machine of its own only partitions count."""
-    columns = {"partitions": limits.replicas_capacity(np.array([float(machine.cores)]))}
+    columns = {"partitions": hardware.replicas_capacity(np.array([float(machine.cores)]))}
     if whole_machine:
         disks = max(1, machine.disks)
         columns["cpu"] = np.array([float(machine.cores)])
-        columns["memory"] = limits.page_cache(np.array([machine.memory]))
+        columns["memory"] = hardware.page_cache(np.array([machine.memory]))
         if machine.network is not None:
             columns["network_in"] = columns["network_out"] = np.array([machine.network])
         if machine.disk_throughput is not None:
             columns["disk_write"] = np.array([machine.disk_throughput * disks])
         if machine.disk_size is not None:
             columns["disk_space"] = np.array([machine.disk_size * disks])
-    capacity = limits.capacities(**columns)
+    capacity = hardware.capacities(**columns)
     if not whole_machine:
         return capacity
     own = np.array([False])  # disks that a machine keeps when it fails are not filled again
-    return limits.completed(
+    return hardware.completed(
         capacity, np.array([float(machine.cores)]), np.array([machine.memory]), own, in_ec2=False
     )
 
@@ -227,7 +227,7 @@ def _required(demand: Demand, disks: int, capacity: Floats) -> dict[str, int]:
 
 
 def _partitions(demand: Demand, per_rack: dict[str, int], disks: int) -> int:
-    partitions = limits.shares(demand, fleet_of(per_rack), np.array([float(disks)])).partitions
+    partitions = spread.shares(demand, fleet_of(per_rack), np.array([float(disks)])).partitions
     return round(float(partitions[0, 0]))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kdeploy.errors import UsageError
-from kdeploy.planner import catalogue, declared, limits, storage
+from kdeploy.planner import catalogue, declared, hardware, storage
 from kdeploy.planner.catalogue import GIB, MIB, Catalogue, Floats
 from kdeploy.planner.declared import Machine
 from kdeploy.planner.ebs import GP3, KINDS, Kind
@@ -123,7 +123,7 @@ def of_type(
         count = asked.count or (1 if stated else None)
         layout = (kind, count) if count else None
         chosen = storage.candidates(shape, layout, "ebs", kind)
-    capacity = limits.completed(chosen.capacity, shape.vcpus, shape.memory, chosen.local)[0]
+    capacity = hardware.completed(chosen.capacity, shape.vcpus, shape.memory, chosen.local)[0]
     disks = int(chosen.disks[0])
     if kind == NVME:
         volumes = Volumes(NVME, disks, float(shape.nvme_size[0]), None, float(shape.nvme_write[0]))

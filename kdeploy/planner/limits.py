@@ -11,7 +11,6 @@ peak, with the declared failure present where it makes a difference.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from kdeploy.planner import far, figures
 from kdeploy.planner.catalogue import Floats
 from kdeploy.planner.demand import Amount, Demand
 from kdeploy.planner.result import LIMITS, Limit
+from kdeploy.planner.spread import Fleet, Shares, shares
 
 MOST_BROKERS: Final = 1000
 """Brokers that a plan may have: five times the largest clusters that are reported (Pinterest, 2018: 200)."""
@@ -34,9 +34,6 @@ COLUMNS: Final[tuple[str, ...]] = (*LIMITS[:-1], *REBUILD)
 LIMIT_OF: Final[tuple[Limit, ...]] = (*LIMITS[:-1], *(LIMITS[-1],) * len(REBUILD))
 """The limit that each column belongs to."""
 
-UNLIMITED: Final = np.inf
-"""Capacity of a limit that does not apply to a shape."""
-
 
 def by_column(ceilings: Sequence[float]) -> Floats:
     """Ceilings by limit, as one for each column."""
@@ -45,109 +42,6 @@ def by_column(ceilings: Sequence[float]) -> Floats:
 
 CEILINGS: Final[Floats] = by_column([figures.CEILINGS[limit] for limit in LIMITS])
 """kdeploy's own ceilings, in the order of COLUMNS."""
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """Numbers of brokers to look at, and how each is spread over the racks.
-
-    Attributes:
-        counts: Brokers.
-        smallest_rack: Brokers in the smallest rack that has any.
-        largest_rack: Brokers in the largest rack.
-        used_racks: Racks that have any.
-    """
-
-    counts: Floats
-    smallest_rack: Floats
-    largest_rack: Floats
-    used_racks: Floats
-
-    @classmethod
-    def even(cls, counts: Floats, racks: int) -> Fleet:
-        """Racks filled evenly: they differ by at most one broker."""
-        used = np.minimum(racks, counts)
-        return cls(counts, counts // used, -(-counts // used), used)
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How the load is spread: each an array over (disks, counts). It depends on no rate.
-
-    Attributes:
-        brokers: Brokers.
-        partitions: Partitions of the cluster.
-        replicas: Replicas on the busiest broker.
-        held: Bytes it takes in per byte produced to the cluster, where bytes have as many copies as
-            partitions have.
-        led: Share of all partitions that the busiest broker leads while all brokers are up.
-        led_after: The same for a survivor of the declared failure.
-        copied: Copies that the busiest broker sends to others, per byte produced and copy beyond the first.
-        left: Share of the brokers that the declared failure leaves.
-        disk_skew: Load of the busiest disk over the average disk of that broker.
-    """
-
-    brokers: Floats
-    partitions: Floats
-    replicas: Floats
-    held: Floats
-    led: Floats
-    led_after: Floats
-    copied: Floats
-    left: Floats
-    disk_skew: Floats
-
-    def part(self, position: int) -> Shares:
-        """One count alone."""
-        return Shares(*(value[:, position : position + 1] for value in vars(self).values()))
-
-
-def shares(demand: Demand, fleet: Fleet, disks: Floats) -> Shares:
-    """Spread partitions over brokers and disks.
-
-    Kafka's rack-aware assignment gives each rack its share of the copies, whatever the
-    rack's size, so the brokers of the smallest rack hold the most: copies ÷ (racks ×
-    brokers of the smallest rack), at most every partition once. A single copy needs no second rack and spreads evenly.
-    Whole partitions make it ceil(replicas ÷ brokers), and again per disk. Where the
-    planner chooses the partitions it takes a multiple of brokers (as many as the
-    smallest rack has, in every rack) × disks, which is even.
-
-    A failure moves leadership, not copies: with f of n brokers gone a survivor leads
-    1 ÷ (n - f) of the partitions, sends each to all its consumers and to the copies that
-    are left, copies × (n - f) ÷ n - 1 of them; what it takes in and writes stays. With one
-    copy nothing can move.
-
-    Args:
-        demand: What to carry; only its partitions, copies and failure count here.
-        fleet: Numbers of brokers.
-        disks: Data disks per broker, one row of the result for each.
-    """
-    n, d = fleet.counts[None, :], disks[:, None]
-    shape = np.broadcast_shapes(n.shape, d.shape)
-    spread = n if demand.copies == 1 else (fleet.used_racks * fleet.smallest_rack)[None, :]
-    if demand.stated:
-        partitions = np.full(shape, float(demand.partitions))
-    else:
-        partitions = np.ceil(demand.partitions / (spread * d)) * spread * d
-    copies = demand.partition_copies
-    replicas = np.minimum(np.ceil(np.round(partitions * copies / spread, 9)), partitions)
-    lost = fleet.largest_rack if demand.survive == "zone" else float(demand.survive == "broker")
-    alive = np.maximum(n - lost, 0.0)
-    alive = np.where(alive > 0, alive, np.nan)
-    led = np.ceil(partitions / n) / partitions
-    led_after = np.ceil(partitions / alive) / partitions if demand.stated else 1 / alive
-    led_after = led if demand.copies == 1 else np.maximum(led, led_after)
-    return Shares(
-        brokers=np.broadcast_to(n, shape),
-        partitions=partitions,
-        replicas=replicas,
-        held=replicas / partitions,
-        led=led,
-        led_after=led_after + 0 * alive,
-        copied=np.broadcast_to(1 / n, shape),
-        left=np.broadcast_to(alive / n, shape),
-        disk_skew=np.ceil(replicas / d) * d / replicas,
-    )
 
 
 def loads(demand: Demand, fleet: Fleet, disks: Floats) -> Floats:
@@ -397,76 +291,9 @@ def processor(demand: Demand, share: Shares) -> Floats:
     return np.fmax(healthy, seconds(share.led_after, copied_after(demand, share))) * demand.imbalance
 
 
-def replicas_capacity(vcpus: Floats) -> Floats:
-    """Replicas a broker may hold, by its processors (figures.REPLICAS_PER_BROKER)."""
-    cores, most = zip(*figures.REPLICAS_PER_BROKER, strict=True)
-    return np.array(most, dtype=float)[np.searchsorted(np.array(cores), vcpus, side="right") - 1]
-
-
 def in_words(limit: str) -> str:
     """A limit as a sentence has it."""
     return {"cpu": "CPU", "disk_iops": "disk IOPS"}.get(limit, limit.replace("_", " "))
-
-
-def heap(memory: Floats) -> Floats:
-    """Bytes of heap: 6 GiB, at most a quarter of memory."""
-    return np.minimum(figures.HEAP_LARGEST.value, memory / 4)
-
-
-def page_cache(memory: Floats) -> Floats:
-    """Bytes that heap and system (1 GiB) leave for the page cache."""
-    return np.maximum(memory - heap(memory) - figures.SYSTEM_MEMORY.value, 1.0)
-
-
-def capacities(**columns: Floats) -> Floats:
-    """Stack capacity columns, (candidates, columns); a limit that is left out does not apply.
-
-    Args:
-        columns: By the name of a column, in the unit of its load.
-    """
-    size = max(np.size(column) for column in columns.values())
-    result = np.full((size, len(COLUMNS)), UNLIMITED)
-    for name, values in columns.items():
-        result[:, COLUMNS.index(name)] = values
-    return result
-
-
-def completed(
-    capacity: Floats, vcpus: Floats, memory: Floats, local: NDArray[np.bool_], in_ec2: bool = True
-) -> Floats:
-    """Capacities with those that follow from processors, memory and what kdeploy's tuning sets.
-
-    Local disks read at least as fast as they write; what EBS reads and writes together is
-    `disk_throughput`. Only local disks have to be filled again after a failure.
-
-    Args:
-        capacity: (candidates, columns), as a layout of disks has them.
-        vcpus: Processors, by candidate.
-        memory: Bytes of memory, by candidate.
-        local: Whether data lies on the instance's own disks, by candidate.
-        in_ec2: Whether traffic to another region is limited as EC2 limits it.
-    """
-    result = capacity.copy()
-
-    def put(name: str, values: Floats | float) -> None:
-        result[:, COLUMNS.index(name)] = values
-
-    fetchers = np.clip(vcpus // 4, 1, figures.REPLICA_FETCHERS.value)
-    put("partition_rate", figures.PARTITION_CEILING.value)
-    put("single_flow", figures.SINGLE_FLOW.value * fetchers)
-    put("far_followers", fetchers)
-    put("mirror_flow", 1.0)
-    if in_ec2:
-        put("cross_region", far.region_capacity(capacity[:, COLUMNS.index("network_out")], vcpus))
-    put("heap", heap(memory))
-    put("connections", heap(memory) * figures.CONNECTIONS_SHARE.value / figures.HEAP_PER_CONNECTION.value)
-    put("open_files", figures.OPEN_FILES.value)
-    put("memory_maps", figures.MEMORY_MAPS.value)
-    for name, same in zip(
-        ("disk_read", *REBUILD), ("disk_write", "network_in", "disk_write", "network_out"), strict=True
-    ):
-        put(name, np.where(local, capacity[:, COLUMNS.index(same)], UNLIMITED))
-    return result
 
 
 def required(load: Floats, capacity: Floats, ceilings: Floats = CEILINGS) -> NDArray[np.intp]:

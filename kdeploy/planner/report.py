@@ -6,22 +6,19 @@ from the same sections, so they say the same.
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kdeploy.planner.demand import YEAR
+from kdeploy.planner.asked import asked
 from kdeploy.planner.ebs import KINDS
+from kdeploy.planner.layout import PLAIN, WIDTH, Section, table, wrapped
 from kdeploy.planner.limits import in_words
 from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Relaxation, Volumes
 from kdeploy.spec.model import Environment
 from kdeploy.units import (
-    Range,
     format_bytes,
     format_duration,
-    format_range,
     format_rate,
     format_share,
     format_usd,
@@ -30,7 +27,6 @@ from kdeploy.units import (
 if TYPE_CHECKING:
     from kdeploy.planner.arithmetic import Arithmetic
 
-WIDTH: Final = 80
 BAR: Final = 24
 SHOWN: Final = 0.05
 """Limits that are used less are named in a sentence, where there are many."""
@@ -42,29 +38,6 @@ SHOWN_AS: Final[dict[str, Callable[[float], str]]] = {
     "retention": format_duration,
 }
 """How a quantity of the workload is printed; other ones are numbers."""
-PLAIN: Final = str.maketrans(
-    {"×": "x", "█": "#", "░": ".", "│": "|", "◀": "<", "µ": "u", "÷": "/", "–": "-", "²": "2"}
-)
-"""What stands for each character where the terminal has only ASCII."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading with sentences and a table below it.
-
-    Attributes:
-        title: The heading.
-        lines: Sentences before the table.
-        rows: The table; the first row is its head, empty cells in it mean that it has none.
-        right: Columns that are aligned to the right.
-        hanging: Whether the last column is wrapped; else a row has to fit.
-    """
-
-    title: str
-    lines: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    right: tuple[int, ...] = ()
-    hanging: bool = False
 
 
 def text(plan: Plan, environment: Environment, unicode: bool = True) -> str:
@@ -75,10 +48,10 @@ def text(plan: Plan, environment: Environment, unicode: bool = True) -> str:
         environment: What was asked for.
         unicode: Whether more than ASCII can be shown.
     """
-    lines = [*_wrapped(answer(plan)), "", *_wrapped(asked(environment))]
+    lines = [*wrapped(answer(plan)), "", *wrapped(asked(environment))]
     for section in sections(plan, environment):
-        lines += ["", section.title, *(part for line in section.lines for part in _wrapped(line, "  "))]
-        lines += _table(section)
+        lines += ["", section.title, *(part for line in section.lines for part in wrapped(line, "  "))]
+        lines += table(section)
     whole = "\n".join(line.rstrip() for line in lines)
     return whole if unicode else whole.translate(PLAIN)
 
@@ -109,69 +82,6 @@ def answer(plan: Plan) -> str:
     prices = [one.cost.monthly_usd for one in plan.datacenters if one.cost.monthly_usd is not None]
     price = f": {format_usd(sum(prices))} a month" if prices else ""
     return " and ".join(parts) + price
-
-
-def asked(environment: Environment) -> str:
-    """What the plan is for, in one sentence, and a second one where the workload grows."""
-    workload, durability = environment.workload, environment.durability
-    kept = format_range(workload.retention, format_duration)
-    if workload.retention_bytes is not None:
-        kept += f" or {format_bytes(workload.retention_bytes)} per partition"
-    failure = {"none": "no failure", "broker": "the loss of a broker", "zone": "the loss of a zone"}
-    if workload.topics:
-        what = f"{len(workload.topics)} topics with {format_rate(workload.produced)} together on average"
-        read = "read and kept as each says"
-    else:
-        what = f"{format_range(workload.throughput, format_rate)} on average"
-        times = f"read {format_range(workload.fan_out, '{:g}'.format)} times"
-        read = f"{times if workload.fan_out else 'never read'}, kept {kept}"
-    words = (
-        f"Planned for {what}, {_peak(environment)} at the peak, {read} in {durability.replication_factor} "
-        f"{'copy' if durability.replication_factor == 1 else 'copies'}, "
-        f"to hold with {failure[durability.survive]}."
-    )
-    return words + _mirrored(environment) + _growth(environment)
-
-
-def _mirrored(environment: Environment) -> str:
-    """What mirroring adds, and what topics compress anew."""
-    workload = environment.workload
-    found = ""
-    into, out = (format_range(rate, format_rate) for rate in (workload.mirrored_in, workload.mirrored_out))
-    if workload.mirrored_in:
-        found += f" {into} more are mirrored in."
-    if workload.mirrored_out:
-        found += f" {out} are mirrored out."
-    if workload.topic_compression not in (None, workload.compression):
-        new, old = (
-            "no compression" if codec == "none" else str(codec)
-            for codec in (workload.topic_compression, workload.compression)
-        )
-        found += f" Brokers compress it anew: {new} in place of {old}."
-    return found
-
-
-def _peak(environment: Environment) -> str:
-    workload = environment.workload
-    if isinstance(workload.peak_factor, Range):
-        return f"{format_range(workload.peak_factor, '{:g}'.format)} times as much"
-    if isinstance(workload.throughput, Range) and not workload.topics:
-        ends = workload.throughput.low * workload.peak_factor, workload.throughput.high * workload.peak_factor
-        return format_range(Range(*ends), format_rate)
-    return format_rate(workload.produced * workload.peak_factor)
-
-
-def _growth(environment: Environment) -> str:
-    workload = environment.workload
-    if not workload.growth:
-        return ""
-    years = workload.horizon / YEAR
-    rate = workload.produced * (1 + float(workload.growth)) ** years
-    return (
-        f" It grows by {format_range(workload.growth, format_share)} a year, and the plan holds to the end "
-        f"of month {math.ceil(round(years * 12, 6))}: {format_rate(rate)} on average then, "
-        f"{format_rate(rate * workload.peak_factor)} at the peak. Prices are for that load."
-    )
 
 
 def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
@@ -383,7 +293,7 @@ def _filled_in(one: Arithmetic) -> Iterator[str]:
     """What stands for quantities that are ranges."""
     if not one.values:
         return
-    yield from _wrapped(
+    yield from wrapped(
         f"In {one.holds:.1%} of the samples this load is not exceeded. It is that of the sample with", "  "
     )
     for place, value in one.values.items():
@@ -458,38 +368,3 @@ def _times(ratio: float) -> str:
     if ratio < 1.005:
         return "slightly more than"
     return f"{ratio:,.2f} times" if ratio < 1000 else f"{ratio:,.0f} times"
-
-
-def _wrapped(line: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(
-        line,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _table(section: Section) -> Iterator[str]:
-    """Rows as aligned columns; the last column hangs under itself where it is longer than the line."""
-    if not section.rows:
-        return
-    last = len(section.rows[0]) - 1
-    widths = [max(len(row[column]) for row in section.rows) for column in range(last + 1)]
-    head = section.rows[0]
-    for row in section.rows[1:] if head[0] in ("part", "choice", "what") else section.rows:
-        cells = [
-            cell.rjust(width) if column in section.right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        start = "  " + "".join(f"{cell}  " for cell in cells[:last])
-        if section.hanging and len(start) > WIDTH * 0.6:
-            yield "  " + row[0]
-            start = " " * 6
-        if not section.hanging:
-            yield start + cells[last].rstrip() if last not in section.right else start + cells[last]
-            continue
-        room = textwrap.wrap(row[last], WIDTH - len(start), break_long_words=False, break_on_hyphens=False)
-        yield start + (room[0] if room else "")
-        yield from (" " * len(start) + more for more in room[1:])

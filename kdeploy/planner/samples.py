@@ -18,10 +18,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kdeploy.planner import limits
+from kdeploy.planner import limits, spread
 from kdeploy.planner.catalogue import Floats
 from kdeploy.planner.demand import Demand, Place, rank
-from kdeploy.planner.limits import COLUMNS, Fleet, Shares
+from kdeploy.planner.limits import COLUMNS
+from kdeploy.planner.spread import Fleet, Shares
 from kdeploy.units import Range
 
 Booleans = NDArray[np.bool_]
@@ -157,7 +158,7 @@ class Loads:
         first = there - 1 if started else first
         for count in np.arange(first, brokers - 1, -1.0):
             fleet = Fleet.even(np.array([count]), racks)
-            self._fill(limits.shares(self._middle, fleet, np.array([disks])), started)
+            self._fill(spread.shares(self._middle, fleet, np.array([disks])), started)
             started = True
         self._in_matrix = (disks, brokers)
         return self._matrix[:, 0]

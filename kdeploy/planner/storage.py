@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kdeploy.planner import limits
+from kdeploy.planner import hardware, limits
 from kdeploy.planner.catalogue import Catalogue, Floats
 from kdeploy.planner.ebs import GP3, NOTHING, Bought, Kind
 from kdeploy.planner.figures import CEILINGS
@@ -152,9 +152,9 @@ def _concatenate(tables: list[Catalogue], order: NDArray[np.intp]) -> Catalogue:
 
 
 def _capacity(shapes: Catalogue, kind: Kind, local: NDArray[np.bool_], disks: Floats) -> Floats:
-    unlimited = limits.UNLIMITED
+    unlimited = hardware.UNLIMITED
     most_iops = unlimited if kind.sequential else kind.most_iops
-    return limits.capacities(
+    return hardware.capacities(
         network_in=shapes.network,
         network_out=shapes.network,
         disk_write=np.where(local, shapes.nvme_write, kind.most_throughput) * disks,
@@ -163,9 +163,9 @@ def _capacity(shapes: Catalogue, kind: Kind, local: NDArray[np.bool_], disks: Fl
         ),
         disk_iops=np.where(local, unlimited, np.minimum(shapes.ebs_iops, most_iops * disks)),
         disk_space=np.where(local, shapes.nvme_size, kind.most_size) * disks,
-        memory=limits.page_cache(shapes.memory),
+        memory=hardware.page_cache(shapes.memory),
         cpu=shapes.compute,
-        partitions=limits.replicas_capacity(shapes.vcpus),
+        partitions=hardware.replicas_capacity(shapes.vcpus),
     )
 
 

@@ -13,7 +13,8 @@ from kdeploy import planner
 from kdeploy.errors import InvalidEnvironment
 from kdeploy.planner import limits, metrics
 from kdeploy.planner.demand import Demand, demand_of, quantile
-from kdeploy.planner.limits import COLUMNS, Fleet
+from kdeploy.planner.limits import COLUMNS
+from kdeploy.planner.spread import Fleet
 from kdeploy.spec.model import Environment
 from tests.planner.workloads import aws
 

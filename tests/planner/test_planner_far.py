@@ -11,8 +11,9 @@ from kdeploy import planner
 from kdeploy.planner import report
 from kdeploy.planner.demand import Demand, demand_of
 from kdeploy.planner.far import region_capacity
-from kdeploy.planner.limits import COLUMNS, Fleet, loads
+from kdeploy.planner.limits import COLUMNS, loads
 from kdeploy.planner.result import DatacenterPlan
+from kdeploy.planner.spread import Fleet
 from kdeploy.spec.model import Environment
 from tests.planner.workloads import aws
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kdeploy.planner import limits
+from kdeploy.planner import hardware, limits, spread
 from kdeploy.planner.demand import Demand, demand_of
-from kdeploy.planner.limits import Fleet
+from kdeploy.planner.spread import Fleet
 from tests.planner.workloads import aws
 
 DEMAND = Demand(
@@ -114,7 +114,7 @@ def test_the_busiest_disk_counts() -> None:
 def test_chosen_partitions_are_even_over_brokers_and_disks() -> None:
     free = replace(DEMAND, partitions=20, stated=False)
     fleet = Fleet.even(np.arange(3.0, 40.0), 3)
-    share = limits.shares(free, fleet, np.array([1.0, 2.0, 5.0]))
+    share = spread.shares(free, fleet, np.array([1.0, 2.0, 5.0]))
     assert (share.disk_skew == 1).all()
     assert (share.partitions >= 20).all()
     assert (share.partitions % (fleet.smallest_rack * 3) == 0).all()
@@ -194,12 +194,14 @@ def test_heap_is_what_tuning_sets() -> None:
 
     for gib in (4, 8, 11, 16, 64, 512):
         memory = gib * 2.0**30
-        assert limits.page_cache(np.array([memory]))[0] == memory - heap("broker", memory, HEAP_SHARE) - 2**30
+        assert (
+            hardware.page_cache(np.array([memory]))[0] == memory - heap("broker", memory, HEAP_SHARE) - 2**30
+        )
 
 
 @pytest.mark.parametrize(("vcpus", "replicas"), [(2, 1000), (4, 1000), (8, 2000), (16, 4000), (96, 4000)])
 def test_replicas_per_broker_are_aws_s_recommendation(vcpus: int, replicas: int) -> None:
-    assert limits.replicas_capacity(np.array([float(vcpus)]))[0] == replicas
+    assert hardware.replicas_capacity(np.array([float(vcpus)]))[0] == replicas
 
 
 def test_required_is_the_first_count_that_holds() -> None:

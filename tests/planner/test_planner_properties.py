@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdeploy import planner
-from kdeploy.planner import catalogue, limits
+from kdeploy.planner import catalogue, hardware, limits
 from kdeploy.planner.demand import demand_of
-from kdeploy.planner.limits import Fleet
 from kdeploy.planner.result import LIMITS, DatacenterPlan, Plan
+from kdeploy.planner.spread import Fleet
 from kdeploy.spec.model import Environment
 from tests.planner.workloads import changed, environments, locked
 
@@ -97,7 +97,7 @@ def test_one_broker_fewer_breaks_the_bottleneck_unless_the_structure_sets_the_co
     fewer = Fleet.even(np.arange(1.0, brokers.count + 1), demand.racks)
     load = limits.loads(demand, fewer, np.array([float(volumes.count)]))[0, :, -2]
     found = candidates(shape, (volumes.type, volumes.count))
-    capacity = limits.completed(found.capacity, shape.vcpus, shape.memory, found.local)[0]
+    capacity = hardware.completed(found.capacity, shape.vcpus, shape.memory, found.local)[0]
     broken = load / capacity > limits.CEILINGS * (1 + 1e-12)
     assert any(broken[i] for i, limit in enumerate(limits.LIMIT_OF) if limit == brokers.bottleneck)
 

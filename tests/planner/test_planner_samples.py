@@ -9,7 +9,8 @@ import pytest
 
 from kdeploy.planner import limits, samples
 from kdeploy.planner.demand import demand_of, ranges, rank
-from kdeploy.planner.limits import COLUMNS, Fleet
+from kdeploy.planner.limits import COLUMNS
+from kdeploy.planner.spread import Fleet
 from kdeploy.units import Range
 from tests.planner.workloads import aws
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 
 from kdeploy import planner
-from kdeploy.planner import catalogue, choice, ensemble, limits, samples, storage, uncertainty
+from kdeploy.planner import catalogue, choice, ensemble, hardware, limits, samples, storage, uncertainty
 from kdeploy.planner.demand import demand_of, ranges, rank
-from kdeploy.planner.limits import Fleet
 from kdeploy.planner.result import LIMITS, Plan
+from kdeploy.planner.spread import Fleet
 from kdeploy.spec.model import Environment
 from tests.planner.workloads import aws, environments
 
@@ -29,7 +29,7 @@ def trials(environment: Environment, names: tuple[str, ...], most: int) -> uncer
     shapes = catalogue.load("us-east-1")
     found = storage.candidates(shapes.only(np.array([name in names for name in shapes.names])))
     kept = found.catalogue
-    capacity = limits.completed(found.capacity, kept.vcpus, kept.memory, found.local)
+    capacity = hardware.completed(found.capacity, kept.vcpus, kept.memory, found.local)
     counts = np.arange(float(middle.fewest_brokers), most + 1.0)
     market = ensemble.Market.of(shapes, None)
     space = choice.field(middle, replace(found, capacity=capacity), market, counts, choice.Terms())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kdeploy.planner import report
+from kdeploy.planner.asked import asked as asked_of
 from kdeploy.planner.demand import ranges
 from kdeploy.planner.limits import in_words
 from kdeploy.planner.page import charts, outlook
@@ -86,7 +87,7 @@ def content(plan: Plan, environment: Environment, planned: Planned, growth: floa
     return Content(
         name=environment.name,
         answer=report.answer(plan),
-        asked=report.asked(wanted),
+        asked=asked_of(wanted),
         reasons=tuple(_reasons(plan)),
         tiles=tuple(_tiles(plan, later, growth, months)),
         figures=figures,
