@@ -11,6 +11,7 @@ import errno
 import gc
 import importlib
 import io
+import keyword
 import os
 import resource
 import signal
@@ -34,6 +35,7 @@ COMMANDS: Final = {
     "vault": ("vault", "Create, show or edit an environment's secrets."),
     "preview": ("preview", "Show what up would change, and why."),
     "up": ("lifecycle", "Make the cluster what the environment says."),
+    "import": ("drift", "Declare what a running cluster holds."),
     "drift": ("drift", "Show what was changed behind git's back."),
     "apply": ("preview", "Make only topics, users, ACLs and quotas what the files say."),
     "status": ("lifecycle", "Show each node and the cluster's health."),
@@ -98,7 +100,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"kdeploy.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name)
+        command = getattr(module, f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 

@@ -1,6 +1,6 @@
-"""`drift`: what differs from git and was not changed by git.
+"""`drift` and `import`: what a cluster has that git does not say, and how git comes to say it.
 
-Invariant: nothing is changed unless --accept is given, and then only files in git; the three forms of
+Invariant: only files that belong to git are ever written, by `import` and by --accept; the three forms of
 output say the same.
 """
 
@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kdeploy.cli import report
-from kdeploy.cli.options import environment_argument, output_option, print_json, vault_password_option
+from kdeploy.cli.options import (
+    environment_argument,
+    output_option,
+    print_json,
+    print_text,
+    vault_password_option,
+)
 from kdeploy.errors import Unhealthy
 
 if TYPE_CHECKING:
+    from kdeploy.operations.adopt import Accepted, Imported
     from kdeploy.operations.drift import Drift, Drifted
 
 PENDING: Final = 4
@@ -29,34 +36,96 @@ LONGEST: Final = 60
 
 @click.command()
 @environment_argument
+@click.option(
+    "--accept", is_flag=True, help="Write it into the environment's files, as far as they can say it."
+)
 @vault_password_option
 @output_option
-def drift(environment: str, vault_password_file: Path | None, output: str) -> None:
+def drift(environment: str, accept: bool, vault_password_file: Path | None, output: str) -> None:
     """Show what was changed behind git's back: nodes, files, hosts, settings, topics, ACLs.
 
-    Exit code 0: nothing. 4: something; the next up puts it back.
+    Exit code 0: nothing, or all of it is accepted. 4: something; the next up puts it back.
 
     \b
     Example: kdeploy drift local
     """
+    from kdeploy.operations import adopt
     from kdeploy.operations.drift import drift as look
     from kdeploy.spec import load
 
-    found = look(load.load(load.find(environment)), vault_password_file)
+    loaded = load.load(load.find(environment))
+    found = look(loaded, vault_password_file)
+    accepted = adopt.accept(loaded, found) if accept else None
     if output == "json":
-        print_json(as_json(found))
+        print_json(as_json(found, accepted))
     else:
-        click.echo(as_text(found) if output == "text" else as_markdown(found))
-    if found.items:
+        text = as_text(found, accepted) if output == "text" else as_markdown(found, accepted)
+        click.echo(text)
+    if found.items if accepted is None else accepted.left:
         sys.exit(PENDING)
     if found.unseen:
         sys.exit(Unhealthy.exit_code)
 
 
-def as_json(found: Drift) -> dict[str, Any]:
+@click.command(name="import")
+@environment_argument
+@vault_password_option
+@output_option
+def import_(environment: str, vault_password_file: Path | None, output: str) -> None:
+    """Declare what a running cluster holds: topics, users, ACLs and quotas that no file declares yet.
+
+    Writes topics.yaml, users.yaml, acls.yaml and quotas.yaml beside environment.yaml, or adds to them.
+    Passwords cannot be read: users keep theirs, with `password: unmanaged`.
+
+    \b
+    Example: kdeploy import prod-eu
+    """
+    from kdeploy.operations import adopt
+    from kdeploy.spec import load
+
+    loaded = load.load(load.find(environment))
+    done = adopt.import_(loaded, vault_password_file)
+    if output == "json":
+        print_json(imported_json(loaded.environment.name, done))
+    else:
+        print_text(imported_text(loaded.environment.name, done), output)
+
+
+def imported_json(environment: str, done: Imported) -> dict[str, Any]:
+    """The contract `kdeploy.import/v1`."""
+    return {
+        "schema": "kdeploy.import/v1",
+        "environment": environment,
+        "files": [str(file) for file in done.files],
+        "topics": list(done.topics),
+        "users": list(done.users),
+        "quotas": list(done.quotas),
+        "left_out": list(done.left_out),
+    }
+
+
+def imported_text(environment: str, done: Imported) -> str:
+    """How much was written where."""
+    if not done.files:
+        lines = [f"{environment}: everything that the cluster holds is declared already"]
+    else:
+        counts = (("topics", done.topics), ("users", done.users), ("quotas", done.quotas))
+        said = ", ".join(f"{len(names)} {kind}" for kind, names in counts)
+        lines = [f"{environment}: declared {said}", *(f"  wrote {file}" for file in done.files)]
+        lines.append(f"See that nothing would change with: kdeploy preview {environment}")
+    return "\n".join([*lines, *(f"left out: {one}" for one in done.left_out)])
+
+
+def as_json(found: Drift, accepted: Accepted | None = None) -> dict[str, Any]:
     """The contract `kdeploy.drift/v1`."""
     names = ("layer", "datacenter", "name", "key", "git", "found", "winner", "why")
     return {
+        "accepted": None
+        if accepted is None
+        else {
+            "files": [str(file) for file in accepted.files],
+            "left": [{**_names(one), "why": why} for one, why in accepted.left],
+        },
         "schema": "kdeploy.drift/v1",
         "environment": found.environment,
         "drifted": bool(found.items),
@@ -65,17 +134,17 @@ def as_json(found: Drift) -> dict[str, Any]:
     }
 
 
-def as_text(found: Drift) -> str:
+def as_text(found: Drift, accepted: Accepted | None = None) -> str:
     """A line for each, by layer, and what to do about them."""
     lines = [_head(found)]
     for layer in dict.fromkeys(one.layer for one in found.items):
         rows = [(one.name, f"{one.key}: {_change(one)}") for one in found.items if one.layer == layer]
         lines += ["", layer, report.table(rows)]
     lines += [f"not seen: {one}" for one in found.unseen]
-    return "\n".join([*lines, *_remedy(found)])
+    return "\n".join([*lines, *_remedy(found, accepted)])
 
 
-def as_markdown(found: Drift) -> str:
+def as_markdown(found: Drift, accepted: Accepted | None = None) -> str:
     """The same as a table, made for an issue or a job's summary."""
     lines = [f"<!-- kdeploy drift {found.environment} -->", f"### kdeploy drift: {_head(found)}", ""]
     if found.items:
@@ -86,7 +155,11 @@ def as_markdown(found: Drift) -> str:
         head = ("Layer", "Name", "What", "Git", "Found", "Wins")
         lines.append(report.markdown_table([head, *(tuple(map(_inline, row)) for row in rows)]))
     lines += [f"- not seen: {one}" for one in found.unseen]
-    return "\n".join([*lines, *_remedy(found)])
+    return "\n".join([*lines, *_remedy(found, accepted)])
+
+
+def _names(one: Drifted) -> dict[str, str]:
+    return {"layer": one.layer, "name": one.name, "key": one.key}
 
 
 def _inline(text: str) -> str:
@@ -126,7 +199,14 @@ def _shown(value: str | None) -> str:
     return f"{len(value.splitlines())} lines" if _long(value) else value.strip() or "empty"
 
 
-def _remedy(found: Drift) -> list[str]:
+def _remedy(found: Drift, accepted: Accepted | None) -> list[str]:
     if not found.items:
         return []
-    return ["", f"Put git's back with: kdeploy up {found.environment}"]
+    name = found.environment
+    if accepted is None:
+        back = [f"Put git's back with: kdeploy up {name}"]
+        return ["", *back, f"or have git say what was found with: kdeploy drift {name} --accept"]
+    lines = ["", f"accepted {len(accepted.items)} of {len(found.items)}"]
+    lines += [f"  wrote {file}" for file in accepted.files]
+    lines += [f"  not accepted: {one.name}, {one.key}: {why}" for one, why in accepted.left]
+    return [*lines, f"Put the rest back with: kdeploy up {name}"] if accepted.left else lines

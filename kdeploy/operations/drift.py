@@ -12,9 +12,10 @@ compared with what was put there last, which nodes and the cluster remember. No 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from kdeploy.errors import KdeployError
@@ -57,6 +58,7 @@ class Drifted:
         found: What is there; None where nothing is, or it is secret.
         winner: git: the next `up` puts it back. cluster: it cannot be put back, only accepted.
         why: What else a person should know.
+        entry: Of access list entries and quotas what tells one from others, field by field.
     """
 
     layer: Layer
@@ -67,6 +69,7 @@ class Drifted:
     found: str | None
     winner: Literal["git", "cluster"] = "git"
     why: str = ""
+    entry: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -152,11 +155,14 @@ def in_cluster(here: Site, admin: Admin) -> Iterator[Drifted]:
 
 def _resources(here: Site, admin: Admin) -> Iterator[Drifted]:
     """Topics, users, access lists and quotas that are neither what git says nor what kdeploy gave last."""
-    from kdeploy.cluster import reconcile
+    from kdeploy.cluster import acl, quotas, reconcile
 
     environment = here.design.loaded.environment
     observed = reconcile.observe(environment, admin, here.passwords())
+    bindings = {str(one): one for one in (*acl.declared(environment), *(observed.bindings or ()))}
+    entities = {str(one): one for one in (*quotas.declared(environment), *observed.quotas)}
     for one in reconcile.drift(environment, observed):
+        apart = bindings.get(one.key) if one.layer == "acls" else entities.get(one.name)
         why = "git changed it too" if one.cause == "both" and one.last is not None else ""
         yield Drifted(
             *(one.layer, here.cluster.datacenter, one.name, one.key or "it"),
@@ -164,6 +170,7 @@ def _resources(here: Site, admin: Admin) -> Iterator[Drifted]:
             one.found,
             one.winner,
             why,
+            asdict(apart) if apart is not None and one.layer in ("acls", "quotas") else {},
         )
 
 

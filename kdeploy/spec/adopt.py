@@ -68,11 +68,28 @@ class Add:
     entry: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Remove:
+    """A resource that no file is to declare any more.
+
+    Attributes:
+        kind: Its list.
+        name: Keys that tell which entry, with their values.
+    """
+
+    kind: Kind
+    name: Mapping[str, str]
+
+
+Change = Set | Add | Remove
+"""Any of them."""
+
+
 class CannotWrite(KdeployError):
     """A file would not say what it should; it was left as it is."""
 
 
-def written(folder: Path, changes: Sequence[Set | Add]) -> dict[Path, str]:
+def written(folder: Path, changes: Sequence[Change]) -> dict[Path, str]:
     """The text of each file that changes are to be made in. Nothing is written.
 
     Args:
@@ -84,10 +101,13 @@ def written(folder: Path, changes: Sequence[Set | Add]) -> dict[Path, str]:
     """
     pages = _Pages(folder)
     for change in changes:
-        if isinstance(change, Add):
-            pages.add(change)
-        else:
-            pages.set(change)
+        match change:
+            case Add():
+                pages.add(change)
+            case Remove():
+                pages.remove(change)
+            case Set():
+                pages.set(change)
     return pages.texts()
 
 
@@ -163,15 +183,33 @@ class _Pages:
 
     def set(self, change: Set) -> None:
         """Where the entry stands."""
+        for place in self._entries(change):
+            _put(place, change.path, change.value)
+
+    def remove(self, change: Remove) -> None:
+        """From the list it stands in; a list that is empty then goes too."""
+        for name, (edited, said) in self._found(change):
+            page = self.page(name)
+            for document, entry in ((page.edited, edited), (page.said, said)):
+                entries = document[change.kind]
+                del entries[next(index for index, one in enumerate(entries) if one is entry)]
+                if not entries:
+                    del document[change.kind]
+
+    def _entries(self, change: Set) -> list[Any]:
+        """The entry as it is edited, and as it has to be in the end."""
+        ((_, entries),) = self._found(change)
+        return list(entries)
+
+    def _found(self, change: Set | Remove) -> list[tuple[str, tuple[Any, Any]]]:
+        """The file that an entry stands in, and both its forms; one of these."""
         names = [FILE_NAME] if change.kind is None else [f"{change.kind}.yaml", FILE_NAME]
         for name in names:
             page = self.page(name)
-            places = [_entry(document, change) for document in (page.edited, page.said)]
-            if all(place is not None for place in places):
-                for place in places:
-                    _put(place, change.path, change.value)
+            edited, said = (_entry(document, change) for document in (page.edited, page.said))
+            if edited is not None and said is not None:
                 self._touched.add(name)
-                return
+                return [(name, (edited, said))]
         what = " ".join(f"{key} {value}" for key, value in change.name.items())
         raise CannotWrite(f"no file in {self._folder} has {change.kind} {what}\n  change it by hand")
 
@@ -182,7 +220,7 @@ class _Pages:
         return {page.file: texts[page.file] for page in pages if texts[page.file] != page.before}
 
 
-def _entry(document: Any, change: Set) -> Any:  # noqa: ANN401
+def _entry(document: Any, change: Set | Remove) -> Any:  # noqa: ANN401
     """The map that a change is made in; None where this document does not have it."""
     if change.kind is None:
         return document

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from kdeploy.cli.workload import environment_of
 from kdeploy.spec.frozen import Frozen
 from kdeploy.spec.model import Brokers, Datacenter, Durability, Environment, Host, Workload
-from kdeploy.spec.values import plain
 from kdeploy.spec.planning import Planner
+from kdeploy.spec.values import plain
 
 VALUES: dict[str, tuple[type[Frozen], str, list[Any]]] = {
     "a rate": (Workload, "throughput", ["200MB/s", "1e6B/s", "200MB", "1MB/s..2MB/s", "-1MB/s", 7, None]),
