@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kdeploy.cluster import found, record, reconcile
+from kdeploy.cluster import found, reconcile, record
 from kdeploy.cluster.admin import Admin, connect
 from kdeploy.cluster.moving import RATES, Manner
 from kdeploy.cluster.state import Binding, QuotaEntity
