@@ -25,7 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Clusters that stay up for the whole session come last: until then others have the processors."""
     items.sort(
         key=lambda item: (
-            item.path.name in ("test_clients_that_were_handed_out.py", "test_cluster_over_the_protocol.py")
+            item.path.name
+            in (
+                "test_clients_that_were_handed_out.py",
+                "test_cluster_over_the_protocol.py",
+                "test_resources_over_the_protocol.py",
+            )
         )
     )
 
