@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -75,20 +76,20 @@ class Machine:
         """
         file = self.folder("script") / "script.sh"
         file.write_text(text)
-        run = subprocess.run(
-            ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", str(file)],
-            cwd=folder,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=550,
-        )
-        self.said.append(run.stdout)
-        assert "Traceback" not in run.stdout, run.stdout
-        return run.returncode, run.stdout
+        bash = ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", str(file)]
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        # A session of its own, so that with a test that is ended nothing of a job goes on.
+        with subprocess.Popen(
+            bash, cwd=folder, env=variables, text=True, start_new_session=True, **streams
+        ) as run:
+            try:
+                shown, _ = run.communicate()
+            except BaseException:
+                os.killpg(run.pid, signal.SIGTERM)
+                raise
+        self.said.append(shown)
+        assert "Traceback" not in shown, shown
+        return run.returncode, shown
 
     def kdeploy(self, folder: Path, *words: str) -> tuple[int, str]:
         """kdeploy itself, beside any pipeline: its exit code and what it printed."""
