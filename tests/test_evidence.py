@@ -15,7 +15,7 @@ NOT_RUN_YET = {
     for environment, faults in (
         (
             "hosts-zk",
-            ("a broker frozen", "kdeploy killed", "the host under change rebooted", "the leader killed"),
+            ("a broker frozen", "the host under change rebooted", "the leader killed"),
         ),
         ("hosts-kraft", TROUBLES),
     )
