@@ -103,9 +103,22 @@ KINDS: Final[Mapping[str, tuple[Layer, Effect, str]]] = {
     "set-password": ("users", "change", "user"),
     "create-acl": ("acls", "create", "binding.user"),
     "delete-acl": ("acls", "remove", "binding.user"),
+    # Kinds that the cluster room is about to have.
+    "alter-replication": ("topics", "change", "topic"),
+    "delete-topic": ("topics", "remove", "topic"),
+    "shut-out-user": ("users", "remove", "user"),
+    "set-quota": ("quotas", "change", "entity"),
+    "delete-quota": ("quotas", "remove", "entity"),
 }
 """Each kind of change of `cluster.change`: its layer, its effect, and where in it the name of the thing is.
 A new kind needs a row here; a test holds this table against the closed list of kinds."""
+
+
+CAUSES: Final[Mapping[str, str]] = {
+    "drift": "it was changed behind our back",
+    "both": "the files changed, and so did the cluster, behind our back",
+}
+"""Why a change is needed, by its `cause`, where that is not the files alone."""
 
 
 def of_change(datacenter: str, change: Change) -> tuple[Item, ...]:
@@ -120,15 +133,16 @@ def of_change(datacenter: str, change: Change) -> tuple[Item, ...]:
     for step in place.split("."):
         found = getattr(found, step)
     before, after = (_text(getattr(change, end, None)) for end in ("before", "after"))
-    item = Item(datacenter, layer, change.kind, str(found), str(change), "", before, after, effect)
-    return (item,)
+    why = CAUSES.get(getattr(change, "cause", "git"), "")
+    return (Item(datacenter, layer, change.kind, str(found), str(change), why, before, after, effect),)
 
 
 def _of_setting(datacenter: str, change: Any) -> Item:  # noqa: ANN401 - an AlterBrokerConfig, imported late
     (given,) = change.settings.values()
     what = str(change).removeprefix(f"{change.name}, while it runs: ")
+    why = CAUSES.get(getattr(change, "cause", "git"), "")
     return Item(
-        datacenter, "settings", change.kind, change.name, what, "", given.before, given.after, "change"
+        datacenter, "settings", change.kind, change.name, what, why, given.before, given.after, "change"
     )
 
 
@@ -136,7 +150,8 @@ def _text(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {one}" for key, one in sorted(value.items())) or None
+        said = (f"{key} {'unset' if one is None else one}" for key, one in sorted(value.items()))
+        return ", ".join(said) or None
     return str(value)
 
 
