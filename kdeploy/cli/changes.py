@@ -93,10 +93,12 @@ def _layer_lines(layer: Layer, items: list[Item], several: bool) -> Iterator[str
         elif layer == "nodes":
             yield _filled(f"{sign} {first.kind} {names}: {first.why}", "    ", "  ")
         elif layer == "settings":
-            yield _filled(f"{sign} {first.what} (of {names})", "    ", "  ")
+            why = f"; {first.why}" if first.why else ""
+            yield _filled(f"{sign} {first.what} (of {names}{why})", "    ", "  ")
         else:
             where = f" in {first.datacenter}" if several else ""
-            yield _filled(f"{sign} {first.what}{where}", "    ", "  ")
+            why = f" ({first.why})" if first.why else ""
+            yield _filled(f"{sign} {first.what}{where}{why}", "    ", "  ")
 
 
 def _groups(items: Iterable[Item]) -> list[list[Item]]:
@@ -109,7 +111,7 @@ def _groups(items: Iterable[Item]) -> list[list[Item]]:
         elif one.path:
             alike = (one.kind, one.path, one.what, one.why, _lines_changed(one.diff))
         elif one.layer == "settings":
-            alike = (one.kind, one.what)
+            alike = (one.kind, one.what, one.why)
         found.setdefault(alike, []).append(one)
     return list(found.values())
 
@@ -190,7 +192,7 @@ def _row(layer: Layer, group: list[Item], several: bool) -> tuple[str, ...]:
         what += f" (of {_names(group, several)})"
     elif several:
         what += f" in {first.datacenter}"
-    return sign, _escaped(what)
+    return sign, _escaped(what + (f" ({first.why})" if first.why else ""))
 
 
 CLOSING: Final = 200

@@ -13,9 +13,8 @@ compared with what was put there last, which nodes and the cluster remember. No 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from kdeploy.errors import KdeployError
@@ -69,7 +68,7 @@ class Drifted:
     found: str | None
     winner: Literal["git", "cluster"] = "git"
     why: str = ""
-    entry: Mapping[str, str] = MappingProxyType({})
+    entry: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

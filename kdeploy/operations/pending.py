@@ -113,6 +113,13 @@ KINDS: Final[Mapping[str, tuple[Layer, Effect, str]]] = {
 A new kind needs a row here; a test holds this table against the closed list of kinds."""
 
 
+CAUSES: Final[Mapping[str, str]] = {
+    "drift": "it was changed behind our back",
+    "both": "the files changed, and so did the cluster, behind our back",
+}
+"""Why a change is needed, by its `cause`, where that is not the files alone."""
+
+
 def of_change(datacenter: str, change: Change) -> tuple[Item, ...]:
     """A change through the Kafka protocol as items: one, or one for each setting of a broker."""
     from kdeploy.cluster.change import AlterBrokerConfig
@@ -125,15 +132,16 @@ def of_change(datacenter: str, change: Change) -> tuple[Item, ...]:
     for step in place.split("."):
         found = getattr(found, step)
     before, after = (_text(getattr(change, end, None)) for end in ("before", "after"))
-    item = Item(datacenter, layer, change.kind, str(found), str(change), "", before, after, effect)
-    return (item,)
+    why = CAUSES.get(getattr(change, "cause", "git"), "")
+    return (Item(datacenter, layer, change.kind, str(found), str(change), why, before, after, effect),)
 
 
 def _of_setting(datacenter: str, change: Any) -> Item:  # noqa: ANN401 - an AlterBrokerConfig, imported late
     (given,) = change.settings.values()
     what = str(change).removeprefix(f"{change.name}, while it runs: ")
+    why = CAUSES.get(getattr(change, "cause", "git"), "")
     return Item(
-        datacenter, "settings", change.kind, change.name, what, "", given.before, given.after, "change"
+        datacenter, "settings", change.kind, change.name, what, why, given.before, given.after, "change"
     )
 
 

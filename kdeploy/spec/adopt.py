@@ -170,10 +170,8 @@ class _Pages:
         return self._pages[name]
 
     def add(self, change: Add) -> None:
-        """Into the file of its kind, or into environment.yaml where the list stands there and has no file."""
-        own = f"{change.kind}.yaml"
-        there = change.kind in (self.page(FILE_NAME).said or {})
-        name = own if (self._folder / own).is_file() or own in self._touched or not there else FILE_NAME
+        """Into the file of its kind, also where environment.yaml has such a list too."""
+        name = f"{change.kind}.yaml"
         page = self.page(name)
         for document in (page.edited, page.said):
             if document.get(change.kind) is None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdeploy.spec import load
-from kdeploy.spec.adopt import Add, CannotWrite, Set, save, written
+from kdeploy.spec.adopt import Add, CannotWrite, Remove, Set, save, written
 from kdeploy.spec.source import parse
 
 ENVIRONMENT = """\
@@ -66,12 +66,6 @@ ROWS: tuple[tuple[str, Set | Add, str, str], ...] = (
         "  - name: alice\n",
         "  - name: alice\noverrides:\n  broker:\n    num.io.threads: 12\n",
     ),
-    (
-        "a topic more, beside the others",
-        Add("topics", {"name": "new", "partitions": 3}),
-        '  - name: "payments"\n',
-        '  - name: "payments"\n  - name: new\n    partitions: 3\n',
-    ),
 )
 
 
@@ -91,7 +85,7 @@ def test_a_value_among_lines_that_a_person_folded_keeps_all_else_that_is_said(fo
     assert "# the shop's" in text
 
 
-def test_what_has_a_file_of_its_own_or_stands_nowhere_goes_there(folder: Path) -> None:
+def test_what_is_added_goes_into_the_file_of_its_kind(folder: Path) -> None:
     (folder / "topics.yaml").write_text("topics:\n  - name: more\n")
     changes = [
         Add("topics", {"name": "new"}),
@@ -122,9 +116,10 @@ def test_what_is_as_asked_already_is_not_written(folder: Path) -> None:
 
 
 def test_files_are_replaced_whole_and_nothing_is_left_beside_them(folder: Path) -> None:
-    save(written(folder, [Add("users", {"name": "bob"})]))
+    save(written(folder, [Add("users", {"name": "bob"}), Remove("topics", {"name": "orders"})]))
     assert [user.name for user in load.load(folder).environment.users] == ["alice", "bob"]
-    assert [file.name for file in folder.iterdir()] == ["environment.yaml"]
+    assert [topic.name for topic in load.load(folder).environment.topics] == ["payments"]
+    assert sorted(file.name for file in folder.iterdir()) == ["environment.yaml", "users.yaml"]
 
 
 @settings(max_examples=25, deadline=None)
