@@ -117,6 +117,11 @@ CHANGE: Final = fields(
     path=optional(TEXT),
     diff=TEXT,
 )
+DRIFTED: Final = {
+    "layer": {"enum": ["nodes", "files", "host", "settings", "topics", "users", "acls", "quotas"]},
+    "name": TEXT,
+    "key": TEXT,
+}
 PLACE: Final = {"file": TEXT, "line": COUNT, "path": TEXT}
 LOCAL_DISKS: Final = fields(count=COUNT, size=NUMBER, write_throughput=NUMBER, documented=FLAG)
 TYPE: Final = fields(
@@ -203,6 +208,30 @@ def _documents() -> dict[str, Schema]:
             environment=TEXT,
             changed=FLAG,
             clusters=items(fields(datacenter=TEXT, changes=items(CHANGE))),
+        ),
+        "kdeploy.drift/v1": fields(
+            environment=TEXT,
+            drifted=FLAG,
+            items=items(
+                fields(
+                    **DRIFTED,
+                    datacenter=TEXT,
+                    git=optional(TEXT),
+                    found=optional(TEXT),
+                    winner={"enum": ["git", "cluster"]},
+                    why=TEXT,
+                )
+            ),
+            accepted=optional(fields(files=items(TEXT), left=items(fields(**DRIFTED, why=TEXT)))),
+            unseen=items(TEXT),
+        ),
+        "kdeploy.import/v1": fields(
+            environment=TEXT,
+            files=items(TEXT),
+            topics=items(TEXT),
+            users=items(TEXT),
+            quotas=items(TEXT),
+            left_out=items(TEXT),
         ),
         "kdeploy.up/v1": fields(environment=TEXT, changed=FLAG, clusters=items(OUTCOME)),
         "kdeploy.status/v1": fields(

@@ -153,14 +153,17 @@ class AlterBrokerConfig:
     kind: Kind = "alter-broker-config"
 
     def __str__(self) -> str:
-        said = (
-            f"{key} {one.before or 'unset'} → {one.after or 'unset'}"
-            if one.before != one.after
-            else f"{key} {one.after}, which its file says too: dynamic value removed"
-            for key, one in sorted(self.settings.items())
-        )
+        said = (_said(key, one) for key, one in sorted(self.settings.items()))
         runs = "they run" if self.broker == EVERY_BROKER else "it runs"
         return f"{self.name}, while {runs}: {', '.join(said)}"
+
+
+def _said(key: str, one: Given) -> str:
+    if one.before != one.after:
+        return f"{key} {one.before or 'unset'} → {one.after or 'unset'}"
+    if one.stored:
+        return f"{key} {one.after}, from now on by a dynamic value of its own"
+    return f"{key} {one.after}, which its file says too: dynamic value removed"
 
 
 @dataclass(frozen=True)

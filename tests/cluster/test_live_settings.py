@@ -179,6 +179,10 @@ def test_a_refusal_names_the_broker() -> None:
             "broker-1, while it runs: a 16, which its file says too: dynamic value removed",
         ),
         (Given("16", None, stored=False), "broker-1, while it runs: a 16 → unset"),
+        (
+            Given("16", "16", stored=True),
+            "broker-1, while it runs: a 16, from now on by a dynamic value of its own",
+        ),
     ],
 )
 def test_a_change_reads_as_a_sentence(change: Given, said: str) -> None:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kdeploy.cli import drift as printed
+from kdeploy.cluster import reconcile
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.live import Wanted
-from kdeploy.cluster.state import EVERY_BROKER
+from kdeploy.cluster.state import EVERY_BROKER, Binding, QuotaEntity
 from kdeploy.infra import NodeState, Strayed
 from kdeploy.operations import drift
 from kdeploy.operations.drift import Drift, Drifted
+from kdeploy.spec.model import Environment
 from tests.infra.nodes import node
+
+ENVIRONMENT = Environment.model_validate(
+    {
+        "name": "shop",
+        "topics": [{"name": "orders", "partitions": 2, "retention": "1d"}],
+        "users": [{"name": "alice", "acls": [{"name": "orders", "operations": ["read"]}]}],
+        "quotas": [{"user": "alice", "request_percentage": 50}],
+    }
+)
 
 RUNS = NodeState(True, True, "as wanted", "as wanted", "process 7")
 STOPPED = NodeState(True, False, "as wanted", None, "stopped")
@@ -33,6 +46,8 @@ def site(state: NodeState, *strayed: Strayed) -> Any:
             wanted=lambda node, secrets: "as wanted",
         ),
         secrets=lambda node: {},
+        passwords=lambda: {"alice": "a password of alice"},
+        design=SimpleNamespace(loaded=SimpleNamespace(environment=ENVIRONMENT)),
         live_settings=lambda brokers: {
             some.id: Wanted(some.name, {"num.io.threads": "8"}, others=frozenset(("message.max.bytes",)))
             for some in brokers
@@ -99,7 +114,7 @@ def test_what_was_changed_on_a_node_is_told(
 
 
 def test_dynamic_settings_that_somebody_gave_are_told_one_by_one() -> None:
-    admin = FakeAdmin()
+    admin = given()
     admin.set_broker_settings(EVERY_BROKER, {"num.io.threads": "12"})
     admin.set_broker_settings(1, {"message.max.bytes": "2000000"})
     found = [(one.name, one.key, one.git, one.found) for one in drift.in_cluster(site(RUNS), admin)]
@@ -110,9 +125,75 @@ def test_dynamic_settings_that_somebody_gave_are_told_one_by_one() -> None:
 
 
 def test_a_broker_whose_file_git_has_yet_to_change_has_no_drift_of_settings() -> None:
-    admin = FakeAdmin()
+    admin = given()
     admin.set_broker_settings(1, {"message.max.bytes": "2000000"})
     assert list(drift.in_cluster(site(EDITED), admin)) == []
+
+
+def given() -> FakeAdmin:
+    """A cluster that has all that the environment declares, from kdeploy."""
+    admin, passwords = FakeAdmin(), {"alice": "a password of alice"}
+    reconcile.carry_out(admin, reconcile.plan(ENVIRONMENT, admin, passwords), passwords)
+    return admin
+
+
+READS_MORE = Binding("alice", "topic", "payments", "literal", "read", "allow", "*")
+READS = replace(READS_MORE, name="orders")
+ALICE = QuotaEntity(user="alice")
+
+CHANGED: tuple[tuple[str, Callable[[FakeAdmin], None], tuple[str, str, str | None, str | None, str]], ...] = (
+    (
+        "a topic's setting",
+        lambda admin: admin.set_topic_settings({"orders": {"retention.ms": "5"}}),
+        ("topics", "retention.ms", "86400000", "5", "git"),
+    ),
+    (
+        "a topic's setting that git never gave",
+        lambda admin: admin.set_topic_settings({"orders": {"cleanup.policy": "compact"}}),
+        ("topics", "cleanup.policy", None, "compact", "git"),
+    ),
+    (
+        "partitions, which nobody takes away again",
+        lambda admin: admin.add_partitions({"orders": 3}),
+        ("topics", "partitions", "2", "3", "cluster"),
+    ),
+    (
+        "a topic that was deleted",
+        lambda admin: admin.delete_topics(["orders"]),
+        ("topics", "it", "present", None, "git"),
+    ),
+    (
+        "a permission more",
+        lambda admin: admin.create_bindings([READS_MORE]),
+        ("acls", "alice may read topic payments", None, "present", "git"),
+    ),
+    (
+        "a permission less",
+        lambda admin: admin.delete_bindings([READS]),
+        ("acls", "alice may read topic orders", "present", None, "git"),
+    ),
+    (
+        "a quota",
+        lambda admin: admin.set_quotas({ALICE: {"request_percentage": 90.0}}),
+        ("quotas", "request_percentage", "50", "90", "git"),
+    ),
+    (
+        "a password",
+        lambda admin: admin.set_passwords({"alice": "another"}),
+        ("users", "password", "in the vault", "another", "git"),
+    ),
+)
+
+
+@pytest.mark.parametrize(("what", "change", "expected"), CHANGED, ids=[row[0] for row in CHANGED])
+def test_what_another_tool_changed_in_the_cluster_is_told(
+    what: str, change: Callable[[FakeAdmin], None], expected: tuple[str, str, str | None, str | None, str]
+) -> None:
+    admin = given()
+    assert list(drift.in_cluster(site(RUNS), admin)) == []
+    change(admin)
+    (one,) = drift.in_cluster(site(RUNS), admin)
+    assert (one.layer, one.key, one.git, one.found, one.winner) == expected, what
 
 
 FOUND = Drift(
@@ -142,7 +223,8 @@ def test_it_reads_as_a_list_with_both_values_and_what_to_do() -> None:
         "  orders  partitions: git 6, found 12 (cannot be put back)\n"
         "not seen: there: no broker runs, so the cluster could not be asked\n"
         "\n"
-        "Put git's back with: kdeploy up prod"
+        "Put git's back with: kdeploy up prod\n"
+        "or have git say what was found with: kdeploy drift prod --accept"
     )
 
 
@@ -161,5 +243,6 @@ def test_nothing_is_told_where_nothing_was_changed() -> None:
         "environment": "prod",
         "drifted": False,
         "items": [],
+        "accepted": None,
         "unseen": [],
     }

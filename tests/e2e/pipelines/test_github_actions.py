@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.e2e.pipelines.actions import Actions
-from tests.e2e.pipelines.machine import Machine, Repository, environment, repository
+from tests.e2e.pipelines.machine import Machine, Repository, environment, meddle, repository
 from tests.pipelines import hub
 from tests.pipelines.hub import TOKEN, Hub
 
@@ -124,6 +124,18 @@ def test_from_a_pull_request_to_a_cluster_and_on(
     again = run("push", team.git("rev-parse", "HEAD"))
     assert again.results["up"] == "success"
     assert any("nothing to do" in said for said in runner.said[-4:])
+
+    def night() -> list[str]:
+        found = run("schedule", team.git("rev-parse", "HEAD"))
+        assert {found.results[one] for one in ("validate", "drift", "issue")} == {"success"}
+        return [one["state"] for one in forge.issues]
+
+    assert night() == []
+    meddle(runner, team.folder, NAME)
+    assert night() == ["open"]
+    assert "retention.ms" in forge.issues[0]["body"]
+    assert run("push", team.git("rev-parse", "HEAD")).results["up"] == "success"
+    assert night() == ["closed"]
 
     wrong = run("pull_request", team.edit(FILE, 'version: "4.3.1"', 'version: "3.9.2"'))
     assert wrong.results["preview"] == "failure"
