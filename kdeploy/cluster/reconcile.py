@@ -200,7 +200,7 @@ def _send(admin: Admin, kind: Kind, group: list[Any], passwords: Mapping[str, st
         case "alter-topic-config":
             admin.set_topic_settings({change.topic: change.after for change in group})
         case "delete-topic":
-            admin.delete_topics([change.topic for change in group])
+            admin.delete_exactly({change.topic: change.id for change in group})
         case "alter-broker-config":
             for change in group:
                 live.apply(admin, change)
