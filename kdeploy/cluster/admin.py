@@ -101,6 +101,10 @@ class Admin(Protocol):
         """Delete topics; one that is gone already is no error."""
         ...
 
+    def delete_exactly(self, ids: Mapping[str, str]) -> None:
+        """Delete topics by Kafka's ids of them, by name; one that is gone, or is another by now, is no error."""
+        ...
+
     def add_partitions(self, counts: Mapping[str, int]) -> None:
         """Grow topics to so many partitions."""
         ...

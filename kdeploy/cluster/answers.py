@@ -5,7 +5,7 @@ Invariant: pure; knows the shape of kafka-python's dictionaries and nothing of c
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,11 @@ def _has_id(topic: Mapping[str, Any]) -> bool:
 def _topic_id(found: str) -> str:
     """An id as Kafka's own tools print it: URL-safe base64 without padding (org.apache.kafka.common.Uuid)."""
     return urlsafe_b64encode(UUID(str(found)).bytes).rstrip(b"=").decode()
+
+
+def uuid(topic_id: str) -> UUID:
+    """The id that Kafka's own tools print so."""
+    return UUID(bytes=urlsafe_b64decode(topic_id + "=="))
 
 
 def _partition(topic: str, found: Mapping[str, Any]) -> Partition:

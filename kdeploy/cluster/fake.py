@@ -187,6 +187,10 @@ class FakeAdmin:
                 self.ids.pop(name, None)
                 self.compacted.pop(name, None)
 
+    def delete_exactly(self, ids: Mapping[str, str]) -> None:
+        """Delete topics that have these ids."""
+        self.delete_topics([name for name, one in ids.items() if self.ids.get(name) == one])
+
     def add_partitions(self, counts: Mapping[str, int]) -> None:
         """Grow topics."""
         for topic, count in counts.items():

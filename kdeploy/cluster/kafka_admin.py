@@ -192,6 +192,16 @@ class KafkaAdmin(KafkaConnection):
             )
             self._each("delete topic", [one for one in answer["topics"] if one["error_code"] != gone])
 
+    def delete_exactly(self, ids: Mapping[str, str]) -> None:
+        """Delete topics by Kafka's ids of them, by name; one that is gone, or is another by now, is no error."""
+        gone = kafka().errors.UnknownTopicIdError.errno
+        for some in batches.of(sorted(ids), batches.DELETIONS):
+            wanted = [answers.uuid(ids[name]) for name in some]
+            answer = self._change(
+                "delete topics", partial(self._kafka.delete_topics, wanted, raise_errors=False)
+            )
+            self._each("delete topic", [one for one in answer["topics"] if one["error_code"] != gone])
+
     def add_partitions(self, counts: Mapping[str, int]) -> None:
         """Grow topics to so many partitions."""
         for some in batches.of(sorted(counts), batches.GROWTHS):
@@ -296,7 +306,7 @@ class KafkaAdmin(KafkaConnection):
 
     def delete_bindings(self, bindings: Collection[Binding]) -> None:
         """Remove access list entries; one that is gone already is no error."""
-        for some in batches.of_bindings(bindings):
+        for some in batches.of_bindings(bindings, batches.REMOVALS):
             wanted = [acl.from_binding(binding) for binding in some]
             answer = self._change("delete ACLs", partial(self._kafka.delete_acls, wanted))
             for _, _, failed in answer:

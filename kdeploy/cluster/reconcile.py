@@ -13,6 +13,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
@@ -22,7 +23,7 @@ from kdeploy.cluster import decided, given, live, moving, record
 from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.change import AlterReplication, Change, CreateTopic, Kind
 from kdeploy.cluster.decided import difference
-from kdeploy.cluster.failure import NotStored
+from kdeploy.cluster.failure import ClusterError, NotStored
 from kdeploy.cluster.live import same
 from kdeploy.cluster.observed import Observed, TopicState, observe
 from kdeploy.cluster.reading import Reading
@@ -130,7 +131,11 @@ def carry_out(
     manner.reached("record-begun")
     copies = [change for change in plan.changes if isinstance(change, AlterReplication)]
     earlier, later = decided.around_moving(plan.changes)
-    seen = _apply_each(admin, earlier, passwords, manner)
+    try:
+        seen = _apply_each(admin, earlier, passwords, manner)
+    except ClusterError:
+        keeper.take_back()
+        raise
     for change in copies:
         manner.begins(change)
     if copies or plan.observed.record.moving is not None:
@@ -200,7 +205,7 @@ def _send(admin: Admin, kind: Kind, group: list[Any], passwords: Mapping[str, st
         case "alter-topic-config":
             admin.set_topic_settings({change.topic: change.after for change in group})
         case "delete-topic":
-            admin.delete_topics([change.topic for change in group])
+            admin.delete_exactly({change.topic: change.id for change in group})
         case "alter-broker-config":
             for change in group:
                 live.apply(admin, change)
@@ -247,6 +252,16 @@ class _Keeper:
     def keep_moving(self, entry: MovingEntry | None) -> None:
         """Make the record say what movement was begun."""
         self.keep(replace(self._now, moving=entry))
+
+    def take_back(self) -> None:
+        """Let the record claim no topic whose creation was refused: another may come to be called so."""
+        made = {change.topic.name for change in self._plan.changes if isinstance(change, CreateTopic)}
+        with suppress(ClusterError):
+            there = self._admin.metadata().topic_ids
+            topics = {
+                name: entry for name, entry in self._now.topics.items() if name not in made or name in there
+            }
+            self.keep(replace(self._now, topics=topics))
 
     def finish(self, seen: Metadata | None) -> None:
         """Make the record say what was given, once everything made has its id."""

@@ -60,6 +60,15 @@ def test_an_answer_is_read_whole() -> None:
     assert answers.metadata(metadata_answer(1, {}, controller=-1)).controller is None
 
 
+def test_a_topics_id_is_read_as_kafkas_own_tools_print_it_and_sent_back_as_it_was() -> None:
+    found = metadata_answer(1, {"t": 1})
+    assert answers.metadata(found).topic_ids == {}, "a broker that knows no ids says zero"
+    found["topics"][0]["topic_id"] = "61af5284-94b4-4a22-86ad-c6bdb1ccb3ff"
+    ids = answers.metadata(found).topic_ids
+    assert ids == {"t": "Ya9ShJS0SiKGrca9scyz_w"}
+    assert str(answers.uuid(ids["t"])) == "61af5284-94b4-4a22-86ad-c6bdb1ccb3ff"
+
+
 class OneBroker:
     """The network side of kafka-python's admin client: every question is answered by the next broker in turn."""
 

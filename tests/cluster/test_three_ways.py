@@ -333,6 +333,26 @@ def test_a_run_that_ends_at_any_moment_is_finished_by_the_next_which_leaves_noth
     assert known.quotas[ALICE] == record.QuotaEntry(True, {"producer_byte_rate": 1e6})
 
 
+def test_a_topic_whose_creation_was_refused_is_not_claimed_when_somebody_else_makes_one_of_that_name() -> (
+    None
+):
+    admin = FakeAdmin()
+    admin.create_topics([NewTopic("taken")])
+    plan = reconcile.plan(environment(topics=[{"name": "orders"}]), admin, PASSWORDS)
+    admin.create_topics([NewTopic("orders")])
+    admin.delete_topics(["taken"])
+    with pytest.raises(ClusterError, match="it exists"):
+        reconcile.carry_out(admin, plan, PASSWORDS)
+    assert record.read(admin).topics["orders"].id is None, "it is there, so it may be ours"
+
+    admin = FakeAdmin()
+    plan = reconcile.plan(environment(topics=[{"name": "orders", "replication_factor": 3}]), admin, PASSWORDS)
+    admin.brokers = admin.brokers[:2]
+    with pytest.raises(ClusterError, match="only 2 brokers"):
+        reconcile.carry_out(admin, plan, PASSWORDS)
+    assert record.read(admin).topics == {}
+
+
 def test_the_record_comes_back_as_it_was_written_and_holds_no_password() -> None:
     written = record.Record(
         {"a": record.TopicEntry(True, "id", 3, 2, {SETTING: "compact"}), "b": record.TopicEntry(True)},
