@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kdeploy.planner import ensemble, limits, spread, storage
+from kdeploy.planner import ensemble, far, limits, spread, storage
 from kdeploy.planner.catalogue import GIB, Floats
 from kdeploy.planner.demand import Amount, Demand
 from kdeploy.planner.ebs import NOTHING, Bought
@@ -33,7 +33,7 @@ MIRROR: Final = "mirror"
 ALL: Final = slice(None)
 SPACE: Final = COLUMNS.index("disk_space")
 REBUILDING: Final = [COLUMNS.index(name) for name in REBUILD]
-BUSY: Final = [COLUMNS.index(name) for name in ("network_in", "disk_write", "network_out")]
+BUSY: Final = [COLUMNS.index(name) for name in ("network_in", "disk_write", "network_out", "single_flow")]
 """What the average load takes of each that a rebuild needs."""
 
 
@@ -438,7 +438,7 @@ def utilisations(
 
 
 def rebuild_time(space: Field, rows: Rows, positions: Rows) -> Floats:
-    """Seconds to fill a lost broker's local disks again: the slowest of its network, its disks and its sources.
+    """Seconds to fill a lost broker's local disks again: the slowest of its network, disks, sources and connections.
 
     Each is what has to be moved over what the average load leaves of it; 0 where nothing is rebuilt.
     """
@@ -448,7 +448,9 @@ def rebuild_time(space: Field, rows: Rows, positions: Rows) -> Floats:
 def _rebuild_time(space: Field, load: Floats, capacity: Floats) -> Floats:
     """The same for loads and capacities, (candidates, columns)."""
     demand, rebuilding = space.demand, load[:, REBUILDING]
-    average = np.where(rebuilding == 0, 0.0, load[:, BUSY] * (demand.average / demand.produced))
+    average = load[:, BUSY] * (demand.average / demand.produced)
+    average[:, -1] *= far.connection(demand.round_trip, demand.socket_buffer)
+    average[rebuilding == 0] = 0.0
     spare = np.maximum(capacity[:, REBUILDING] - average, 1e-9)
     return np.asarray(((rebuilding - average) * demand.rebuild_time / spare).max(axis=1))
 

@@ -37,14 +37,25 @@ def loads(demand: Demand, pulled: Floats, mirrored: Floats | None) -> dict[str, 
     if mirrored is not None and demand.leaves_region:
         leaving = mirrored
     if mirrored is not None and demand.mirror_consumers is not None:
-        connections = mirrored * (_connection(demand) / demand.mirror_consumers)
+        connections = mirrored * (_to_mirrors(demand) / demand.mirror_consumers)
     waiting = pulled * (demand.round_trip / demand.socket_buffer)
     return {"cross_region": leaving, "far_followers": waiting, "mirror_flow": connections}
 
 
-def _connection(demand: Demand) -> float:
-    """Connections that mirroring keeps busy for each byte per second."""
-    return max(demand.mirror_round_trip / demand.socket_buffer, 1 / figures.SINGLE_FLOW.value)
+def connection(round_trip: float, buffer: float) -> float:
+    """Connections that are kept busy for each byte per second.
+
+    The greater of round trip ÷ socket buffer and 1 ÷ 5 Gbit/s.
+
+    Args:
+        round_trip: Seconds between both ends.
+        buffer: Most bytes of a connection on their way at once.
+    """
+    return max(round_trip / buffer, 1 / figures.SINGLE_FLOW.value)
+
+
+def _to_mirrors(demand: Demand) -> float:
+    return connection(demand.mirror_round_trip, demand.socket_buffer)
 
 
 def consumers(demand: Demand, mirrored: Floats | None, confidence: float) -> int | None:
@@ -58,7 +69,7 @@ def consumers(demand: Demand, mirrored: Floats | None, confidence: float) -> int
     """
     if mirrored is None:
         return None
-    most = quantile(np.ravel(mirrored), confidence) * _connection(demand)
+    most = quantile(np.ravel(mirrored), confidence) * _to_mirrors(demand)
     if most == 0 or demand.mirror_consumers is not None:
         return demand.mirror_consumers if most else None
     ceiling = demand.ceilings[LIMITS.index("mirror_flow")]

@@ -79,8 +79,7 @@ def completed(
     put("connections", heap(memory) * figures.CONNECTIONS_SHARE.value / figures.HEAP_PER_CONNECTION.value)
     put("open_files", figures.OPEN_FILES.value)
     put("memory_maps", figures.MEMORY_MAPS.value)
-    for name, same in zip(
-        ("disk_read", *REBUILD), ("disk_write", "network_in", "disk_write", "network_out"), strict=True
-    ):
-        put(name, np.where(local, capacity[:, COLUMNS.index(same)], UNLIMITED))
+    same = ("disk_write", "network_in", "disk_write", "network_out", "far_followers")
+    for name, one in zip(("disk_read", *REBUILD), same, strict=True):
+        put(name, np.where(local, result[:, COLUMNS.index(one)], UNLIMITED))
     return result

@@ -25,8 +25,9 @@ from kdeploy.planner.spread import Fleet, Shares, shares
 MOST_BROKERS: Final = 1000
 """Brokers that a plan may have: five times the largest clusters that are reported (Pinterest, 2018: 200)."""
 
-REBUILD: Final = ("rebuild_in", "rebuild_write", "rebuild_out")
-"""What a rebuild needs: the new broker's network and disks, and the network of those that send to it."""
+REBUILD: Final = ("rebuild_in", "rebuild_write", "rebuild_out", "rebuild_flow")
+"""What a rebuild needs: the new broker's network and disks, the network of those that send to it, and its
+connections to one of them."""
 
 COLUMNS: Final[tuple[str, ...]] = (*LIMITS[:-1], *REBUILD)
 """Columns of loads and capacities: the limits, with `rebuild` as what it needs."""
@@ -121,7 +122,8 @@ def table_of(demand: Demand, share: Shares) -> dict[str, Floats]:
         "memory_maps": 2 * files / maps,
     }
     table |= far.loads(demand, table["single_flow"], mirrored(demand, share))
-    return table | rebuild(demand, share, (arriving, written, leaving), space, average / produced)
+    busy = (arriving, written, leaving, table["single_flow"])
+    return table | rebuild(demand, share, busy, space, average / produced)
 
 
 def held_bytes(demand: Demand, share: Shares) -> Floats:
@@ -230,18 +232,24 @@ def segments(demand: Demand, share: Shares, space: Floats) -> Floats:
 
 
 def rebuild(
-    demand: Demand, share: Shares, busy: tuple[Floats, Floats, Floats], space: Floats, usual: Amount
+    demand: Demand,
+    share: Shares,
+    busy: tuple[Floats, Floats, Floats, Floats],
+    space: Floats,
+    usual: Amount,
 ) -> dict[str, Floats]:
     """What filling a lost broker's disks again within the objective needs, beside the average load.
 
     The new broker takes in and writes bytes held ÷ objective, the other n - 1 send their part of it;
-    the whole capacity may be used for it. Nothing where one copy is all there is, or no failure is
-    declared.
+    the whole capacity may be used for it. What comes from one of them keeps as many replica fetchers
+    busy as `far.connection` says: where brokers are far apart, bytes × round trip ÷ socket buffer.
+    Nothing where one copy is all there is, or no failure is declared.
 
     Args:
         demand: What to carry.
         share: How it is spread.
-        busy: Bytes per second at the peak into, to the disks of and out of the busiest broker.
+        busy: Bytes per second at the peak into, to the disks of and out of the busiest broker, and what it
+            copies from one other.
         space: Bytes on it, as `stored`.
         usual: The average over the peak.
     """
@@ -249,11 +257,13 @@ def rebuild(
         return dict.fromkeys(REBUILD, np.zeros_like(share.held))
     pace = space / share.disk_skew / demand.rebuild_time
     moved = wire(demand, 0.0, pace)
-    arriving, written, leaving = (one * usual for one in busy)
+    arriving, written, leaving, pulled = (one * usual for one in busy)
+    sent = moved / np.maximum(share.brokers - 1, 1)
     return {
         "rebuild_in": arriving + moved,
         "rebuild_write": written + pace * share.disk_skew,
-        "rebuild_out": leaving + moved / np.maximum(share.brokers - 1, 1),
+        "rebuild_out": leaving + sent,
+        "rebuild_flow": (pulled + sent) * far.connection(demand.round_trip, demand.socket_buffer),
     }
 
 

@@ -62,7 +62,7 @@ def utilisation(environment: dict[str, Any], planned: dict[str, Any]) -> dict[st
     every = [_alone(environment, planned, brokers) for brokers in range(count, even + 1)]
     found = {limit: max(one[limit] for one in every) for limit in every[0]}
     if "_in" in found:  # what has to be moved within the objective, over what the average load leaves
-        parts = [(found[f"_rebuild_{part}"], found[f"_{part}"]) for part in ("in", "write", "out")]
+        parts = [(found[f"_rebuild_{part}"], found[f"_{part}"]) for part in ("in", "write", "out", "flow")]
         found["rebuild"] = max((both - usual) / max(1 - usual, 1e-9) for both, usual in parts)
     return {limit: ratio for limit, ratio in found.items() if not limit.startswith("_")}
 
@@ -238,11 +238,15 @@ def _rebuilt(
     if asked.copies == 1 or asked.survive == "none":
         pace = 0.0
     moved = pace * TCP * TLS
+    sent = moved / max(spread.n - 1, 1)
+    fetchers = min(4, max(1, ec2["vcpus"] // 4)) * min(625e6, asked.buffer / asked.trip)
     return {
         "_in": load.arriving * usual / network,
         "_write": load.written * usual / disk,
         "_out": load.leaving * usual / network,
+        "_flow": load.pulled * usual / fetchers,
         "_rebuild_in": (load.arriving * usual + moved) / network,
         "_rebuild_write": (load.written * usual + pace * spread.skew) / disk,
-        "_rebuild_out": (load.leaving * usual + moved / max(spread.n - 1, 1)) / network,
+        "_rebuild_out": (load.leaving * usual + sent) / network,
+        "_rebuild_flow": (load.pulled * usual + sent) / fetchers,
     }

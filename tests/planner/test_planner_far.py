@@ -57,6 +57,29 @@ def test_a_follower_waits_for_a_round_trip_per_buffer() -> None:
     assert near["single_flow"] == pytest.approx(pulled)
 
 
+def test_lost_disks_are_filled_again_no_faster_than_connections_to_far_brokers_carry() -> None:
+    near, far = (
+        aws(
+            workload={"throughput": "5MB/s", "retention": "1d"},
+            brokers={"instance_type": "i3en.2xlarge", "count": 6},
+            planner={"round_trip": trip, "socket_buffer": "1MiB"},
+        )
+        for trip in ("1ms", "60ms")
+    )
+    brokers = one(far).brokers
+    held = brokers.utilisation["disk_space"] * 2 * 2500e9
+    fetched = 2 * 2**20 / 0.06 - 5e6 / 2 * (1 - 1 / 3) / 5 * 1.2 * WIRE  # 8 processors: 2 fetchers
+    assert brokers.rebuild_time == pytest.approx(held * WIRE / 5 / fetched, rel=1e-6)
+    assert brokers.utilisation["rebuild"] == pytest.approx(brokers.rebuild_time / (4 * 3600))
+    assert (one(near).brokers.rebuild_time or 0) < brokers.rebuild_time / 3
+    strict = aws(
+        workload={"throughput": "5MB/s", "retention": "1d"},
+        brokers={"instance_type": "i3en.2xlarge", "storage": "local"},
+        planner={"round_trip": "60ms", "socket_buffer": "1MiB", "rebuild_time": "10min"},
+    )
+    assert one(strict).brokers.bottleneck == "rebuild"
+
+
 def test_a_stretched_cluster_needs_more_fetchers_or_more_brokers() -> None:
     asked: dict[str, Any] = {"throughput": "150MB/s", "retention": "1h"}
     near = one(aws(workload=asked))

@@ -12,7 +12,7 @@ from typing import Final
 
 from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kdeploy import __version__
 from kdeploy.planner.demand import YEAR
@@ -32,6 +32,9 @@ MONTHS: Final = 36
 
 MOST_MONTHS: Final = 120
 """Months that it covers at most, however far ahead the workload is planned for."""
+
+LONGEST_UNBROKEN: Final = 18
+"""Characters of a word that is not broken: every region of AWS, and no more than a phone is wide."""
 
 
 def html(
@@ -68,6 +71,17 @@ def html(
     return _templates().get_template("page.html.j2").render(page=page, version=__version__)
 
 
+def _unbroken(sentence: str) -> Markup:
+    """A sentence in which short names stay on one line: browsers break `us-east-1` at a hyphen."""
+    words = (
+        Markup('<span class="unbroken">{}</span>').format(word)
+        if "-" in word and len(word) <= LONGEST_UNBROKEN
+        else escape(word)
+        for word in sentence.split(" ")
+    )
+    return Markup(" ").join(words)
+
+
 @cache
 def _templates() -> Templates:
     templates = Templates(
@@ -79,5 +93,6 @@ def _templates() -> Templates:
         keep_trailing_newline=True,
     )
     templates.tests["number"] = lambda cell: isinstance(cell, Number)
+    templates.filters["unbroken"] = _unbroken
     templates.filters["drawn"] = Markup  # an SVG of our own, whose text is escaped by its maker
     return templates
