@@ -155,7 +155,7 @@ def _text(value: object) -> str | None:
 
 def _said(value: object) -> str:
     """A value of one setting or limit; what is taken away is unset."""
-    return "unset" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "unset" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def ordered(items: Iterable[Item]) -> tuple[Item, ...]:

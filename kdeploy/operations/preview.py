@@ -7,7 +7,7 @@ administrator's files put in place, as every command does that asks one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +20,7 @@ from kdeploy.operations.progress import Silent
 if TYPE_CHECKING:
     from kdeploy.blueprint import ClusterBlueprint, Node
     from kdeploy.cluster.change import Change
+    from kdeploy.cluster.reconcile import Plan
     from kdeploy.infra import NodeState, Standing
     from kdeploy.security.vault import Vault
     from kdeploy.spec.load import Loaded
@@ -36,11 +37,13 @@ class ClusterPreview:
         items: Everything that would change, in the order of `pending.ordered`.
         compared: Whether its topics, users, ACLs and running settings could be looked at: not while it is down,
             so that everything declared is checked when it is up.
+        notes: What `up` leaves as it is and a person should know, a sentence each.
     """
 
     datacenter: str
     items: tuple[Item, ...]
     compared: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def pending(self) -> bool:
@@ -107,12 +110,13 @@ def of_design(design: prepare.Design, password_file: Path | None = None) -> Prev
     if vault is not None:
         expiry.refuse_ended(design, vault)
     costs = cost_items(design)
-    clusters = (_preview(design, cluster, vault) for cluster in design.blueprint.clusters)
+    clusters = [_preview(design, cluster, vault) for cluster in design.blueprint.clusters]
+    notes = dict.fromkeys(note for cluster in clusters for note in cluster.notes)
     priced = tuple(
         replace(one, items=(*one.items, *(cost for cost in costs if cost.datacenter == one.datacenter)))
         for one in clusters
     )
-    return Preview(design.loaded.environment.name, priced)
+    return Preview(design.loaded.environment.name, priced, tuple(notes))
 
 
 def _preview(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | None) -> ClusterPreview:
@@ -127,16 +131,17 @@ def _preview(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | N
     todo = here.compare()
     states = here.provider.observe(cluster.nodes)
     restarting = [action.node.key for action in todo if action.kind == "restart"]
-    changes = _changes(here, states, restarting)
+    seen = _held(here, states, restarting)
+    changes, notes = seen or ((), ())
     items = [*_of_nodes(here, todo, states)]
-    items += [item for change in changes or () for item in pending.of_change(name, change)]
-    return ClusterPreview(name, pending.ordered(items), changes is not None)
+    items += [item for change in changes for item in pending.of_change(name, change)]
+    return ClusterPreview(name, pending.ordered(items), seen is not None, notes)
 
 
-def _changes(
+def _held(
     here: site.Site, states: Mapping[str, NodeState], restarting: Sequence[str]
-) -> tuple[Change, ...] | None:
-    """What would change through the Kafka protocol; None where the cluster is not up."""
+) -> tuple[tuple[Change, ...], tuple[str, ...]] | None:
+    """What would change through the Kafka protocol, and what stays undeclared; None where the cluster is not up."""
     from kdeploy.cluster.failure import TimedOut, Unreachable
     from kdeploy.errors import Unhealthy
 
@@ -144,9 +149,37 @@ def _changes(
         return None
     try:
         with readiness.connected(here, patience=5) as admin:
-            return readiness.pending_changes(here, admin, restarting)
+            plan = readiness.pending(here, admin, restarting)
+            return plan.changes, undeclared(plan, {one.topic for one in admin.metadata().partitions})
     except (Unreachable, TimedOut, Unhealthy):
         return None
+
+
+def undeclared(plan: Plan, topics: Set[str]) -> tuple[str, ...]:
+    """A sentence for each thing that kdeploy made and no file declares any more: it stays until someone says more.
+
+    Args:
+        plan: What is to be done, with the record of what was made.
+        topics: Names of the topics that are there.
+    """
+    record, environment = plan.observed.record, plan.environment
+    declared = {topic.name for topic in environment.topics}
+    users = {user.name for user in environment.users}
+    found = [
+        *(
+            f"topic {name}"
+            for name, one in sorted(record.topics.items())
+            if one.made and name in topics - declared
+        ),
+        *(
+            f"user {name}"
+            for name, one in sorted(record.users.items())
+            if one.made and not one.shut_out and name not in users
+        ),
+    ]
+    return tuple(
+        f"{one} is no longer declared and stays; to be rid of it, mark it `delete: true`" for one in found
+    )
 
 
 def _of_nodes(here: site.Site, todo: Sequence[Action], states: Mapping[str, NodeState]) -> list[Item]:

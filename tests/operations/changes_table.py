@@ -3,9 +3,6 @@
 Invariant: only data. A change is written as the text that is put in place of another in environment.yaml, and
 what has to happen as tokens: `restart NODE`, `file NODE NAME`, `set BROKER SETTING VALUE`, `topic NAME ...`,
 `user NAME ...`, `acl + WHO ...`, `acl - WHO ...`; `brokers`, `zookeepers` and `controllers` stand for all three.
-
-Quotas, deletions and replication factors belong here as soon as the cluster room carries them out: see QUOTAS,
-DELETIONS and REPLICATION at the end.
 """
 
 from __future__ import annotations
@@ -311,14 +308,58 @@ CHANGES: tuple[Row, ...] = (
             "acl + carol may read topic orders",
         ),
     ),
+    # Copies, deletions and limits.
+    Row(
+        "fewer copies of a topic",
+        (("    partitions: 6\n", "    partitions: 6\n    replication_factor: 2\n"),),
+        ("topic orders copies 2",),
+    ),
+    Row(
+        "a setting of a topic taken out",
+        (("      retention.ms: 86400000\n", ""),),
+        ("topic orders retention.ms unset",),
+    ),
+    Row(
+        "a topic marked for deletion",
+        (
+            ("    partitions: 6\n", "    partitions: 6\n    delete: true\n"),
+            (PRODUCER, PRODUCER.replace("orders", "bills")),
+            ("name: orders, operations: [read, describe]", "name: bills, operations: [read, describe]"),
+        ),
+        (
+            "topic orders gone",
+            *(
+                f"acl {sign} orders-{user} may {verb} topic {topic}"
+                for sign, topic in (("+", "bills"), ("-", "orders"))
+                for user, verbs in (("producer", ("write", "describe")), ("consumer", ("read", "describe")))
+                for verb in verbs
+            ),
+        ),
+    ),
+    Row(
+        "a user marked for deletion",
+        (("  - name: orders-consumer\n", "  - name: orders-consumer\n    delete: true\n"),),
+        (
+            "user orders-consumer gone",
+            "acl - orders-consumer may read topic orders",
+            "acl - orders-consumer may describe topic orders",
+            "acl - orders-consumer may read group orders-*",
+        ),
+    ),
+    Row(
+        "limits for a user",
+        (
+            (
+                "",
+                "\nquotas:\n  - {user: orders-producer, producer_byte_rate: 2MB/s, request_percentage: 150}\n",
+            ),
+        ),
+        ("quota user orders-producer producer_byte_rate 2000000, request_percentage 150",),
+    ),
+    Row(
+        "limits for everybody of a client id",
+        (("", '\nquotas:\n  - {user: "*", client_id: loader, consumer_byte_rate: 5MB/s}\n'),),
+        ("quota every user client loader consumer_byte_rate 5000000",),
+    ),
 )
-"""Every change that a person can make to what provider local has, today."""
-
-QUOTAS: tuple[Row, ...] = ()
-"""Limits given, changed and taken away: to be filled when the cluster room has quotas."""
-
-DELETIONS: tuple[Row, ...] = ()
-"""Topics, users and quotas with `delete: true`: to be filled when the cluster room deletes."""
-
-REPLICATION: tuple[Row, ...] = ()
-"""Replication factors raised and lowered: to be filled when the cluster room moves replicas."""
+"""Every change that a person can make to what provider local has."""

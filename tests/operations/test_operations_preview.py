@@ -330,3 +330,20 @@ def test_a_change_of_any_kind_is_told_by_the_table_with_what_caused_it() -> None
     assert (item.layer, item.effect, item.name) == ("quotas", "change", "user alice")
     assert (item.before, item.after) == ("producer_byte_rate 1.0", "producer_byte_rate unset")
     assert item.why == "it was changed behind our back"
+
+
+def test_what_kdeploy_made_and_nobody_declares_any_more_stays_and_is_told(world: World) -> None:
+    text = (world.folder / "environment.yaml").read_text()
+    (world.folder / "environment.yaml").write_text(
+        text[: text.index("\ntopics:")] + "\ntopics:\n  - name: payments\n"
+    )
+    found = world.preview()
+    assert found.notes == tuple(
+        f"{one} is no longer declared and stays; to be rid of it, mark it `delete: true`"
+        for one in ("topic orders", "user orders-consumer", "user orders-producer")
+    )
+    assert [item.what.partition(":")[0] for item in found.items] == ["create topic payments"]
+    world.up()
+    assert "orders" in world.admin.topics
+    assert world.preview().pending is False
+    assert len(world.preview().notes) == 3

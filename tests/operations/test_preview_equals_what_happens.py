@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.operations.changes_table import CHANGES, DELETIONS, QUOTAS, REPLICATION, Row
+from tests.operations.changes_table import CHANGES, Row
 from tests.operations.world import World, predicted
 
-ROWS = tuple(sorted((*CHANGES, *QUOTAS, *DELETIONS, *REPLICATION), key=lambda row: row.environment))
+ROWS = tuple(sorted(CHANGES, key=lambda row: row.environment))
 """By environment, each of which is brought up once and put back between rows."""
 
 

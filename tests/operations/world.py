@@ -168,7 +168,9 @@ class World:
             for kind in ("config", "secrets")
             for path in nodes.glob(f"*/*/{kind}/*")
         }
-        cluster = {name: getattr(self.admin, name) for name in ("topics", "config", "passwords", "acls")}
+        cluster = {
+            name: getattr(self.admin, name) for name in ("topics", "config", "passwords", "acls", "limits")
+        }
         pids = {folder.name: one.pid for folder, one in self.processes.items() if one.stopping is None}
         return copy.deepcopy({"files": files, "pids": pids, **cluster})
 
@@ -190,6 +192,7 @@ class World:
                 ),
                 *_topics(before, now),
                 *_users(before["passwords"], now["passwords"]),
+                *_quotas(before["limits"], now["limits"]),
                 *(f"acl + {one}" for one in now["acls"] - before["acls"]),
                 *(f"acl - {one}" for one in before["acls"] - now["acls"]),
             ]
@@ -211,8 +214,22 @@ def _topics(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
             continue
         if len(partitions) != len(before["topics"][name]):
             yield f"topic {name} partitions {len(partitions)}"
+        copies = len(partitions[0].replicas)
+        if copies != len(before["topics"][name][0].replicas):
+            yield f"topic {name} copies {copies}"
         yield from (f"topic {name} {key} {value}" for key, value in config.items() if old.get(key) != value)
+        yield from (f"topic {name} {key} unset" for key in old.keys() - config.keys())
     yield from (f"topic {name} gone" for name in before["topics"].keys() - now["topics"].keys())
+
+
+def _quotas(before: dict[Any, dict[str, float]], now: dict[Any, dict[str, float]]) -> Iterator[str]:
+    yield from (f"quota {whom} gone" for whom in before.keys() - now.keys())
+    for whom, limits in now.items():
+        old = before.get(whom, {})
+        changed = sorted(key for key in limits.keys() | old.keys() if limits.get(key) != old.get(key))
+        if changed:
+            said = (f"{key} {limits[key]:.15g}" if key in limits else f"{key} unset" for key in changed)
+            yield f"quota {whom} {', '.join(said)}"
 
 
 def _users(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
@@ -242,16 +259,16 @@ def _of(change: dict[str, Any]) -> Iterator[str]:
         case "topics", kind:
             yield from _of_topic(kind, name, what, change["after"])
         case "users", kind:
-            yield f"user {name} " + USERS[kind]
+            yield f"user {name} " + ("gone" if what.startswith("remove") else USERS[kind])
         case "acls", kind:
             yield f"acl {'+' if kind == 'create-acl' else '-'} {what.partition(': ')[2]}"
         case "quotas", _:
-            yield f"quota {name} {change['after']}"
+            yield f"quota {name} {change['after'] or 'gone'}"
         case layer, kind:
             raise AssertionError(f"{layer} {kind} has no token yet")
 
 
-USERS = {"create-user": "made", "set-password": "password", "shut-out-user": "shut out"}
+USERS = {"create-user": "made", "set-password": "password", "shut-out-user": "password"}
 
 
 def _of_topic(kind: str, name: str, what: str, after: str | None) -> Iterator[str]:
