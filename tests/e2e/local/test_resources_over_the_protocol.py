@@ -261,7 +261,7 @@ def test_while_copies_are_on_their_way_they_are_throttled_and_told(admin: Admin)
 
     reconcile.carry_out(admin, plan, {}, reconcile.Manner(told=told.append, reached=reached))
     assert throttled
-    assert all("of 6 partitions have their copies" in one for one in told)
+    assert all("partitions have their copies" in one for one in told)
     wait_until(lambda: throttles(admin) == [])
 
 
