@@ -21,6 +21,8 @@ that is not in this tree is a defect of kdeploy.
     ├── UnreadableVault           1  `security.vault`: gone, of another format, of another password, or damaged
     ├── NoPrivilege               1  `infra.hosts.ssh`: a host is reached, but there is no way to root on it
     ├── Unreachable               1  `infra.hosts.ssh`: a host cannot be reached
+    ├── CannotWrite               1  `spec.adopt`: a file of the environment would not say what it should
+    ├── ForgeError                1  `pipelines.forge`: GitHub or GitLab refused something, or cannot be reached
     └── Refused                   1  `infra.artefacts`: one source of Kafka does not give it; never leaves that room
 
 Invariant: no message in this tree ever holds a secret. That no plan fits is a result where only a plan is

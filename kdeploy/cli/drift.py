@@ -75,7 +75,7 @@ def import_(environment: str, vault_password_file: Path | None, output: str) -> 
     """Declare what a running cluster holds: topics, users, ACLs and quotas that no file declares yet.
 
     Writes topics.yaml, users.yaml, acls.yaml and quotas.yaml beside environment.yaml, or adds to them.
-    Passwords cannot be read: users keep theirs, with `password: unmanaged`.
+    Passwords cannot be read: users keep theirs, with `credentials: unmanaged`.
 
     \b
     Example: kdeploy import prod-eu

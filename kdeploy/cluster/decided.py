@@ -183,11 +183,11 @@ def _of_users(environment: Environment, observed: Observed) -> Iterator[Change]:
                     "take it out of the file to leave it alone, or remove it with Kafka's own tools",
                 )
             yield ShutOutUser(one.name, observed.kraft)
-        elif environment.users[positions[one.name]].password == "unmanaged":  # noqa: S105
+        elif environment.users[positions[one.name]].credentials == "unmanaged":
             raise InvalidSetting(
-                ("users", positions[one.name], "password"),
-                f"user {one.name} is not in the cluster, and its password is unmanaged, so it cannot be made",
-                "make it with Kafka's own tools, or take `password: unmanaged` out",
+                ("users", positions[one.name], "credentials"),
+                f"user {one.name} is not in the cluster, and its credentials are unmanaged, so it cannot be made",
+                "make it with Kafka's own tools, or take `credentials: unmanaged` out",
             )
         else:
             yield SetPassword(

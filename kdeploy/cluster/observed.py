@@ -121,18 +121,14 @@ def _refuse_lacking(environment: Environment, passwords: Mapping[str, str]) -> N
 
 def _of_vault(environment: Environment) -> list[User]:
     """Users that are to have the vault's password."""
-    return [
-        user
-        for user in environment.users
-        if not user.delete and user.password == "vault"  # noqa: S105
-    ]
+    return [user for user in environment.users if not user.delete and user.credentials == "vault"]
 
 
 def _users(environment: Environment, admin: Admin, passwords: Mapping[str, str]) -> dict[str, bool]:
     existing = admin.users()
     leaving = dict.fromkeys((user.name for user in environment.users if user.delete), False)
     staying = {user.name: passwords[user.name] for user in _of_vault(environment)}
-    others = (user.name for user in environment.users if user.password == "unmanaged")  # noqa: S105
+    others = (user.name for user in environment.users if user.credentials == "unmanaged")
     unmanaged = dict.fromkeys(others, True)
     # With a plaintext listener nobody can log in there, so a password cannot be tested and need not be.
     provable = environment.security.client_listener != "PLAINTEXT"

@@ -93,7 +93,7 @@ def accept(loaded: Loaded, found: Drift) -> Accepted:
 def import_(loaded: Loaded, password_file: Path | None = None) -> Imported:
     """Declare all topics, users, access lists and quotas of a running cluster that no file declares.
 
-    Users whose password the vault does not have keep theirs: they are declared with `password: unmanaged`.
+    Users whose password the vault does not have keep theirs: they are declared with `credentials: unmanaged`.
 
     Args:
         loaded: The environment.
@@ -245,7 +245,7 @@ def _topic(one: Topic, environment: Environment) -> dict[str, Any]:
 
 
 def _user(one: User, known: bool) -> dict[str, Any]:
-    return {"name": one.name} if known else {"name": one.name, "password": "unmanaged"}
+    return {"name": one.name} if known else {"name": one.name, "credentials": "unmanaged"}
 
 
 def _quota(one: Quota) -> dict[str, Any]:

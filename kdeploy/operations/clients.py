@@ -75,12 +75,12 @@ def hand_out(
         KdeployError: Nothing is decided yet, or the vault lacks something.
     """
     everybody = [user.name for user in loaded.environment.users]
-    declared = [user.name for user in loaded.environment.users if user.password == "vault"]  # noqa: S105
+    declared = [user.name for user in loaded.environment.users if user.credentials == "vault"]
     unknown = [name for name in users if name not in declared]
     if unknown and unknown[0] in everybody:
         raise UsageError(
-            f"the password of {unknown[0]} is unmanaged: kdeploy does not know it\n"
-            "  have it put into the vault by taking `password: unmanaged` out"
+            f"the credentials of {unknown[0]} are unmanaged: kdeploy does not know its password\n"
+            "  have it put into the vault by taking `credentials: unmanaged` out"
         )
     if unknown:
         raise UsageError(

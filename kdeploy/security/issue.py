@@ -87,7 +87,7 @@ def requirements(environment: Environment, lock: Lock) -> Requirements:
         environment=environment.name,
         nodes=tuple(nodes),
         brokers=tuple(datacenter.name for datacenter in lock.datacenters) if with_zookeeper else (),
-        users=tuple(user.name for user in environment.users if user.password == "vault"),  # noqa: S105
+        users=tuple(user.name for user in environment.users if user.credentials == "vault"),
         certificate_days=environment.security.certificate_days,
     )
 

@@ -115,7 +115,7 @@ class User(Frozen):
     acls: tuple[Acl, ...] = ()
     """What it may do; nothing, without any."""
 
-    password: Literal["vault", "unmanaged"] = "vault"  # noqa: S105
+    credentials: Literal["vault", "unmanaged"] = "vault"
     """Where its password is: in the vault, or unmanaged, set by others and left as it is."""
 
     owner: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None

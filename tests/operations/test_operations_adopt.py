@@ -215,7 +215,7 @@ def test_an_imported_user_keeps_the_password_that_nobody_here_knows(folder: Path
     adopt.import_(load.load(folder))
     environment = load.load(folder).environment
     (bob,) = (user for user in environment.users if user.name == "bob")
-    assert bob.password == "unmanaged"
+    assert bob.credentials == "unmanaged"
     passwords = {"alice": "a password of alice"}
     reconcile.carry_out(admin, reconcile.plan(environment, admin, passwords), passwords)
     assert admin.passwords["bob"] == "a password of bob"

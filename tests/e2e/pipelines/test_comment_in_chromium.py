@@ -116,8 +116,8 @@ def test_it_reads_as_a_text_and_not_as_markdown(seen: Page, comment: tuple[str, 
         assert "environment.yaml:" in seen.locator("pre").inner_text()
     else:
         assert [cell.strip() for cell in seen.locator("th").all_inner_texts()[:3]] == [
-            "Node",
             "Action",
+            "Node",
             "Why",
         ]
         assert seen.locator("td", has_text="broker-3").count() == 1
