@@ -176,16 +176,19 @@ def _resources(here: Site, admin: Admin) -> Iterator[Drifted]:
 def _settings_of_brokers(here: Site, admin: Admin) -> Iterator[Drifted]:
     """Dynamic values that somebody gave to running brokers; those outrank files."""
     from kdeploy.cluster import live
+    from kdeploy.cluster.state import EVERY_BROKER
 
-    states = here.provider.observe(here.cluster.brokers)
+    brokers = here.cluster.brokers
+    states = here.provider.observe(brokers)
     # A file that is about to change, or was edited, is told as such: what its broker has is no drift of its own.
-    calm = [
-        node
-        for node in here.cluster.brokers
+    # What all brokers together have is never kdeploy's.
+    calm = {
+        node.id
+        for node in brokers
         if states[node.key].applied == here.provider.wanted(node, here.secrets(node))
-    ]
-    for change in live.changes(here.live_settings(calm), admin):
-        for name, given in sorted(change.settings.items()):
+    } | {EVERY_BROKER}
+    for change in live.changes(here.live_settings(brokers), admin):
+        for name, given in sorted(change.settings.items()) if change.broker in calm else ():
             if given.before != given.after:
                 datacenter = here.cluster.datacenter
                 yield Drifted("settings", datacenter, change.name, name, given.after, given.before)

@@ -130,6 +130,13 @@ def test_a_broker_whose_file_git_has_yet_to_change_has_no_drift_of_settings() ->
     assert list(drift.in_cluster(site(EDITED), admin)) == []
 
 
+def test_what_all_brokers_together_were_given_is_told_whatever_their_files_are() -> None:
+    admin = given()
+    admin.set_broker_settings(EVERY_BROKER, {"num.io.threads": "12"})
+    (one,) = drift.in_cluster(site(EDITED), admin)
+    assert (one.name, one.key, one.git, one.found) == ("every broker", "num.io.threads", "8", "12")
+
+
 def given() -> FakeAdmin:
     """A cluster that has all that the environment declares, from kdeploy."""
     admin, passwords = FakeAdmin(), {"alice": "a password of alice"}
