@@ -71,10 +71,15 @@ def of_topics(topics: Sequence[NewTopic]) -> Iterator[list[NewTopic]]:
         yield batch
 
 
-def of_bindings(bindings: Collection[Binding], size: int = ENTRIES) -> Iterator[list[Binding]]:
-    """Access list entries in batches, denials first: nobody is to be allowed for a moment what is denied.
+def of_bindings(
+    bindings: Collection[Binding], size: int = ENTRIES, *, removing: bool = False
+) -> Iterator[list[Binding]]:
+    """Access list entries in batches, denials first where they are made and last where they are removed:
+    nobody is to be allowed for a moment what is denied.
 
     Those of one resource stand together: with ZooKeeper they are written at once.
     """
-    ordered = sorted(bindings, key=lambda one: (one.permission != "deny", one.resource, one.name, one))
+    ordered = sorted(
+        bindings, key=lambda one: ((one.permission == "deny") == removing, one.resource, one.name, one)
+    )
     yield from of(ordered, size)

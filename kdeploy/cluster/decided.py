@@ -69,6 +69,7 @@ def difference(environment: Environment, observed: Observed) -> tuple[Change, ..
         InvalidSetting: Fewer partitions than a topic has, more copies than there are brokers, or a deletion
             of what kdeploy did not make.
     """
+    _refuse_leaving(environment, observed)
     found: list[Change] = []
     for position, topic in enumerate(environment.topics):
         found += _of_topic(position, topic, copies_of(topic, environment), observed)
@@ -170,6 +171,23 @@ def _replication(environment: Environment, observed: Observed) -> Iterator[Alter
         yield AlterReplication(topic.name, before, copies, one.cause)
 
 
+def _refuse_leaving(environment: Environment, observed: Observed) -> None:
+    """Refuse to take anything from a user marked for deletion that kdeploy did not make."""
+    held = {one.user for one in observed.bindings or ()} | {whom.user for whom in observed.quotas}
+    for position, user in enumerate(environment.users):
+        entry = observed.record.users.get(user.name)
+        if user.delete and user.name in held and (entry is None or not entry.made):
+            raise _not_made(position, user.name)
+
+
+def _not_made(position: int, name: str) -> InvalidSetting:
+    return InvalidSetting(
+        ("users", position, "delete"),
+        f"user {name} is not removed: kdeploy did not make it",
+        "take it out of the file to leave it alone, or remove it with Kafka's own tools",
+    )
+
+
 def _of_users(environment: Environment, observed: Observed) -> Iterator[Change]:
     provable = environment.security.client_listener != "PLAINTEXT"
     positions = {user.name: position for position, user in enumerate(environment.users)}
@@ -177,11 +195,7 @@ def _of_users(environment: Environment, observed: Observed) -> Iterator[Change]:
         if one.git is None:
             entry = observed.record.users.get(one.name)
             if entry is None or not entry.made:
-                raise InvalidSetting(
-                    ("users", positions[one.name], "delete"),
-                    f"user {one.name} is not removed: kdeploy did not make it",
-                    "take it out of the file to leave it alone, or remove it with Kafka's own tools",
-                )
+                raise _not_made(positions[one.name], one.name)
             yield ShutOutUser(one.name, observed.kraft)
         elif environment.users[positions[one.name]].credentials == "unmanaged":
             raise InvalidSetting(

@@ -8,14 +8,18 @@ are left out. Declaring what comes out changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
+from kdeploy.cluster import record
 from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.state import Binding, Partition, QuotaEntity
 from kdeploy.cluster.three_way import THROTTLED
 from kdeploy.spec.resources import Acl, Quota, Topic, User
+
+Value = TypeVar("Value")
 
 OWN: Final = "__"
 """What names begin with that Kafka, its tools and kdeploy keep for themselves."""
@@ -47,30 +51,57 @@ def found(admin: Admin) -> Found:
     Raises:
         ClusterError: The cluster does not answer.
     """
-    users, bindings = admin.users(), admin.bindings()
-    named = {name for name in users if _is_user(name)}
-    named |= {one.user for one in bindings if _is_user(one.user)}
-    skipped = sorted(
-        {
-            f"ACLs of {one.user}, which is no user with a password"
-            for one in bindings
-            if one.user not in named and not one.user.startswith(OWN)
-        }
-    )
-    quotas = {whom: one for whom, one in sorted(admin.quotas().items()) if not whom.user.startswith(OWN)}
-    skipped += [
-        f"the quota of {whom}, with a limit of nothing" for whom, one in quotas.items() if _closed(one)
+    shut_out = {name for name, one in record.read(admin).users.items() if one.shut_out}
+    named = {name for name in admin.users() if _is_user(name) and name not in shut_out}
+    lists: dict[str, set[Binding]] = {name: set() for name in named}
+    skipped: set[str] = set()
+    for one in admin.bindings():
+        if one.user in named:
+            lists[one.user].add(one)
+        elif not one.user.startswith(OWN):
+            skipped.add(f"ACLs of {one.user}, which is no user with a password")
+    users = [
+        _declared(partial(_user, name, lists[name]), f"ACLs of {name}", skipped) for name in sorted(named)
+    ]
+    limits = [
+        _declared(partial(quota_of, whom, one), f"the quota of {whom}", skipped)
+        for whom, one in sorted(admin.quotas().items())
+        if _is_limited(whom, one, named, skipped)
     ]
     return Found(
         _topics(admin),
-        tuple(User(name=name, acls=acls_of(name, bindings)) for name in sorted(named)),
-        tuple(quota_of(whom, limits) for whom, limits in quotas.items() if not _closed(limits)),
-        tuple(skipped),
+        tuple(one for one in users if one is not None),
+        tuple(one for one in limits if one is not None),
+        tuple(sorted(skipped)),
     )
 
 
-def _closed(limits: Mapping[str, float]) -> bool:
-    return any(value <= 0 for value in limits.values())
+def _declared(make: Callable[[], Value], what: str, skipped: set[str]) -> Value | None:
+    """What is made, or None where Kafka holds it and a file cannot say it."""
+    try:
+        return make()
+    except ValueError:  # pydantic's ValidationError is one
+        skipped.add(f"{what}, of a form that cannot be declared")
+        return None
+
+
+def _user(name: str, bindings: Collection[Binding]) -> User:
+    return User(name=name, acls=acls_of(name, bindings))
+
+
+def _is_limited(
+    whom: QuotaEntity, limits: Mapping[str, float], named: Collection[str], skipped: set[str]
+) -> bool:
+    """Whether limits can be declared: those of nobody, of somebody unknown and of kdeploy cannot."""
+    if whom.user.startswith(OWN):
+        return False
+    if whom.user not in ("", "*") and whom.user not in named:
+        skipped.add(f"the quota of {whom}, which is no user with a password")
+        return False
+    if any(value <= 0 for value in limits.values()):
+        skipped.add(f"the quota of {whom}, with a limit of nothing")
+        return False
+    return True
 
 
 def _is_user(name: str) -> bool:

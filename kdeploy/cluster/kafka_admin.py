@@ -306,7 +306,7 @@ class KafkaAdmin(KafkaConnection):
 
     def delete_bindings(self, bindings: Collection[Binding]) -> None:
         """Remove access list entries; one that is gone already is no error."""
-        for some in batches.of_bindings(bindings, batches.REMOVALS):
+        for some in batches.of_bindings(bindings, batches.REMOVALS, removing=True):
             wanted = [acl.from_binding(binding) for binding in some]
             answer = self._change("delete ACLs", partial(self._kafka.delete_acls, wanted))
             for _, _, failed in answer:

@@ -6,6 +6,7 @@ environment is valid with all of them; no cluster and no node is changed.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from kdeploy.operations.progress import Silent
 from kdeploy.operations.status import sites_of
 from kdeploy.spec import adopt, load
 from kdeploy.spec.adopt import Add, Change, Remove, Set
+from kdeploy.spec.source import read
+from kdeploy.tuning.overrides import OWNED
 from kdeploy.units import format_rate, parse_rate
 
 if TYPE_CHECKING:
@@ -117,7 +120,7 @@ def import_(loaded: Loaded, password_file: Path | None = None) -> Imported:
     limited = quotas.declared(environment)
     limits = [one for one in held.quotas if quotas.entity(one) not in limited]
     changes = [
-        *(Add("topics", _topic(one, environment)) for one in topics),
+        *(Add("topics", _topic(one, environment), _file_of_topics(loaded)) for one in topics),
         *(Add("users", _user(one, one.name in here.passwords())) for one in users),
         *(Add("acls", {"user": one.name, "acls": _plain(one)["acls"]}) for one in users if one.acls),
         *(Add("quotas", _quota(one)) for one in limits),
@@ -130,6 +133,13 @@ def import_(loaded: Loaded, password_file: Path | None = None) -> Imported:
         tuple(str(quotas.entity(one)) for one in limits),
         held.left_out,
     )
+
+
+def _file_of_topics(loaded: Loaded) -> str | None:
+    """Where imported topics stand: defaults and patterns of topics.yaml would give them what they do not have."""
+    file = loaded.folder / "topics.yaml"
+    said = read(file, str(file)).data if file.is_file() else {}
+    return load.FILE_NAME if {"defaults", "patterns"} & said.keys() else None
 
 
 class _CannotSay(Exception):
@@ -170,14 +180,26 @@ def _of_topic(environment: Environment, one: Drifted) -> list[Change]:
             raise _CannotSay("its partitions do not all have as many copies")
         return [Set("topics", name, ("replication_factor",), int(one.found or 0))]
     if one.key == "retention.ms" and topic.retention is not None:
-        return [Set("topics", name, ("retention",), None if one.found is None else f"{one.found}ms")]
+        return _of_retention(name, one.found)
     return [Set("topics", name, ("config", one.key), None if one.found is None else _value(one.found))]
+
+
+def _of_retention(name: dict[str, str], found: str | None) -> list[Change]:
+    """A topic's retention, which a file may say in one of two ways; no time of retention is below nothing."""
+    if found is None or int(found) > 0:
+        return [Set("topics", name, ("retention",), None if found is None else f"{found}ms")]
+    return [
+        Set("topics", name, ("retention",), None),
+        Set("topics", name, ("config", "retention.ms"), int(found)),
+    ]
 
 
 def _of_override(one: Drifted, everywhere: set[tuple[str, str, str | None]]) -> list[Change]:
     role, key = _overridden(one)
     if role is None or one.found is None:
         raise _CannotSay("no setting of the environment says this")
+    if role == "broker" and any(re.fullmatch(pattern, key) for pattern in OWNED):
+        raise _CannotSay("kdeploy answers for it; say it under workload, durability or security")
     if one.name != "every broker" and (role, key, one.found) not in everywhere:
         raise _CannotSay("it is not the same on all of them, and the environment has one value for all")
     return [Set(None, {}, ("overrides", role, key), _value(one.found))]

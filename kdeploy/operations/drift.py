@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from kdeploy.errors import KdeployError
 from kdeploy.operations import readiness
 from kdeploy.operations.progress import Silent
+from kdeploy.operations.reach import WrongCluster
 from kdeploy.operations.status import sites_of
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def drift(loaded: Loaded, password_file: Path | None = None) -> Drift:
         password_file: File with the vault's password.
 
     Raises:
+        WrongCluster: What runs is another cluster.
         KdeployError: It was never brought up.
     """
     items, unseen = list[Drifted](), list[str]()
@@ -105,6 +107,8 @@ def drift(loaded: Loaded, password_file: Path | None = None) -> Drift:
         try:
             with readiness.connected(here, patience=10) as admin:
                 items += in_cluster(here, admin)
+        except WrongCluster:
+            raise
         except KdeployError as error:
             unseen.append(f"{here.cluster.datacenter}: {str(error).splitlines()[0]}")
     items.sort(key=lambda one: LAYERS.index(one.layer))

@@ -62,10 +62,12 @@ class Add:
     Attributes:
         kind: Its list.
         entry: All of it.
+        file: The file it goes into; None for that of its kind.
     """
 
     kind: Kind
     entry: Mapping[str, Any]
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class _Pages:
 
     def add(self, change: Add) -> None:
         """Into the file of its kind, also where environment.yaml has such a list too."""
-        name = f"{change.kind}.yaml"
+        name = change.file or f"{change.kind}.yaml"
         page = self.page(name)
         for document in (page.edited, page.said):
             if document.get(change.kind) is None:

@@ -71,5 +71,6 @@ def test_denials_are_sent_before_what_allows() -> None:
     allow = Binding("a", "topic", "a", "literal", "read", "allow", "*")
     deny = Binding("z", "topic", "z", "literal", "read", "deny", "*")
     assert list(batches.of_bindings({allow, deny})) == [[deny, allow]]
+    assert list(batches.of_bindings({allow, deny}, removing=True)) == [[allow, deny]]
     many = {Binding("a", "topic", str(one), "literal", "read", "allow", "*") for one in range(1200)}
     assert [len(one) for one in batches.of_bindings(many)] == [500, 500, 200]

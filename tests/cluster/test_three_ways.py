@@ -388,8 +388,13 @@ def test_declaring_what_was_found_changes_nothing() -> None:
 def test_what_is_found_and_cannot_be_declared_is_named() -> None:
     admin = FakeAdmin()
     admin.create_bindings([Binding("CN=app", "topic", "a", "literal", "read", "allow", "*")])
+    admin.set_passwords({"alice": "a password of alice"})
     admin.set_quotas({ALICE: {"producer_byte_rate": 0.0}})
+    admin.set_quotas({QuotaEntity(user="CN=app"): {"producer_byte_rate": 1.0}})
+    admin.set_quotas({QuotaEntity(client_id="loader"): {"request_percentage": 200_000.0}})
     assert found.found(admin).left_out == (
         "ACLs of CN=app, which is no user with a password",
+        "the quota of client loader, of a form that cannot be declared",
+        "the quota of user CN=app, which is no user with a password",
         "the quota of user alice, with a limit of nothing",
     )

@@ -12,7 +12,7 @@ import pytest
 
 from kdeploy.cluster import reconcile
 from kdeploy.cluster.fake import FakeAdmin
-from kdeploy.cluster.state import Binding, NewTopic, QuotaEntity
+from kdeploy.cluster.state import Binding, NewTopic, Quorum, QuotaEntity
 from kdeploy.errors import KdeployError, UsageError
 from kdeploy.operations import adopt, readiness
 from kdeploy.operations.drift import Drift, Drifted
@@ -74,6 +74,12 @@ ACCEPTED: tuple[tuple[str, list[Drifted], str, Any], ...] = (
         [drifted("topics", "orders", "cleanup.policy", "compact")],
         "topics.0.config",
         {"cleanup.policy": "compact"},
+    ),
+    (
+        "retention without an end",
+        [drifted("topics", "orders", "retention.ms", "-1")],
+        "topics.0.config",
+        {"cleanup.policy": "delete", "retention.ms": -1},
     ),
     ("one that is gone", [drifted("topics", "orders", "cleanup.policy", None)], "topics.0.config", {}),
     ("a topic that is gone", [drifted("topics", "orders", "it", None)], "topics", None),
@@ -144,6 +150,7 @@ LEFT = (
     (drifted("users", "alice", "password", "another"), "decided in the files and the vault"),
     (drifted("acls", "alice", "alice may read topic orders", None), "take the permission out"),
     (drifted("settings", "broker-1", "num.io.threads", "9"), "not the same on all"),
+    (drifted("settings", "every broker", "log.retention.ms", "9"), "kdeploy answers for it"),
     (drifted("files", "broker-1", "config/log4j.properties", "a\nb\n"), "no setting of the environment"),
     (drifted("files", "zookeeper-1", "config/zoo.cfg: tickTime", "9"), "no setting of the environment"),
     (drifted("topics", "orders", "replication factor", "2 and 3"), "as many copies"),
@@ -164,7 +171,10 @@ def test_what_no_file_can_say_is_left_with_the_reason(folder: Path, one: Drifted
 def test_files_are_as_they_were_where_the_environment_would_not_be_valid(folder: Path) -> None:
     (folder / "policies.yaml").write_text("policies:\n  max_partitions: 3\n")
     before = {file.name: file.read_text() for file in folder.iterdir()}
-    wrong = Drift("shop", (drifted("topics", "orders", "partitions", "4"), *ACCEPTED[6][1]))
+    wrong = Drift(
+        "shop",
+        (drifted("topics", "orders", "partitions", "4"), drifted("acls", "alice", "more", "present", **ACL)),
+    )
     with pytest.raises(KdeployError, match="would not be valid with what was found, and are as they were"):
         adopt.accept(load.load(folder), wrong)
     assert {file.name: file.read_text() for file in folder.iterdir()} == before
@@ -219,3 +229,27 @@ def test_an_imported_user_keeps_the_password_that_nobody_here_knows(folder: Path
     passwords = {"alice": "a password of alice"}
     reconcile.carry_out(admin, reconcile.plan(environment, admin, passwords), passwords)
     assert admin.passwords["bob"] == "a password of bob"
+
+
+def test_defaults_and_patterns_of_the_topics_file_do_not_reach_what_is_imported(
+    folder: Path, admin: FakeAdmin
+) -> None:
+    (folder / "topics.yaml").write_text(
+        "defaults: {retention: 1h, replication_factor: 1}\ntopics:\n  - name: own\n"
+    )
+    passwords = {"alice": "a password of alice"}
+    reconcile.carry_out(admin, reconcile.plan(load.load(folder).environment, admin, passwords), passwords)
+    adopt.import_(load.load(folder))
+    assert "payments" in (folder / "environment.yaml").read_text()
+    assert reconcile.plan(load.load(folder).environment, admin, passwords).changes == ()
+
+
+def test_a_user_that_was_shut_out_is_not_imported(folder: Path, admin: FakeAdmin) -> None:
+    admin.found_quorum = Quorum(1, ())  # with KRaft its name stays
+    passwords = {"alice": "a password of alice"}
+    text = TEXT[: TEXT.index("users:")]
+    (folder / "quotas.yaml").unlink()
+    (folder / "environment.yaml").write_text(text + "users:\n  - {name: alice, delete: true}\n")
+    reconcile.carry_out(admin, reconcile.plan(load.load(folder).environment, admin, passwords), passwords)
+    (folder / "environment.yaml").write_text(text)
+    assert adopt.import_(load.load(folder)).users == ("bob",)
