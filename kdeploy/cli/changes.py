@@ -45,7 +45,7 @@ TITLES: Final[dict[Layer, str]] = {
 SIGNS: Final = {"create": "+", "change": "~", "remove": "-", "start": ">", "restart": "!", "none": "~"}
 """Stands before a change, by its effect."""
 
-NOT_COMPARED: Final = "topics, users, ACLs and settings are compared when the cluster is up"
+NOT_COMPARED: Final = "topics, users, ACLs, quotas and settings are compared once it is up"
 
 
 def preview_text(preview: Preview) -> str:

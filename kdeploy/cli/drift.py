@@ -42,9 +42,10 @@ LONGEST: Final = 60
 @vault_password_option
 @output_option
 def drift(environment: str, accept: bool, vault_password_file: Path | None, output: str) -> None:
-    """Show what was changed behind git's back: nodes, files, hosts, settings, topics, ACLs.
+    """Show what was changed behind git's back: nodes, files, hosts, settings, topics, users, ACLs, quotas.
 
-    Exit code 0: nothing, or all of it is accepted. 4: something; the next up puts it back.
+    Exit code 0: nothing, or all of it is accepted. 4: something; up puts it back, but for what is marked. 5:
+    nothing was found where it could be looked, which was not everywhere.
 
     \b
     Example: kdeploy drift local
@@ -75,10 +76,11 @@ def import_(environment: str, vault_password_file: Path | None, output: str) -> 
     """Declare what a running cluster holds: topics, users, ACLs and quotas that no file declares yet.
 
     Writes topics.yaml, users.yaml, acls.yaml and quotas.yaml beside environment.yaml, or adds to them.
-    Passwords cannot be read: users keep theirs, with `credentials: unmanaged`.
+    Passwords cannot be read: users keep theirs, with `credentials: unmanaged`. It has to be a cluster that
+    `kdeploy up` brought up, and is not changed.
 
     \b
-    Example: kdeploy import prod-eu
+    Example: kdeploy import mine
     """
     from kdeploy.operations import adopt
     from kdeploy.spec import load
@@ -169,6 +171,8 @@ def _inline(text: str) -> str:
 
 def _head(found: Drift) -> str:
     count = len(found.items)
+    if not count and found.unseen:
+        return f"{found.environment}: nothing was found, and not everything could be looked at"
     if not count:
         return f"{found.environment}: nothing was changed behind git's back"
     return f"{found.environment}: {count} {'thing' if count == 1 else 'things'} changed behind git's back"
@@ -204,6 +208,10 @@ def _remedy(found: Drift, accepted: Accepted | None) -> list[str]:
         return []
     name = found.environment
     if accepted is None:
+        if any(one.winner == "cluster" for one in found.items):
+            first = "What cannot be put back has to be in the files first, by hand or, with all"
+            rest = f"else that was found, with: kdeploy drift {name} --accept"
+            return ["", first, rest, f"Then put git's back with: kdeploy up {name}"]
         back = [f"Put git's back with: kdeploy up {name}"]
         return ["", *back, f"or have git say what was found with: kdeploy drift {name} --accept"]
     lines = ["", f"accepted {len(accepted.items)} of {len(found.items)}"]

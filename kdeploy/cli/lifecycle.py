@@ -81,6 +81,10 @@ def up(
 
     Run it again after any failure or crash: it goes on from what it finds.
 
+    Exit code 3: no plan fits. 5: deployed, but a check fails. 6: the lock is older than the environment,
+    another operator is at work, or --expect names something else. 7: it was not safe to go on in time;
+    everything still serves.
+
     \b
     Example: kdeploy up local
     """

@@ -64,6 +64,9 @@ def apply(environment: str, expect: Path | None, vault_password_file: Path | Non
     The cluster has to be up; `kdeploy up` does the same and everything else too.
     Run it again after any failure: it goes on from what it finds.
 
+    Exit code 6: the lock is older than the environment, another operator is at work, or --expect names
+    something else. 7: copies could not be moved in time; everything still serves.
+
     \b
     Example: kdeploy apply local
     """

@@ -91,9 +91,12 @@ def sites_of(loaded: Loaded, progress: Progress, password_file: Path | None) -> 
     design = prepare.design(loaded, freeze=False)
     vault = vaults.open_existing(loaded, password_file) if places.vault_file(loaded).exists() else None
     if vault is None or not places.lock_file(loaded).exists():
+        name = loaded.environment.name
+        missing = places.lock_file(loaded) if vault is not None else places.vault_file(loaded)
+        own = any(place.provider != "local" for place in loaded.environment.datacenters)
         raise KdeployError(
-            f"{loaded.environment.name} was never brought up from here\n"
-            f"  bring it up with `kdeploy up {loaded.environment.name}`"
+            f"{name} was never brought up from here: there is no {missing}\n  bring it up with `kdeploy up {name}`"
+            + (", or get that file from where this was done" if own else "")
         )
     return site.sites(design, vault, progress)
 

@@ -70,7 +70,7 @@ def test_nothing_to_do_is_one_line_and_notes_stay() -> None:
 
 def test_a_cluster_that_is_down_is_said_to_be_compared_later() -> None:
     text = changes.preview_text(of(NODE, compared=False))
-    assert "dc1: topics, users, ACLs and settings are compared when the cluster is up" in text
+    assert "dc1: topics, users, ACLs, quotas and settings are compared once it is up" in text
     assert changes.NOT_COMPARED in changes.preview_markdown(of(NODE, compared=False))
 
 

@@ -230,8 +230,9 @@ def test_it_reads_as_a_list_with_both_values_and_what_to_do() -> None:
         "  orders  partitions: git 6, found 12 (cannot be put back)\n"
         "not seen: there: no broker runs, so the cluster could not be asked\n"
         "\n"
-        "Put git's back with: kdeploy up prod\n"
-        "or have git say what was found with: kdeploy drift prod --accept"
+        "What cannot be put back has to be in the files first, by hand or, with all\n"
+        "else that was found, with: kdeploy drift prod --accept\n"
+        "Then put git's back with: kdeploy up prod"
     )
 
 
@@ -240,6 +241,19 @@ def test_as_markdown_nothing_breaks_out_of_its_cell() -> None:
     assert lines[0] == "<!-- kdeploy drift prod -->"
     assert "| files | broker-1 | config/server.properties: b\\|c | &lt;2> | 3 | git |" in lines
     assert "| topics | orders | partitions | 6 | 12 | cluster |" in lines
+
+
+def test_what_up_can_put_back_is_put_back_or_accepted() -> None:
+    found = Drift("prod", (Drifted("topics", "here", "orders", "retention.ms", "1", "2"),))
+    assert printed.as_text(found).splitlines()[-2:] == [
+        "Put git's back with: kdeploy up prod",
+        "or have git say what was found with: kdeploy drift prod --accept",
+    ]
+
+
+def test_what_could_not_be_looked_at_is_not_called_unchanged() -> None:
+    head = printed.as_text(Drift("prod", (), ("there: it does not answer",))).splitlines()[0]
+    assert head == "prod: nothing was found, and not everything could be looked at"
 
 
 def test_nothing_is_told_where_nothing_was_changed() -> None:
