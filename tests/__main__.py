@@ -1,37 +1,73 @@
-"""All tests, as CI runs them: the fast ones side by side, then those on real Kafka one after another.
+"""All tests, as CI runs them: the fast ones side by side, those on real Kafka, then those on real hosts.
 
-What this machine cannot run is said in one line for each thing that it lacks. Tests on a fleet of
-hosts, which boot machines of their own as root, are run by `make fleet`.
+What this machine cannot run is said in one line for each thing that it lacks. Hosts are machines in
+namespaces, booted as root; of their tests this runs those that are not marked `long`, on one fleet for each
+coordination mode and for so long as `FLEET_MINUTES`. `make fleet` runs all of them.
+
+Invariant: nothing that this machine lacks makes it fail, and no host is left, whatever became of the tests.
 
 python -m tests [PYTEST ARGUMENTS]
 """
 
 from __future__ import annotations
 
+import os
+import random
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from tests.e2e.page import chromium
+from tests.fleet import fleet, probe
 
 FAST = ("-n", "auto", "-m", "not kafka and not fleet")
 REAL = ("-m", "kafka", "--durations=10")
 """A cluster under test wants the machine's processors for itself, so these are not run in parallel."""
 
+HOSTS = (
+    *("-m", "fleet and not long", "--durations=10"),
+    "tests/e2e/fleet/test_hosts_running.py",
+    "tests/e2e/fleet/test_hosts_kraft.py",
+)
 
-def lacking() -> list[str]:
+FLEET_MINUTES = "14"
+"""A test on hosts that has not begun by then is left to `make fleet`, and says so: six hosts share two processors."""
+
+
+def lacking(hosts: str | None) -> list[str]:
     """What this machine lacks, and what is not tested for it; a line each."""
     lines = []
     if chromium.find() is None:
         lines.append("Chromium: the page of a plan is not looked at in a browser (apt-get install chromium)")
+    if hosts:
+        lines.append(f"real hosts: nothing is tested on them ({hosts})")
     return lines
 
 
+def on_hosts(arguments: list[str], seed: str) -> int:
+    """Run the tests on hosts, and remove every host that they may have left."""
+    with tempfile.TemporaryDirectory(prefix="kdeploy-hosts-") as made:
+        place = Path(made) / "tests"
+        bounded = {**os.environ, "KDEPLOY_SEED": seed, "KDEPLOY_FLEET_MINUTES": FLEET_MINUTES}
+        command = [sys.executable, "-m", "pytest", *HOSTS, f"--basetemp={place}", *arguments]
+        try:
+            return subprocess.call(command, env=bounded)
+        finally:
+            fleet.sweep(place)
+
+
 def main() -> None:
-    """Run both, also when the first fails, so that one run shows all that is wrong."""
+    """Run all, also when one fails, so that one run shows all that is wrong."""
     codes = [
         subprocess.call([sys.executable, "-m", "pytest", *chosen, *sys.argv[1:]]) for chosen in (FAST, REAL)
     ]
-    for line in lacking():
+    hosts = probe.problem()
+    if hosts is None:
+        seed = os.environ.get("KDEPLOY_SEED") or str(random.randrange(1_000_000))
+        print(f"what happens to hosts is drawn by KDEPLOY_SEED={seed}", flush=True)
+        codes.append(on_hosts(sys.argv[1:], seed))
+    for line in lacking(hosts):
         print(f"this machine lacks {line}")
     sys.exit(max(codes))
 

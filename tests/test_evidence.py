@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.e2e.fleet.faults import KRAFT, TROUBLES, ZOOKEEPER
+from tests.e2e.fleet.faults import KRAFT, TROUBLES, ZOOKEEPER, drawn
 from tests.e2e.local import evidence
 from tests.e2e.local.faults import FAULTS, chosen
 
@@ -58,3 +58,13 @@ def test_an_ordinary_run_takes_the_first_and_the_last_row_and_another_by_its_see
     assert {(first, last) for first, _, last in runs} == {(FAULTS[0], FAULTS[-1])}
     assert {drawn for _, drawn, _ in runs} == set(FAULTS[1:-1])
     assert chosen(7) == chosen(7)
+
+
+def test_an_ordinary_run_takes_any_row_on_hosts_by_its_seed_and_not_the_same_on_both_kinds_of_clusters() -> (
+    None
+):
+    runs = [(drawn(ZOOKEEPER, seed).at, drawn(KRAFT, seed).at) for seed in range(200)]
+    for taken, faults in zip(zip(*runs, strict=True), (ZOOKEEPER, KRAFT), strict=True):
+        assert set(taken) == {fault.at for fault in faults}
+    assert any(one != other for one, other in runs)
+    assert drawn(KRAFT, 7) == drawn(KRAFT, 7)

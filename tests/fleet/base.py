@@ -31,12 +31,28 @@ TOOLS: Final = {
 """Programs a fleet needs on this machine, with the package that has each in Debian."""
 
 
+MEMORY: Final = 6 * 2**30
+"""Bytes that six hosts with Kafka, and kdeploy and its clients beside them, want to have available."""
+
+
 def lacking() -> str | None:
     """What this machine lacks for a fleet, in one line; None when nothing."""
     if os.geteuid() != 0:
         return "a fleet of hosts needs root"
     missing = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
     return f"a fleet of hosts needs the packages {', '.join(missing)}" if missing else None
+
+
+def crowded() -> str | None:
+    """Whether six hosts would find no room here now, in one line; None when they would."""
+    (available,) = (
+        int(line.split()[1]) * 1024
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemAvailable:")
+    )
+    if available < MEMORY:
+        return f"a fleet of hosts needs {MEMORY >> 30} GiB of memory available, and {available >> 30} GiB are"
+    return None
 
 
 def cache() -> Path:

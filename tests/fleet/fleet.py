@@ -170,13 +170,34 @@ class Fleet:
                 Path(path).write_text(value)
 
 
+def sweep(folder: Path) -> None:
+    """Remove every fleet whose folder is called `fleet` one level below this one, whoever left it."""
+    for found in folder.glob("*/fleet"):
+        if not found.parent.is_symlink():
+            Fleet(found).remove()
+
+
+def others() -> str | None:
+    """What says that another fleet is up on this machine, in one line; None when none is."""
+    # sysfs: a folder for each interface, in which a bridge lists those that are connected to it.
+    if any((_bridge_folder() / "brif").glob("*")):
+        return (
+            f"another fleet of hosts is up on this machine (bridge {BRIDGE}), and there can be one at a time"
+        )
+    return None
+
+
 def _setting(path: str) -> str:
     text = Path(path).read_text().strip()
     return text.partition("[")[2].partition("]")[0] if "[" in text else text
 
 
+def _bridge_folder() -> Path:
+    return Path(f"/sys/class/net/{BRIDGE}")
+
+
 def _bridge() -> None:
-    if not Path(f"/sys/class/net/{BRIDGE}").exists():
+    if not _bridge_folder().exists():
         _run("ip", "link", "add", BRIDGE, "type", "bridge")
         _run("ip", "address", "add", f"{SUBNET}.1/24", "dev", BRIDGE)
     _run("ip", "link", "set", BRIDGE, "up")

@@ -17,6 +17,10 @@ from tests.fleet.fleet import Fleet
 from tests.fleet.host import Host
 
 PASSWORD = "correct horse battery staple"
+BEGAN = time.monotonic()
+MINUTES = os.environ.get("KDEPLOY_FLEET_MINUTES")
+"""How long `python -m tests` begins tests on hosts; without it all of them are run."""
+
 PATIENCE = 1500.0
 """Seconds a command may take: six hosts share two processors here."""
 
@@ -60,6 +64,33 @@ class World:
         return self.kdeploy("plan", "--lock")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Leave to `make fleet` what an ordinary run has no time for, before any host is booted for it."""
+    if MINUTES and time.monotonic() - BEGAN > 60 * float(MINUTES):
+        pytest.skip(
+            f"the {MINUTES} minutes in which `make test` begins tests on hosts are over; see `make fleet`"
+        )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what became of the records, also where everything passed."""
+    from tests.e2e.fleet.life import TOLD
+
+    for line in TOLD:
+        terminalreporter.write_line(line)
+
+
+def booted(fleet: Fleet, count: int, coordinator: str) -> None:
+    """Boot hosts; an ordinary run, which one was booted for before, does without where so many find no room."""
+    try:
+        fleet.up(count, coordinator)
+    except SystemExit as problem:
+        if MINUTES is None:
+            raise
+        pytest.skip(f"this machine cannot boot {count} hosts: {problem}")
+
+
 def world(root: Path, coordinator: str) -> Iterator[World]:
     """Six hosts and an environment with all of them; nothing of it is left behind."""
     problem = base.lacking()
@@ -71,7 +102,7 @@ def world(root: Path, coordinator: str) -> Iterator[World]:
         patch.setenv("KDEPLOY_VAULT_PASSWORD", PASSWORD)
         patch.setenv("KDEPLOY_STATE_DIR", str(root / "state"))
         try:
-            fleet.up(6, coordinator)
+            booted(fleet, 6, coordinator)
             kdeploy.file.parent.mkdir(parents=True)
             kdeploy.file.write_text(environment(fleet))
             yield World(fleet, kdeploy)

@@ -25,6 +25,6 @@ ZOOKEEPER = tuple(Fault("hosts-zk", "trouble", (what,)) for what in TROUBLES)
 KRAFT = tuple(Fault("hosts-kraft", "trouble", (what,)) for what in TROUBLES)
 
 
-def chosen(seed: int) -> tuple[Fault, ...]:
-    """What an ordinary run takes on KRaft: one row, drawn by a seed."""
-    return (random.Random(seed).choice(KRAFT),)
+def drawn(faults: tuple[Fault, ...], seed: int) -> Fault:
+    """The row that an ordinary run takes of a table, drawn by a seed; of two tables not always the same one."""
+    return random.Random(f"{seed} {faults[0].environment}").choice(faults)

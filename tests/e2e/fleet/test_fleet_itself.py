@@ -14,7 +14,7 @@ import pytest
 from tests.fleet import base
 from tests.fleet.fleet import BRIDGE, SHARED, Fleet
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.fleet, pytest.mark.long, pytest.mark.timeout(1800)]
 
 SWAPPINESS = Path("/proc/sys/vm/swappiness")
 

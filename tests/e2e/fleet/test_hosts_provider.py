@@ -24,7 +24,7 @@ from tests.fleet import base
 from tests.fleet.environment import environment
 from tests.fleet.fleet import Fleet
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.fleet, pytest.mark.long, pytest.mark.timeout(1800)]
 
 JAVA = """#!/bin/sh
 case "$*" in *-version*) echo 'openjdk version "17.0.1"' >&2; exit;; esac

@@ -16,7 +16,7 @@ from tests.e2e.fleet import test_hosts_provider as provider
 from tests.e2e.fleet.outside import open_ports
 from tests.e2e.fleet.test_hosts_provider import Hosts
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.fleet, pytest.mark.long, pytest.mark.timeout(1800)]
 
 PORTS = (22, 2182, 2888, 3888, 8000, 9092, 9094, 9095)
 LISTEN = """

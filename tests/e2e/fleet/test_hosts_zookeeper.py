@@ -14,7 +14,7 @@ from tests.e2e.fleet.conftest import World, world
 from tests.e2e.local.conftest import describe
 from tests.e2e.local.records import Ledger, Producing, check
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.fleet, pytest.mark.long, pytest.mark.timeout(3600)]
 
 RECORDS = 60_000
 

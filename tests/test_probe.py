@@ -1,0 +1,68 @@
+"""Whether this machine can boot hosts is asked in a way that always gets an answer, in one line."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import __main__ as everything
+from tests.fleet import base, fleet, probe
+
+
+def test_what_went_wrong_last_is_the_reason() -> None:
+    program = "import sys; print('a mirror was asked'); sys.exit('no such release')"
+    said = probe._answer([sys.executable, "-c", program], 60)
+    assert said == "a host cannot be booted here: no such release"
+
+
+def test_a_host_that_does_what_hosts_do_is_no_problem() -> None:
+    assert probe._answer([sys.executable, "-c", "print('booted')"], 60) is None
+
+
+def test_a_boot_that_never_ends_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    program = f"sleep 3600 & echo $! $$ >{pids}; wait"
+    said = probe._answer(["sh", "-c", program], 1.0)
+    assert said == "a host did not boot within 1 s"
+    for pid in pids.read_text().split():
+        status = Path(f"/proc/{pid}/stat")
+        assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_what_is_known_beforehand_is_said_without_booting_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(base.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        shutil, "which", lambda tool: None if tool == "systemd-nspawn" else f"/usr/bin/{tool}"
+    )
+    assert probe.problem(tmp_path) == "a fleet of hosts needs the packages systemd-container"
+    monkeypatch.setattr(shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    monkeypatch.setattr(base, "MEMORY", 2**50)
+    said = probe.problem(tmp_path)
+    assert said is not None
+    assert said.startswith("a fleet of hosts needs 1048576 GiB of memory available, and ")
+    monkeypatch.setattr(base.os, "geteuid", lambda: 1000)
+    assert probe.problem(tmp_path) == "a fleet of hosts needs root"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_one_fleet_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bridge = tmp_path / "bridge"
+    monkeypatch.setattr(fleet, "_bridge_folder", lambda: bridge)
+    assert fleet.others() is None
+    (bridge / "brif").mkdir(parents=True)
+    assert fleet.others() is None, "a bridge that nothing is connected to is nobody's"
+    (bridge / "brif/vb-broker-1").touch()
+    assert fleet.others() == (
+        "another fleet of hosts is up on this machine (bridge kdeploy0), and there can be one at a time"
+    )
+
+
+def test_what_is_not_tested_on_hosts_is_one_line_with_its_reason() -> None:
+    lines = everything.lacking("a fleet of hosts needs root")
+    assert lines[-1] == "real hosts: nothing is tested on them (a fleet of hosts needs root)"
+    assert everything.lacking(None) == lines[:-1]
