@@ -63,8 +63,8 @@ def test_an_ordinary_run_takes_the_first_and_the_last_row_and_another_by_its_see
 def test_an_ordinary_run_takes_any_row_on_hosts_by_its_seed_and_not_the_same_on_both_kinds_of_clusters() -> (
     None
 ):
-    runs = [(drawn(ZOOKEEPER, seed).at, drawn(KRAFT, seed).at) for seed in range(200)]
+    runs = [(drawn(ZOOKEEPER, seed, "zookeeper").at, drawn(KRAFT, seed, "kraft").at) for seed in range(200)]
     for taken, faults in zip(zip(*runs, strict=True), (ZOOKEEPER, KRAFT), strict=True):
         assert set(taken) == {fault.at for fault in faults}
     assert any(one != other for one, other in runs)
-    assert drawn(KRAFT, 7) == drawn(KRAFT, 7)
+    assert drawn(KRAFT, 7, "kraft") == drawn(KRAFT, 7, "kraft")

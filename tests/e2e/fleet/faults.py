@@ -6,8 +6,12 @@ Invariant: only data; the rows are of the same kind as those on this machine, ea
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from typing import TypeVar
 
 from tests.e2e.local.faults import Fault
+
+T = TypeVar("T")
 
 TROUBLES = (
     "a broker killed",
@@ -25,6 +29,6 @@ ZOOKEEPER = tuple(Fault("hosts-zk", "trouble", (what,)) for what in TROUBLES)
 KRAFT = tuple(Fault("hosts-kraft", "trouble", (what,)) for what in TROUBLES)
 
 
-def drawn(faults: tuple[Fault, ...], seed: int) -> Fault:
+def drawn(rows: Sequence[T], seed: int, table: str) -> T:
     """The row that an ordinary run takes of a table, drawn by a seed; of two tables not always the same one."""
-    return random.Random(f"{seed} {faults[0].environment}").choice(faults)
+    return random.Random(f"{seed} {table}").choice(rows)

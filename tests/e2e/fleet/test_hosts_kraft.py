@@ -66,7 +66,9 @@ def test_an_option_of_the_controllers_java_rolls_exactly_them_and_loses_nothing(
     life.expect_nothing_lost("an option of the controllers' Java", outcome)
 
 
-@pytest.mark.parametrize("fault", KRAFT if SOAK else (drawn(KRAFT, SEED),), ids=lambda fault: fault.at[0])
+@pytest.mark.parametrize(
+    "fault", KRAFT if SOAK else (drawn(KRAFT, SEED, "kraft"),), ids=lambda fault: fault.at[0]
+)
 def test_what_happens_during_a_roll_is_survived_and_the_same_command_finishes(
     fault: Fault, life: HostsLife
 ) -> None:
