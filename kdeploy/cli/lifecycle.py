@@ -41,9 +41,9 @@ def _load(environment: str) -> Loaded:
 
 
 def _progress() -> Progress:
-    from kdeploy.operations.progress import Lines
+    from kdeploy.operations.progress import shown
 
-    return Lines()
+    return shown()
 
 
 def _exit_unless(ok: Iterable[bool]) -> None:

@@ -72,13 +72,13 @@ def apply(environment: str, expect: Path | None, vault_password_file: Path | Non
     """
     from kdeploy.operations import expected
     from kdeploy.operations.apply import apply as carry_out
-    from kdeploy.operations.progress import Lines
+    from kdeploy.operations.progress import shown
     from kdeploy.spec import load
 
     loaded = load.load(load.find(environment))
     name = loaded.environment.name
     expectation = expected.read(expect, name) if expect else None
-    done = carry_out(loaded, Lines(), vault_password_file, expectation)
+    done = carry_out(loaded, shown(), vault_password_file, expectation)
     if output == "json":
         print_json(
             {

@@ -64,13 +64,13 @@ def replace(
     \b
     Example: kdeploy replace datacenter-zk broker-2 --with 10.20.2.22
     """
-    from kdeploy.operations.progress import Lines
+    from kdeploy.operations.progress import shown
     from kdeploy.operations.replace import replace as put
     from kdeploy.spec import load
 
     loaded = load.load(load.find(environment))
     done = put(
-        loaded, Lines(), vault_password_file, node=node, address=address, dead=dead, lost=lost
+        loaded, shown(), vault_password_file, node=node, address=address, dead=dead, lost=lost
     )  # fmt: skip
     if output == "json":
         print_json(_json(loaded.environment.name, done))

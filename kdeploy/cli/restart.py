@@ -55,7 +55,7 @@ def restart(
     Example: kdeploy restart local --node broker-1
              kdeploy restart datacenter-zk --rack a --reboot
     """
-    from kdeploy.operations.progress import Lines
+    from kdeploy.operations.progress import shown
     from kdeploy.operations.restart import restart as roll
     from kdeploy.operations.site import Manner
     from kdeploy.spec import load
@@ -63,7 +63,7 @@ def restart(
     loaded = load.load(load.find(environment))
     done = roll(
         loaded,
-        Lines(),
+        shown(),
         vault_password_file,
         nodes=nodes,
         racks=racks,

@@ -49,7 +49,7 @@ def provider_of(loaded: Loaded, progress: Progress) -> HostsProvider:
     return HostsProvider(
         Sources(
             shells=shells,
-            play=Runner(folder, progress.step).play,
+            play=Runner(folder, progress.step, progress.now).play,
             jars=lambda version: artefacts.jars(
                 version, cache, artefacts.Sources.from_environment(), progress.bar
             ),

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.errors import GateClosed, InvalidSetting, KdeployError, Unhealthy
+from kdeploy.operations.progress import lasting
 from kdeploy.operations.reach import WrongCluster, reached
 from kdeploy.operations.site import Site
 
@@ -228,21 +229,23 @@ def wait_until_open(
         GateClosed: It did not open in time.
     """
     deadline, said = time.monotonic() + site.patience, ""
-    while True:
-        try:
-            reasons = "\n".join(judge().reasons)
-        except KdeployError as error:  # what cannot be seen now is a reason to wait, not to give up
-            reasons = str(error).splitlines()[0]
-        if not reasons:
-            return
-        if time.monotonic() > deadline:
-            raise GateClosed(
-                f"{refused}, since it was not safe within {site.patience:.0f} s:\n{reasons}\n  {remedy}"
-            )
-        if reasons != said:
-            site.progress.step("gate", f"{waiting}: {reasons}")
-            said = reasons
-        time.sleep(PAUSE)
+    with lasting(site.progress, "gate"):
+        while True:
+            try:
+                reasons = "\n".join(judge().reasons)
+            except KdeployError as error:  # what cannot be seen now is a reason to wait, not to give up
+                reasons = str(error).splitlines()[0]
+            if not reasons:
+                return
+            if time.monotonic() > deadline:
+                raise GateClosed(
+                    f"{refused}, since it was not safe within {site.patience:.0f} s:\n{reasons}\n  {remedy}"
+                )
+            if reasons != said:
+                site.progress.step("gate", f"{waiting}: {reasons}")
+                site.progress.now("gate", reasons)
+                said = reasons
+            time.sleep(PAUSE)
 
 
 def refuse_impossible(site: Site, admin: Admin, steps: Sequence[Sequence[Node]]) -> None:
@@ -356,7 +359,8 @@ def verify(site: Site) -> HealthReport:
     with suppress(ClusterError), reached(site):
         pass
     site.progress.step("verify", "10,000 records through each broker, and what must be refused")
-    return checks.verify(site.access, site.design.loaded.environment, site.cluster)
+    with lasting(site.progress, "", "records are sent and read, and strangers are to be refused"):
+        return checks.verify(site.access, site.design.loaded.environment, site.cluster)
 
 
 def _ensemble(site: Site, needed: int) -> str | None:
@@ -400,7 +404,18 @@ def _wait(
     more: float = 0.0,
 ) -> None:
     """Look until `lacking` has nothing to say; ends early when fewer than `alive` of the nodes run."""
-    patience = site.patience + more
+    with lasting(site.progress, "waits for", what):
+        _look(site, nodes, alive, lacking, what, site.patience + more)
+
+
+def _look(
+    site: Site,
+    nodes: Sequence[Node],
+    alive: int,
+    lacking: Callable[[], str | None],
+    what: str,
+    patience: float,
+) -> None:
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -411,6 +426,7 @@ def _wait(
             reason = str(error).splitlines()[0]
         if reason is None:
             return
+        site.progress.now("waits for", f"{what}: {reason}")
         _refuse_dead(site, nodes, alive)
         if time.monotonic() > deadline:
             raise Unhealthy(

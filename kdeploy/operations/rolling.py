@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from kdeploy.errors import GateClosed
 from kdeploy.operations import readiness
 from kdeploy.operations.killpoint import kill_point
+from kdeploy.operations.progress import lasting
 from kdeploy.operations.site import Site, in_parallel
 
 if TYPE_CHECKING:
@@ -147,10 +148,12 @@ def _restart_together(site: Site, nodes: list[Node]) -> None:
 
 
 def _restart(site: Site, node: Node, kind: str) -> None:
-    site.provider.stop(node)
+    with lasting(site.progress, node.name, "stops, and hands over what it leads"):
+        site.provider.stop(node)
     kill_point(f"{kind}-stopped-in-roll")
     _reboot(site, [node])
-    site.provider.start(node)
+    with lasting(site.progress, node.name, "starts"):
+        site.provider.start(node)
     if kind == "broker":
         kill_point("broker-started-in-roll")
 
@@ -161,4 +164,6 @@ def _reboot(site: Site, nodes: list[Node]) -> None:
 
     if site.manner.reboot and isinstance(site.provider, Reboots):
         site.progress.step("reboot", ", ".join(f"{node.host} ({node.name})" for node in nodes))
-        in_parallel(site.provider.reboot, nodes)
+        names = ", ".join(node.name for node in nodes)
+        with lasting(site.progress, names, "boots anew"):
+            in_parallel(site.provider.reboot, nodes)

@@ -51,6 +51,9 @@ SILENT_TASK: Final = "a task that says nothing"
 DOES_SOMETHING: Final = ("runner_on_ok", "runner_item_on_ok", "runner_on_failed", "runner_on_unreachable")
 """Events of ansible-runner by which a task is known not to be skipped on every host."""
 
+ENDS: Final = ("runner_on_ok", "runner_on_skipped", "runner_on_failed", "runner_on_unreachable")
+"""Events by which a host has done with a task."""
+
 SKIPS_WITHIN: Final = 3.0
 """Seconds after which a task that goes on is told: a skipped one takes less than one on a calm machine."""
 
@@ -93,11 +96,18 @@ class Runner:
     Args:
         folder: Where the log and what Ansible needs in between are kept; mode 0700.
         step: Told what is being done: the role, and the task.
+        now: Told what each host is doing, and that it does nothing any more.
     """
 
-    def __init__(self, folder: Path, step: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        step: Callable[[str, str], None],
+        now: Callable[[str, str], None] = lambda _host, _text: None,
+    ) -> None:
         self._folder = folder
         self._step = step
+        self._now = now
 
     @property
     def log(self) -> Path:
@@ -121,7 +131,12 @@ class Runner:
                 raise MissingExtra("hosts", module)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         played, telling = Played(), _Telling(self._step)
-        with self._alone(hosts) as locks, self._private(hosts) as private, telling:
+        with (
+            self._alone(hosts) as locks,
+            self._private(hosts) as private,
+            telling,
+            self._watched(part, hosts),
+        ):
             command = self._command(private, part, check)
             with self._started(command, locks) as process, self.log.open("a") as log:
                 self.log.chmod(0o600)
@@ -131,6 +146,16 @@ class Runner:
             if process.returncode not in (0, None) and not played.failures:
                 raise KdeployError(f"Ansible ended with exit code {process.returncode}\n  see {self.log}")
         return played
+
+    @contextmanager
+    def _watched(self, part: str, hosts: Mapping[str, object]) -> Iterator[None]:
+        """While the block lasts, what hosts do is told as it is; nothing of it is left behind it."""
+        self._now("", f"{part} on {len(hosts)} hosts")
+        try:
+            yield
+        finally:
+            for name in (*hosts, ""):
+                self._now(name, "")
 
     def _command(self, private: Path, part: str, check: bool) -> list[str]:
         project = str(resources.files("kdeploy.playbooks"))
@@ -212,6 +237,10 @@ class Runner:
             telling.begins(f"{data.get('role') or 'ansible'}: {data.get('task', '')}")
         elif kind in DOES_SOMETHING:
             telling.works()
+        if kind == "runner_on_start" and not _is_of_ansible(data):
+            self._now(str(data.get("host", "")), f"{data.get('role') or 'ansible'}: {data.get('task', '')}")
+        elif kind in ENDS:
+            self._now(str(data.get("host", "")), "")
         _count(played, kind, data)
 
 

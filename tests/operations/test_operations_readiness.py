@@ -137,7 +137,8 @@ def test_data_that_comes_back_is_waited_for_longer_and_told(monkeypatch: pytest.
         if len(told) == 3:
             admin.topics["t"] = tuple(replace(one, isr=(1, 2, 3)) for one in admin.topics["t"])
 
-    place.progress, place.manner = SimpleNamespace(step=step), SimpleNamespace(catch_up=60.0)
+    place.progress = SimpleNamespace(step=step, now=Silent().now)
+    place.manner = SimpleNamespace(catch_up=60.0)
     readiness.settle(place, admin)
     assert told == ["catch up: not fully in sync: t-0 (2 of 3)"] * 3
 

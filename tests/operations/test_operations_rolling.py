@@ -256,7 +256,7 @@ def test_a_node_gets_its_files_while_it_runs_and_nothing_comes_between_its_gate_
     there = SimpleNamespace(
         apply=noting("apply"),
         provider=provider,
-        progress=SimpleNamespace(step=noting("say")),
+        progress=SimpleNamespace(step=noting("say"), now=Silent().now),
         manner=Manner(),
     )
     if name.startswith("broker"):
