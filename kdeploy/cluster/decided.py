@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from kdeploy.cluster import acl, quotas
+from kdeploy.cluster import acl, quotas, relaxed
 from kdeploy.cluster.change import (
     AddPartitions,
     AlterReplication,
@@ -25,8 +25,8 @@ from kdeploy.cluster.change import (
     SetQuota,
     ShutOutUser,
 )
-from kdeploy.cluster.observed import Observed, TopicState
-from kdeploy.cluster.record import TopicEntry
+from kdeploy.cluster.observed import MIN_INSYNC, Observed, TopicState
+from kdeploy.cluster.record import MovingEntry, TopicEntry
 from kdeploy.cluster.state import NewTopic
 from kdeploy.cluster.three_way import (
     COPIES,
@@ -139,10 +139,10 @@ def _refuse_too_many(path: tuple[str, int], topic: Topic, copies: int, observed:
 def _deletion(
     path: tuple[str, int], topic: Topic, state: TopicState | None, entry: TopicEntry | None
 ) -> DeleteTopic:
-    if state is None or entry is None or not entry.made:
+    if state is None or entry is None or (not entry.made and entry.id is not None):
         why = "kdeploy did not make it"
     elif entry.id is None:
-        why = "kdeploy was stopped while it made it, and has not seen it since"
+        why = "kdeploy was stopped while it made one of this name, so nobody knows whether it is that one"
     elif entry.id != state.id:
         why = f"it is not the one that kdeploy made: its id is {state.id}, and that of ours was {entry.id}"
     else:
@@ -156,19 +156,32 @@ def _deletion(
 
 def _replication(environment: Environment, observed: Observed) -> Iterator[AlterReplication]:
     """Copies to make and to take away, and what a killed run left to finish."""
-    begun = observed.record.moving.topics if observed.record.moving else ()
+    begun = observed.record.moving or MovingEntry(())
     for topic in environment.topics:
         state, copies = observed.topics.get(topic.name), copies_of(topic, environment)
         if state is None or topic.delete:
             continue
+        own = topic.settings.get(MIN_INSYNC)
+        needed = _needed(own, state, environment)
         if state.copies == (copies,):
-            if topic.name in begun:
-                yield AlterReplication(topic.name, copies, copies)
+            if topic.name in begun.topics:
+                had = begun.relaxed.get(topic.name)
+                fewer = (int(had.meanwhile), needed) if had else None
+                yield AlterReplication(topic.name, copies, copies, min_insync=own, relaxed=fewer)
             continue
         entry = observed.record.topics.get(topic.name)
         (one,) = (one for one in of_topic(topic, copies, state, entry) if one.key == COPIES)
         before = state.copies[0] if state.copies[0] < copies else state.copies[-1]
-        yield AlterReplication(topic.name, before, copies, one.cause)
+        fewest = relaxed.meanwhile(needed, state.held) if before < copies else None
+        fewer = None if fewest is None else (fewest, needed)
+        yield AlterReplication(topic.name, before, copies, one.cause, min_insync=own, relaxed=fewer)
+
+
+def _needed(own: str | None, state: TopicState, environment: Environment) -> int:
+    """The min.insync.replicas that a topic has once its settings are those declared."""
+    is_default = MIN_INSYNC not in state.settings.own
+    found = own or (state.settings.effective.get(MIN_INSYNC) if is_default else None)
+    return int(found or environment.durability.min_insync_replicas)
 
 
 def _refuse_leaving(environment: Environment, observed: Observed) -> None:

@@ -355,10 +355,17 @@ def test_a_topic_whose_creation_was_refused_is_not_claimed_when_somebody_else_ma
 
 def test_the_record_comes_back_as_it_was_written_and_holds_no_password() -> None:
     written = record.Record(
-        {"a": record.TopicEntry(True, "id", 3, 2, {SETTING: "compact"}), "b": record.TopicEntry(True)},
-        {"alice": record.UserEntry(False, frozenset({READ})), "bob": record.UserEntry(True, shut_out=True)},
-        {QuotaEntity("*", "app"): record.QuotaEntry(True, {"request_percentage": 1.5})},
-        record.MovingEntry(("a",), (1, 2)),
+        {"a": record.TopicEntry(True, "id", 3, 2, {SETTING: "compact"}), "b": record.TopicEntry(False)},
+        {
+            "alice": record.UserEntry(False, frozenset({READ})),
+            "bob": record.UserEntry(True, shut_out=True),
+            "carol": record.UserEntry(False, pending=True),
+        },
+        {
+            QuotaEntity("*", "app"): record.QuotaEntry(True, {"request_percentage": 1.5}),
+            QuotaEntity("carol"): record.QuotaEntry(False, {"request_percentage": 2.0}, pending=True),
+        },
+        record.MovingEntry(("a",), (1, 2), {"a": record.Relaxed("1"), "b": record.Relaxed("1", "3")}),
     )
     assert record.decode(record.encode(written)) == written
 
