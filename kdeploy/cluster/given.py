@@ -77,7 +77,7 @@ def _users(environment: Environment, observed: Observed, begun: Record) -> dict[
     for user in environment.users:
         old = users.pop(user.name, None)
         made = old is not None and old.made
-        if not user.delete:
+        if not user.delete or user.credentials == "unmanaged":
             users[user.name] = UserEntry(made, frozenset(bindings.get(user.name, ())))
         elif made and observed.kraft and user.name in observed.users:
             users[user.name] = UserEntry(made, shut_out=True)

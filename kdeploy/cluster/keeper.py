@@ -105,7 +105,9 @@ class Keeper(Forgetful):
     def _keep(self, after: Record) -> None:
         durability = self._environment.durability
         copies = min(durability.replication_factor, self._observed.brokers or 1)
-        record.write(self._admin, self._now, after, copies, min(durability.min_insync_replicas, copies))
+        in_sync = min(durability.min_insync_replicas, copies)
+        guarded = self._environment.security.authorization
+        record.write(self._admin, self._now, after, copies, in_sync, guarded=guarded)
         self._now = after
 
 

@@ -16,7 +16,7 @@ from kdeploy.cluster.quotas import entity
 from kdeploy.cluster.record import MovingEntry, Record
 from kdeploy.cluster.state import Binding, Metadata, Moving, Partition, QuotaEntity, TopicSettings
 from kdeploy.spec.model import Environment
-from kdeploy.spec.resources import User
+from kdeploy.spec.resources import Topic, User
 
 Value = TypeVar("Value")
 
@@ -48,6 +48,19 @@ class TopicState:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The topic that the record is kept in.
+
+    Attributes:
+        state: How it is.
+        guarded: Whether it is kept from everybody else, as far as anything enforces that.
+    """
+
+    state: TopicState
+    guarded: bool = True
+
+
+@dataclass(frozen=True)
 class Observed:
     """What is there of what an environment declares.
 
@@ -59,6 +72,7 @@ class Observed:
         quotas: All limits, by entity.
         record: What was made and last given, as far as the cluster bears it out (`claims`).
         written: The record as it was read, where that is another; else None.
+        kept: The topic that it is kept in; None where there is none yet.
         brokers: How many are registered.
         kraft: Whether the cluster has a KRaft quorum; only asked where a user is to be removed.
     """
@@ -69,6 +83,7 @@ class Observed:
     quotas: Mapping[QuotaEntity, Mapping[str, float]] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
     written: Record | None = None
+    kept: Kept | None = None
     brokers: int = 0
     kraft: bool = True
 
@@ -88,20 +103,25 @@ def observe(environment: Environment, admin: Admin, passwords: Mapping[str, str]
     if not (environment.topics or environment.users or environment.quotas):
         return Observed(bindings=frozenset() if environment.security.authorization else None)
     metadata = admin.metadata()
-    moving = admin.moving() if environment.topics else {}
+    there = {one.topic for one in metadata.partitions}
+    moving = admin.moving() if environment.topics or record.TOPIC in there else {}
     known = record.read(admin)
     leaving = any(user.delete for user in environment.users)
     users, proved = _users(environment, admin, passwords, known) if environment.users else ({}, set[str]())
     limits = admin.quotas() if environment.quotas or leaving else {}
     names, entities = {user.name for user in environment.users}, set(map(entity, environment.quotas))
+    topics = _topics(environment, admin, metadata, moving, known.moving)
+    own = topics.pop(record.TOPIC, None)
+    bindings = _bindings(environment, admin, own is not None)
     believed = claims.believed(known, names, proved, entities, limits)
     return Observed(
-        topics=_topics(environment, admin, metadata, moving, known.moving),
+        topics=topics,
         users=users,
-        bindings=_bindings(environment, admin),
+        bindings=None if bindings is None else frozenset(one for one in bindings if one.user in names),
         quotas=limits,
         record=believed,
         written=None if believed == known else known,
+        kept=Kept(own, bindings is None or record.GUARD in bindings) if own else None,
         brokers=len(metadata.brokers),
         kraft=admin.quorum() is not None if leaving else True,
     )
@@ -114,7 +134,8 @@ def _topics(
     moving: Mapping[tuple[str, int], Moving],
     begun: MovingEntry | None,
 ) -> dict[str, TopicState]:
-    declared = {topic.name: topic for topic in environment.topics}
+    """Declared topics that are there, and the record's own."""
+    declared = {record.TOPIC: Topic(name=record.TOPIC), **{topic.name: topic for topic in environment.topics}}
     found: dict[str, list[Partition]] = {}
     held: dict[str, list[int]] = {}
     for one in metadata.partitions:
@@ -186,10 +207,8 @@ def _of(existing: Collection[str], named: Mapping[str, Value]) -> dict[str, Valu
     return {name: value for name, value in named.items() if name in existing}
 
 
-def _bindings(environment: Environment, admin: Admin) -> frozenset[Binding] | None:
+def _bindings(environment: Environment, admin: Admin, needed: bool) -> frozenset[Binding] | None:
+    """All access list entries, where somebody is declared or they are needed besides; None where nothing enforces them."""
     if not environment.security.authorization:
         return None
-    names = {user.name for user in environment.users}
-    return (
-        frozenset(binding for binding in admin.bindings() if binding.user in names) if names else frozenset()
-    )
+    return admin.bindings() if environment.users or needed else frozenset()

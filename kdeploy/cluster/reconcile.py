@@ -93,7 +93,8 @@ def plan(
     """
     observed = observe(environment, admin, passwords)
     declared = difference(environment, observed)
-    return Plan(environment, observed, (*live.changes(brokers, admin), *declared))
+    given = live.changes(brokers, admin)
+    return Plan(environment, observed, decided.in_order(environment, (*given, *declared)))
 
 
 def changes(

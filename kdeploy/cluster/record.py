@@ -27,6 +27,10 @@ TOPIC: Final = "__kdeploy-resources"
 SCHEMA: Final = "kdeploy.resource/v1"
 """What each record says of its own form."""
 
+GUARD: Final = Binding("*", "topic", TOPIC, "literal", "all", "deny", "*")
+"""Keeps everybody from it, whatever all topics are granted to: a denial outranks every permission, and super users, of
+whom the administrator is one, are asked for none (AclAuthorizer and StandardAuthorizer, Kafka 3.9 to 4.3)."""
+
 LARGEST: Final = 8 * 2**20
 """Bytes that a record may have (max.message.bytes): a user with tens of thousands of access list entries."""
 
@@ -126,8 +130,10 @@ def read(admin: Admin) -> Record:
     return decode(admin.read_compacted(TOPIC))
 
 
-def write(admin: Admin, before: Record, after: Record, copies: int, min_insync: int) -> None:
-    """Bring the record from what it was to what it is to be; creates the topic on first need.
+def write(
+    admin: Admin, before: Record, after: Record, copies: int, min_insync: int, *, guarded: bool = True
+) -> None:
+    """Bring the record from what it was to what it is to be; creates the topic, and its guard, on first need.
 
     Args:
         admin: The cluster.
@@ -135,6 +141,7 @@ def write(admin: Admin, before: Record, after: Record, copies: int, min_insync: 
         after: As it is to be.
         copies: Replication factor of the topic, where it is created.
         min_insync: Its min.insync.replicas then.
+        guarded: Whether access lists are enforced, so that it can be kept from everybody.
     """
     old, new = encode(before), encode(after)
     changed: dict[str, str | None] = {key: text for key, text in new.items() if old.get(key) != text}
@@ -142,6 +149,8 @@ def write(admin: Admin, before: Record, after: Record, copies: int, min_insync: 
     if not changed:
         return
     if not any(one.topic == TOPIC for one in admin.metadata().partitions):
+        if guarded:
+            admin.create_bindings([GUARD])
         admin.create_topics([_topic(copies, min_insync)], existing=True)
     admin.write_compacted(TOPIC, changed)
 

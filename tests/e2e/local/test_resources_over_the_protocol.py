@@ -17,9 +17,12 @@ import pytest
 from kdeploy.cluster import Access, found, reconcile, record
 from kdeploy.cluster.admin import Admin, connect
 from kdeploy.cluster.failure import ClusterError
+from kdeploy.cluster.login import topic_error
 from kdeploy.cluster.moving import RATES
 from kdeploy.cluster.observed import MIN_INSYNC
+from kdeploy.cluster.stage import NOT_ALLOWED
 from kdeploy.cluster.state import Binding, NewTopic, QuotaEntity
+from kdeploy.cluster.wire import context
 from kdeploy.errors import InvalidSetting
 from kdeploy.spec.model import Environment
 from tests.e2e.local.conftest import RunningCluster
@@ -168,10 +171,10 @@ def test_every_kind_of_change_is_made_once_and_what_others_changed_is_put_back(a
 
     gone = {key: [{**one, "delete": True} for one in some] for key, some in wanted.items()}
     assert life.settle(**gone) == [
+        ("shut-out-user", "git"),
         ("delete-acl", "git"),
         ("delete-acl", "git"),
         ("delete-quota", "git"),
-        ("shut-out-user", "git"),
         ("delete-topic", "git"),
     ]
     assert not admin.logins(life.passwords)[life.user]
@@ -297,6 +300,33 @@ def test_a_producer_with_acks_all_goes_on_while_its_topic_gets_more_copies(
     assert (writer.written, writer.refused) == (3000 + 20 * 21, [])
     assert {len(one.isr) for one in admin.metadata().partitions if one.topic == "r-acks"} == {3}
     wait_until(lambda: admin.own_topic_settings(["r-acks"])["r-acks"].own == {})
+
+
+def test_the_record_is_kept_from_who_may_use_every_topic_and_not_from_the_administrator(
+    cluster: RunningCluster, admin: Admin
+) -> None:
+    life = Life(admin, "everything")
+    everything = {"name": life.user, "acls": [{"name": "*", "operations": ["all"]}]}
+    life.settle(topics=[{"name": "r-mine", "partitions": 1}], users=[everything])
+    assert record.GUARD in admin.bindings()
+
+    def may_use(topic: str) -> bool:
+        answers = set()
+        for broker in cluster.blueprint.brokers:
+            place = broker.host, broker.ports["client"]
+            tls, password = context(cluster.access.authority), life.passwords[life.user]
+            answers.add(topic_error(*place, tls, life.user, password, topic))
+        assert answers <= {0, NOT_ALLOWED}, answers
+        return 0 in answers
+
+    wait_until(lambda: may_use("r-mine"))
+    assert not may_use(record.TOPIC)
+    assert record.read(admin).users[life.user].made, "the administrator wrote it, and reads it"
+    admin.delete_bindings([record.GUARD])
+    wait_until(lambda: may_use(record.TOPIC))
+    wait_until(lambda: ("create-acl", "git") in life.planned(users=[everything]))
+    life.settle(users=[everything])
+    wait_until(lambda: not may_use(record.TOPIC))
 
 
 class Writer:
