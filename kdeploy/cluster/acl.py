@@ -6,7 +6,7 @@ of principal, a user resource) is nobody's business here and reads as None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from kdeploy.cluster.client import Foreign, kafka
@@ -28,12 +28,24 @@ RESOURCES: Final[Mapping[str, str]] = {
 
 
 def declared(environment: Environment) -> frozenset[Binding]:
-    """The entries an environment's users are to have, by themselves and by roles: one for each operation."""
-    return frozenset(
+    """The entries an environment's users are to have, by themselves and by roles: one for each operation.
+
+    A user that is to be shut out and whose password others keep is denied everything: it can still log in.
+    """
+    given = (
         Binding(user, acl.resource, acl.name, acl.pattern, operation, acl.permission, acl.host)
         for user, acl in acls_of(environment)
         for operation in acl.operations
     )
+    leaving = (one.name for one in environment.users if one.delete and one.credentials == "unmanaged")
+    return frozenset((*given, *(one for user in leaving for one in denials(user))))
+
+
+def denials(user: str) -> Iterator[Binding]:
+    """The entries that deny a user everything, whatever else it, or everybody, is allowed."""
+    for resource in RESOURCES:
+        name = "kafka-cluster" if resource == "cluster" else "*"
+        yield Binding(user, resource, name, "literal", "all", "deny", "*")
 
 
 def everything() -> Foreign:

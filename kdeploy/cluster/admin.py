@@ -8,8 +8,8 @@ accepted, not yet seen everywhere: whoever makes one reads it back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from kdeploy.cluster import Access
 from kdeploy.cluster.state import (
@@ -26,6 +26,10 @@ from kdeploy.cluster.state import (
 
 if TYPE_CHECKING:
     from kdeploy.cluster.kafka_admin import KafkaAdmin
+
+
+Made: TypeAlias = Callable[[Mapping[str, str]], None]
+"""Hears of topics that were created: by name, Kafka's ids of them."""
 
 
 class Admin(Protocol):
@@ -93,8 +97,13 @@ class Admin(Protocol):
         """Give keys of a compacted topic new values, acknowledged by all in-sync replicas; None removes one."""
         ...
 
-    def create_topics(self, topics: Sequence[NewTopic], *, existing: bool = False) -> None:
-        """Create topics; with `existing`, one that is there already is no error."""
+    def create_topics(
+        self, topics: Sequence[NewTopic], *, existing: bool = False, made: Made = lambda _: None
+    ) -> None:
+        """Create topics; with `existing`, one that is there already is no error.
+
+        `made` hears of each that was created, by name with Kafka's id of it, also where another is refused then.
+        """
         ...
 
     def delete_topics(self, names: Collection[str]) -> None:

@@ -6,7 +6,7 @@ Invariant: pure; knows the shape of kafka-python's dictionaries and nothing of c
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,13 @@ def metadata(found: Mapping[str, Any]) -> Metadata:
         tuple(sorted(partitions)),
         {topic["name"]: _topic_id(topic["topic_id"]) for topic in found["topics"] if _has_id(topic)},
     )
+
+
+def created(found: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Ids of those of some topics that were created, by name."""
+    return {
+        one["name"]: _topic_id(one["topic_id"]) for one in found if not one["error_code"] and _has_id(one)
+    }
 
 
 def _has_id(topic: Mapping[str, Any]) -> bool:

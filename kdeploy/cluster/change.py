@@ -98,6 +98,9 @@ class AlterReplication:
         before: Copies of the partition that has fewest or, where there are to be fewer, most.
         after: Copies declared; the same where only a movement that was begun is to be finished.
         cause: As in every change.
+        min_insync: Its own min.insync.replicas as declared; None where the cluster's default is to hold.
+        relaxed: min.insync.replicas while copies are added, and what it is to be before and after; None
+            where it stays.
     """
 
     topic: str
@@ -105,11 +108,18 @@ class AlterReplication:
     after: int
     cause: Cause = "git"
     kind: Kind = "alter-replication"
+    min_insync: str | None = None
+    relaxed: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         if self.before == self.after:
-            return f"topic {self.topic}: finish changing its replication factor to {self.after}"
-        return f"topic {self.topic}: replication factor {self.before} → {self.after}"
+            said = f"topic {self.topic}: finish changing its replication factor to {self.after}"
+        else:
+            said = f"topic {self.topic}: replication factor {self.before} → {self.after}"
+        if self.relaxed is None:
+            return said
+        fewer, usual = self.relaxed
+        return f"{said}, with min.insync.replicas {fewer} in place of {usual} meanwhile, so that acks=all goes on"
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ but what is marked for deletion and was made by kdeploy: by Kafka's own id of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from kdeploy.cluster import acl, quotas
+from kdeploy.cluster import acl, quotas, record, relaxed
 from kdeploy.cluster.change import (
     AddPartitions,
     AlterReplication,
@@ -25,8 +25,8 @@ from kdeploy.cluster.change import (
     SetQuota,
     ShutOutUser,
 )
-from kdeploy.cluster.observed import Observed, TopicState
-from kdeploy.cluster.record import TopicEntry
+from kdeploy.cluster.observed import MIN_INSYNC, Observed, TopicState
+from kdeploy.cluster.record import MovingEntry, TopicEntry
 from kdeploy.cluster.state import NewTopic
 from kdeploy.cluster.three_way import (
     COPIES,
@@ -45,6 +45,8 @@ from kdeploy.spec.model import Environment
 from kdeploy.spec.resources import Topic
 
 ORDER: Final[tuple[Kind, ...]] = (
+    "shut-out-user",
+    "alter-broker-config",
     "create-topic",
     "add-partitions",
     "alter-topic-config",
@@ -55,11 +57,11 @@ ORDER: Final[tuple[Kind, ...]] = (
     "set-quota",
     "delete-quota",
     "alter-replication",
-    "shut-out-user",
     "delete-topic",
 )
 """Kinds of change in the order in which they are carried out: what makes before what takes away, and what
-takes long after what does not."""
+takes long after what does not. Who is to be shut out is first of all: a password in wrong hands is not to wait
+for anything else, nor to be spared because something else fails."""
 
 
 def difference(environment: Environment, observed: Observed) -> tuple[Change, ...]:
@@ -74,21 +76,30 @@ def difference(environment: Environment, observed: Observed) -> tuple[Change, ..
     for position, topic in enumerate(environment.topics):
         found += _of_topic(position, topic, copies_of(topic, environment), observed)
     found += _replication(environment, observed)
+    found += _of_record(environment, observed)
     found += _of_users(environment, observed)
     found += _of_acls(environment, observed)
     found += _of_quotas(environment, observed)
-    return tuple(sorted(found, key=lambda change: ORDER.index(change.kind)))
+    return in_order(environment, found)
+
+
+def in_order(environment: Environment, changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Changes in the order in which they are carried out: a user that is shut out loses its rights at once."""
+    leaving = {user.name for user in environment.users if user.delete}
+
+    def place(change: Change) -> tuple[bool, int]:
+        is_right = isinstance(change, CreateAcl | DeleteAcl) and change.binding.user in leaving
+        return not (is_right or isinstance(change, ShutOutUser)), ORDER.index(change.kind)
+
+    return tuple(sorted(changes, key=place))
 
 
 def around_moving(changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
     """Changes that come before copies are moved, and those that come after."""
     place = ORDER.index("alter-replication")
-    rank = {kind: ORDER.index(kind) for kind in ORDER}
     return (
-        [
-            change for change in changes if rank.get(change.kind, -1) < place
-        ],  # brokers' own settings come first
-        [change for change in changes if rank.get(change.kind, -1) > place],
+        [change for change in changes if ORDER.index(change.kind) < place],
+        [change for change in changes if ORDER.index(change.kind) > place],
     )
 
 
@@ -139,10 +150,10 @@ def _refuse_too_many(path: tuple[str, int], topic: Topic, copies: int, observed:
 def _deletion(
     path: tuple[str, int], topic: Topic, state: TopicState | None, entry: TopicEntry | None
 ) -> DeleteTopic:
-    if state is None or entry is None or not entry.made:
+    if state is None or entry is None or (not entry.made and entry.id is not None):
         why = "kdeploy did not make it"
     elif entry.id is None:
-        why = "kdeploy was stopped while it made it, and has not seen it since"
+        why = "kdeploy was stopped while it made one of this name, so nobody knows whether it is that one"
     elif entry.id != state.id:
         why = f"it is not the one that kdeploy made: its id is {state.id}, and that of ours was {entry.id}"
     else:
@@ -156,19 +167,52 @@ def _deletion(
 
 def _replication(environment: Environment, observed: Observed) -> Iterator[AlterReplication]:
     """Copies to make and to take away, and what a killed run left to finish."""
-    begun = observed.record.moving.topics if observed.record.moving else ()
+    begun = observed.record.moving or MovingEntry(())
     for topic in environment.topics:
         state, copies = observed.topics.get(topic.name), copies_of(topic, environment)
         if state is None or topic.delete:
             continue
+        own = topic.settings.get(MIN_INSYNC)
+        needed = _needed(own, state, environment)
         if state.copies == (copies,):
-            if topic.name in begun:
-                yield AlterReplication(topic.name, copies, copies)
+            if topic.name in begun.topics:
+                had = begun.relaxed.get(topic.name)
+                fewer = (int(had.meanwhile), needed) if had else None
+                yield AlterReplication(topic.name, copies, copies, min_insync=own, relaxed=fewer)
             continue
         entry = observed.record.topics.get(topic.name)
         (one,) = (one for one in of_topic(topic, copies, state, entry) if one.key == COPIES)
         before = state.copies[0] if state.copies[0] < copies else state.copies[-1]
-        yield AlterReplication(topic.name, before, copies, one.cause)
+        fewest = relaxed.meanwhile(needed, state.held) if before < copies else None
+        fewer = None if fewest is None else (fewest, needed)
+        yield AlterReplication(topic.name, before, copies, one.cause, min_insync=own, relaxed=fewer)
+
+
+def _of_record(environment: Environment, observed: Observed) -> Iterator[Change]:
+    """What the topic of the record lacks: copies, where brokers were away when it was made, and its guard."""
+    if observed.kept is None:
+        return
+    state, durability = observed.kept.state, environment.durability
+    copies = max(min(durability.replication_factor, observed.brokers), state.copies[0])
+    in_sync = min(durability.min_insync_replicas, copies)
+    found = state.settings.own.get(MIN_INSYNC, "0")
+    own = str(max(in_sync, int(found)))
+    if own != found:
+        yield AlterTopicConfig(record.TOPIC, {MIN_INSYNC: found}, {MIN_INSYNC: own})
+    if not observed.kept.guarded:
+        yield CreateAcl(record.GUARD)
+    begun = observed.record.moving or MovingEntry(())
+    if state.copies[0] < copies or record.TOPIC in begun.topics:
+        fewest = relaxed.meanwhile(int(own), state.held) if state.copies[0] < copies else None
+        fewer = None if fewest is None else (fewest, int(own))
+        yield AlterReplication(record.TOPIC, state.copies[0], copies, min_insync=own, relaxed=fewer)
+
+
+def _needed(own: str | None, state: TopicState, environment: Environment) -> int:
+    """The min.insync.replicas that a topic has once its settings are those declared."""
+    is_default = MIN_INSYNC not in state.settings.own
+    found = own or (state.settings.effective.get(MIN_INSYNC) if is_default else None)
+    return int(found or environment.durability.min_insync_replicas)
 
 
 def _refuse_leaving(environment: Environment, observed: Observed) -> None:
@@ -176,7 +220,8 @@ def _refuse_leaving(environment: Environment, observed: Observed) -> None:
     held = {one.user for one in observed.bindings or ()} | {whom.user for whom in observed.quotas}
     for position, user in enumerate(environment.users):
         entry = observed.record.users.get(user.name)
-        if user.delete and user.name in held and (entry is None or not entry.made):
+        is_ours = user.credentials == "unmanaged" or (entry is not None and entry.made)
+        if user.delete and user.name in held and not is_ours:
             raise _not_made(position, user.name)
 
 
@@ -245,9 +290,14 @@ def _of_quotas(environment: Environment, observed: Observed) -> Iterator[Change]
 
 
 def _of_leaving(environment: Environment, observed: Observed) -> Iterator[DeleteQuota]:
-    """Limits of users that are marked for deletion, with whatever client: they go with them."""
-    leaving = {user.name for user in environment.users if user.delete}
+    """Limits of users that are marked for deletion, with whatever client: they go with them.
+
+    Of users whose passwords others keep, so that kdeploy did not make them, only those that it set.
+    """
+    leaving = {user.name: user.credentials == "vault" for user in environment.users if user.delete}
+    set_here = {whom for whom, one in observed.record.quotas.items() if one.made}
     declared = quotas.declared(environment)
     for whom, limits in sorted(observed.quotas.items()):
-        if whom.user in leaving and whom not in declared:
+        is_ours = leaving.get(whom.user, False) or (whom.user in leaving and whom in set_here)
+        if is_ours and whom not in declared:
             yield DeleteQuota(whom, limits)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
+from kdeploy.cluster.admin import Made
 from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.state import (
     EVERY_BROKER,
@@ -171,12 +172,15 @@ class FakeAdmin:
             held = {**self.compacted.get(topic, {}), **values}
             self.compacted[topic] = {key: value for key, value in held.items() if value is not None}
 
-    def create_topics(self, topics: Sequence[NewTopic], *, existing: bool = False) -> None:
+    def create_topics(
+        self, topics: Sequence[NewTopic], *, existing: bool = False, made: Made = lambda _: None
+    ) -> None:
         """Create topics, their replicas dealt out in turn; what may exist already is never lost."""
         if self._stored("create_topics") or existing:
             for topic in topics:
                 if not existing or topic.name not in self.topics:
                     self._create(topic)
+                    made({topic.name: self.ids[topic.name]})
 
     def delete_topics(self, names: Collection[str]) -> None:
         """Delete topics."""
@@ -217,28 +221,31 @@ class FakeAdmin:
                 self.config[topic] = {key: value for key, value in held.items() if value is not None}
 
     def reassign(self, targets: Mapping[tuple[str, int], tuple[int, ...]]) -> None:
-        """Give partitions other replicas: at once, or when `finish_moves` says so."""
+        """Give partitions other replicas: at once, or when `finish_moves` says so; until then, as in Kafka, a
+        partition has the old ones and the new ones.
+        """
         ids = {broker.id for broker in self.brokers}
         for (topic, index), replicas in targets.items():
             if not replicas or len(set(replicas)) != len(replicas) or not ids.issuperset(replicas):
                 raise ClusterError(f"the cluster refused to move partition {topic}-{index}: {replicas}")
         if self._stored("reassign"):
             for (topic, index), replicas in targets.items():
-                held = self.topics[topic][index].replicas
+                begun = self.movements.get((topic, index), Moving(()))
+                held = [one for one in self.topics[topic][index].replicas if one not in begun.adding]
                 adding = tuple(one for one in replicas if one not in held)
                 removing = tuple(one for one in held if one not in replicas)
                 self.movements[topic, index] = Moving((*replicas, *removing), adding, removing)
+                self._replace(topic, index, replicas=(*replicas, *removing))
             if self.moves_at_once:
                 self.finish_moves()
 
     def finish_moves(self) -> None:
         """Let every movement come to its end."""
         for (topic, index), moving in self.movements.items():
-            found, target = list(self.topics[topic]), moving.target
-            isr = tuple(one for one in target if one in found[index].isr or one in moving.adding)
-            leader = found[index].leader if found[index].leader in target else target[0]
-            found[index] = replace(found[index], replicas=target, isr=isr, leader=leader)
-            self.topics[topic] = tuple(found)
+            found, target = self.topics[topic][index], moving.target
+            isr = tuple(one for one in target if one in found.isr or one in moving.adding)
+            leader = found.leader if found.leader in target else target[0]
+            self._replace(topic, index, replicas=target, isr=isr, leader=leader)
         self.movements.clear()
 
     def set_quotas(self, limits: Mapping[QuotaEntity, Mapping[str, float | None]]) -> None:
@@ -295,6 +302,18 @@ class FakeAdmin:
             self.topics[name] = tuple(
                 replace(one, leader=one.replicas[0]) if one.replicas[0] in one.isr else one for one in found
             )
+
+    def takes_acks_all(self, topic: str) -> bool:
+        """Whether every partition has as many copies in sync as Kafka asks for: min.insync.replicas, or all there
+        are, those on their way among them (Partition.effectiveMinIsr, Kafka 3.9 to 4.3).
+        """
+        needed = int(self.topic_settings([topic], ["min.insync.replicas"])[topic]["min.insync.replicas"])
+        return all(len(one.isr) >= min(needed, len(one.replicas)) for one in self.topics[topic])
+
+    def _replace(self, topic: str, index: int, **fields: Any) -> None:  # noqa: ANN401 - any field of a partition
+        found = list(self.topics[topic])
+        found[index] = replace(found[index], **fields)
+        self.topics[topic] = tuple(found)
 
     def _stored(self, call: str) -> bool:
         self.calls.append(call)

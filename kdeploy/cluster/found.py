@@ -58,7 +58,7 @@ def found(admin: Admin) -> Found:
     for one in admin.bindings():
         if one.user in named:
             lists[one.user].add(one)
-        elif not one.user.startswith(OWN):
+        elif not one.user.startswith(OWN) and one != record.GUARD:
             skipped.add(f"ACLs of {one.user}, which is no user with a password")
     users = [
         _declared(partial(_user, name, lists[name]), f"ACLs of {name}", skipped) for name in sorted(named)

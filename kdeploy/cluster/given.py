@@ -22,18 +22,20 @@ from kdeploy.spec.model import Environment
 def intent(observed: Observed, changes: Sequence[Change]) -> Record:
     """The record before changes: with everything that they make.
 
-    A topic that was ours and is gone is made anew, so its old id goes.
+    What was ours and is gone is made anew, so its old claim goes; the new one counts once it is made.
     """
     before = observed.record
     topics, users, limits = dict(before.topics), dict(before.users), dict(before.quotas)
     for change in changes:
         match change:
             case CreateTopic(topic):
-                topics[topic.name] = TopicEntry(made=True)
+                topics[topic.name] = TopicEntry(made=False)
             case SetPassword(user=user, kind="create-user"):
-                users.setdefault(user, UserEntry(made=True))
-            case SetQuota(entity=whom) if whom not in observed.quotas:
-                limits.setdefault(whom, QuotaEntry(made=True))
+                acls = users[user].acls if user in users else frozenset()
+                users[user] = UserEntry(made=False, acls=acls, pending=True)
+            case SetQuota(entity=whom, after=after) if whom not in observed.quotas:
+                wanted = {key: value for key, value in after.items() if value is not None}
+                limits[whom] = QuotaEntry(made=False, limits=wanted, pending=True)
     return Record(topics, users, limits, before.moving)
 
 
@@ -59,7 +61,7 @@ def given(
         found = metadata.topic_ids.get(topic.name)
         if not topic.delete and found is not None:
             old = begun.topics.get(topic.name)
-            made = old is not None and old.made and old.id in (None, found)
+            made = old is not None and old.made and old.id == found
             copies = copies_of(topic, environment)
             topics[topic.name] = TopicEntry(made, found, counts.get(topic.name), copies, topic.settings)
     return replace(
@@ -75,7 +77,7 @@ def _users(environment: Environment, observed: Observed, begun: Record) -> dict[
     for user in environment.users:
         old = users.pop(user.name, None)
         made = old is not None and old.made
-        if not user.delete:
+        if not user.delete or user.credentials == "unmanaged":
             users[user.name] = UserEntry(made, frozenset(bindings.get(user.name, ())))
         elif made and observed.kraft and user.name in observed.users:
             users[user.name] = UserEntry(made, shut_out=True)

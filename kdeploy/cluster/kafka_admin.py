@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from kdeploy.cluster import acl, answers, batches, compacted, listing, quotas
+from kdeploy.cluster.admin import Made
 from kdeploy.cluster.client import Foreign, kafka
 from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.kafka_connection import SILENT_AFTER, KafkaConnection, NotOffered, refused, why_not
@@ -173,7 +174,9 @@ class KafkaAdmin(KafkaConnection):
         """Give keys of a compacted topic new values; None removes one."""
         compacted.write(self.access, topic, values)
 
-    def create_topics(self, topics: Sequence[NewTopic], *, existing: bool = False) -> None:
+    def create_topics(
+        self, topics: Sequence[NewTopic], *, existing: bool = False, made: Made = lambda _: None
+    ) -> None:
         """Create topics, in requests that a KRaft controller takes; with `existing`, one that is there is no error."""
         there = kafka().errors.TopicAlreadyExistsError.errno if existing else 0
         for some in batches.of_topics(topics):
@@ -181,6 +184,7 @@ class KafkaAdmin(KafkaConnection):
             answer = self._change(
                 "create topics", partial(self._kafka.create_topics, wanted, raise_errors=False)
             )
+            made(answers.created(answer["topics"]))
             self._each("create topic", [one for one in answer["topics"] if one["error_code"] != there])
 
     def delete_topics(self, names: Collection[str]) -> None:

@@ -1,6 +1,7 @@
 """Copies of partitions made and taken away while clients go on: throttled, watched, and taken up again.
 
-    remembered in the record → throttled → handed to the controller → watched to the end → throttle removed
+    remembered in the record → no more in sync needed than is there → throttled → handed to the controller
+        → watched to the end, each topic given its min.insync.replicas back → throttle removed
 
 Invariant: Kafka moves the copies; what is done here can end at any moment, and the next run takes it up
 from the record: it waits for what is on its way and removes the throttle. Other people's movements are
@@ -14,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from kdeploy.cluster import relaxed
 from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.change import AlterReplication
 from kdeploy.cluster.failure import ClusterError
@@ -86,7 +88,7 @@ def carry_out(
         _wait_for_others(admin, topics, manner)
         entry = _begin(admin, changes, topics, entry, remember, manner)
         manner.reached("reassignment-started")
-        _watch(admin, topics, manner)
+        _watch(admin, topics, entry, manner)
         manner.reached("reassigned")
     _tidy(admin, entry, remember)
     manner.reached("throttle-removed")
@@ -103,9 +105,12 @@ def _begin(
     targets = _targets(admin, changes)
     lists = _throttled(admin, targets, topics)
     free = _brokers_without_rate(admin) if lists else ()
-    entry = MovingEntry(tuple(sorted(topics)), tuple(sorted({*old.brokers, *free})))
+    fewer = relaxed.chosen(admin, changes, _held(admin, lists), old.relaxed)
+    entry = MovingEntry(tuple(sorted(topics)), tuple(sorted({*old.brokers, *free})), fewer)
     remember(entry)
     manner.reached("moving-recorded")
+    relaxed.give(admin, fewer, lists)
+    manner.reached("min-insync-relaxed")
     if lists:
         for broker in sorted({*free, *_rated(admin, old)}):
             admin.set_broker_settings(broker, dict.fromkeys(RATES, str(manner.rate)))
@@ -154,6 +159,17 @@ def _throttled(
     }
 
 
+def _held(admin: Admin, topics: Collection[str]) -> dict[str, list[int]]:
+    """Copies that each partition of some topics has, without those on their way."""
+    moving = admin.moving()
+    found: dict[str, list[int]] = {}
+    for one in admin.metadata().partitions:
+        if one.topic in topics:
+            move = moving.get((one.topic, one.index))
+            found.setdefault(one.topic, []).append(len(one.replicas) - len(move.adding if move else ()))
+    return found
+
+
 def _brokers_without_rate(admin: Admin) -> tuple[int, ...]:
     brokers = (broker.id for broker in admin.metadata().brokers)
     return tuple(
@@ -185,13 +201,18 @@ def _wait_for_others(admin: Admin, ours: Collection[str], manner: Manner) -> Non
     _patiently(left, manner)
 
 
-def _watch(admin: Admin, topics: Collection[str], manner: Manner) -> None:
-    total = 0
+def _watch(admin: Admin, topics: Collection[str], entry: MovingEntry, manner: Manner) -> None:
+    """Wait until nothing of ours is on its way; each topic needs as many in sync as it is to, once it is done."""
+    total, waiting = 0, dict(entry.relaxed)
 
     def left() -> tuple[str, float] | None:
         nonlocal total
         moving = {place: one for place, one in admin.moving().items() if place[0] in topics}
         total = max(total, len(moving))
+        busy = {topic for topic, _ in moving}
+        relaxed.take_back(admin, {topic: one for topic, one in waiting.items() if topic not in busy})
+        for topic in waiting.keys() - busy:
+            del waiting[topic]
         if not moving:
             return None
         if away := _away(admin, moving.values()):
@@ -243,7 +264,7 @@ def _patiently(left: Callable[[], tuple[str, float] | None], manner: Manner) -> 
                 f"copies are not yet where they should be, and nothing moved for {manner.patience:.0f} s:\n"
                 f"  {found[0]}\n"
                 "  everything still serves, and Kafka goes on by itself once it can; "
-                "run this again then, which also removes the throttle"
+                "run this again then, which also removes the throttle and gives topics their min.insync.replicas back"
             )
         time.sleep(PAUSE)
 

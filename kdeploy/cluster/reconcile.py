@@ -13,21 +13,20 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Final
 
-from kdeploy.cluster import decided, given, live, moving, record
+from kdeploy.cluster import decided, live, moving
 from kdeploy.cluster.admin import Admin
-from kdeploy.cluster.change import AlterReplication, Change, CreateTopic, Kind
+from kdeploy.cluster.change import AlterReplication, Change, Kind
 from kdeploy.cluster.decided import difference
 from kdeploy.cluster.failure import ClusterError, NotStored
+from kdeploy.cluster.keeper import Forgetful, Keeper
 from kdeploy.cluster.live import same
 from kdeploy.cluster.observed import Observed, TopicState, observe
 from kdeploy.cluster.reading import Reading
-from kdeploy.cluster.record import MovingEntry, Record
 from kdeploy.cluster.state import Metadata
 from kdeploy.cluster.three_way import Difference, drift
 from kdeploy.spec.model import Environment
@@ -94,7 +93,8 @@ def plan(
     """
     observed = observe(environment, admin, passwords)
     declared = difference(environment, observed)
-    return Plan(environment, observed, (*live.changes(brokers, admin), *declared))
+    given = live.changes(brokers, admin)
+    return Plan(environment, observed, decided.in_order(environment, (*given, *declared)))
 
 
 def changes(
@@ -126,13 +126,13 @@ def carry_out(
         NotStored: The cluster accepted one, and it cannot be read back.
         GateClosed: Copies could not be moved for now; everything still serves.
     """
-    keeper = _Keeper(admin, plan)
-    keeper.keep(given.intent(plan.observed, plan.changes))
+    keeper = Keeper(admin, plan.environment, plan.observed, plan.changes)
+    keeper.begin()
     manner.reached("record-begun")
     copies = [change for change in plan.changes if isinstance(change, AlterReplication)]
     earlier, later = decided.around_moving(plan.changes)
     try:
-        seen = _apply_each(admin, earlier, passwords, manner)
+        seen = _apply_each(admin, earlier, passwords, manner, keeper)
     except ClusterError:
         keeper.take_back()
         raise
@@ -141,7 +141,7 @@ def carry_out(
     if copies or plan.observed.record.moving is not None:
         moving.carry_out(admin, copies, plan.observed.record.moving, keeper.keep_moving, manner)
         _read_back(admin, copies, passwords)
-    seen = _apply_each(admin, later, passwords, manner) or seen
+    seen = _apply_each(admin, later, passwords, manner, keeper) or seen
     if _has_declared(plan.environment):
         keeper.finish(seen)
     manner.reached("record-completed")
@@ -161,21 +161,30 @@ def apply(admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str])
     Raises:
         ClusterError: As `carry_out`.
     """
-    return _apply_each(admin, changes, passwords, Manner())
+    return _apply_each(admin, changes, passwords, Manner(), Forgetful())
 
 
 def _apply_each(
-    admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str], manner: Manner
+    admin: Admin,
+    changes: Sequence[Change],
+    passwords: Mapping[str, str],
+    manner: Manner,
+    keeper: Forgetful,
 ) -> Metadata | None:
     for kind, group in groupby(changes, key=lambda change: change.kind):
         alike = list(group)
         for change in alike:
             manner.begins(change)
-        _send(admin, kind, alike, passwords)
+        keeper.about_to(alike)
+        _send(admin, kind, alike, passwords, keeper)
         manner.reached("first-change-applied")
         if kind in REACHED:
             manner.reached(REACHED[kind])
-    return _read_back(admin, changes, passwords) if changes else None
+    if not changes:
+        return None
+    seen = _read_back(admin, changes, passwords)
+    keeper.seen(changes)
+    return seen
 
 
 def _read_back(admin: Admin, changes: Sequence[Change], passwords: Mapping[str, str]) -> Metadata:
@@ -195,11 +204,13 @@ def _read_back(admin: Admin, changes: Sequence[Change], passwords: Mapping[str, 
         time.sleep(0.05)
 
 
-def _send(admin: Admin, kind: Kind, group: list[Any], passwords: Mapping[str, str]) -> None:
+def _send(
+    admin: Admin, kind: Kind, group: list[Any], passwords: Mapping[str, str], keeper: Forgetful
+) -> None:
     """Changes of one kind, in as few requests as Kafka has for them."""
     match kind:
         case "create-topic":
-            admin.create_topics([change.topic for change in group])
+            admin.create_topics([change.topic for change in group], made=keeper.made_topics)
         case "add-partitions":
             admin.add_partitions({change.topic: change.after for change in group})
         case "alter-topic-config":
@@ -233,42 +244,6 @@ def _send_of_clients(admin: Admin, kind: Kind, group: list[Any], passwords: Mapp
 
 def _has_declared(environment: Environment) -> bool:
     return bool(environment.topics or environment.users or environment.quotas)
-
-
-class _Keeper:
-    """Keeps the record: knows what it says by now, and writes only what is new."""
-
-    def __init__(self, admin: Admin, plan: Plan) -> None:
-        self._admin, self._plan = admin, plan
-        self._now = plan.observed.record
-
-    def keep(self, after: Record) -> None:
-        """Make the record say this."""
-        durability = self._plan.environment.durability
-        copies = min(durability.replication_factor, self._plan.observed.brokers or 1)
-        record.write(self._admin, self._now, after, copies, min(durability.min_insync_replicas, copies))
-        self._now = after
-
-    def keep_moving(self, entry: MovingEntry | None) -> None:
-        """Make the record say what movement was begun."""
-        self.keep(replace(self._now, moving=entry))
-
-    def take_back(self) -> None:
-        """Let the record claim no topic whose creation was refused: another may come to be called so."""
-        made = {change.topic.name for change in self._plan.changes if isinstance(change, CreateTopic)}
-        with suppress(ClusterError):
-            there = self._admin.metadata().topic_ids
-            topics = {
-                name: entry for name, entry in self._now.topics.items() if name not in made or name in there
-            }
-            self.keep(replace(self._now, topics=topics))
-
-    def finish(self, seen: Metadata | None) -> None:
-        """Make the record say what was given, once everything made has its id."""
-        plan = self._plan
-        made = [change.topic.name for change in plan.changes if isinstance(change, CreateTopic)]
-        metadata = seen if seen and all(name in seen.topic_ids for name in made) else self._admin.metadata()
-        self.keep(given.given(plan.environment, plan.observed, self._now, metadata, plan.changes))
 
 
 __all__ = [

@@ -27,6 +27,10 @@ TOPIC: Final = "__kdeploy-resources"
 SCHEMA: Final = "kdeploy.resource/v1"
 """What each record says of its own form."""
 
+GUARD: Final = Binding("*", "topic", TOPIC, "literal", "all", "deny", "*")
+"""Keeps everybody from it, whatever all topics are granted to: a denial outranks every permission, and super users, of
+whom the administrator is one, are asked for none (AclAuthorizer and StandardAuthorizer, Kafka 3.9 to 4.3)."""
+
 LARGEST: Final = 8 * 2**20
 """Bytes that a record may have (max.message.bytes): a user with tens of thousands of access list entries."""
 
@@ -36,7 +40,7 @@ class TopicEntry:
     """A topic that was made or taken over.
 
     Attributes:
-        made: Whether kdeploy made it; only then it may be deleted.
+        made: Whether kdeploy made it; only then it may be deleted. Never without an id.
         id: Kafka's id of it; None where it was about to be made.
         partitions: Partitions it had when it was last looked after.
         replication_factor: Copies it was last given.
@@ -54,28 +58,57 @@ class TopicEntry:
 class UserEntry:
     """A user that was made or taken over, with the access list entries it was last given.
 
-    `shut_out` says that its password was replaced by one that nobody knows.
+    Attributes:
+        made: Whether kdeploy made it; only then it may be shut out.
+        acls: What it was last given.
+        shut_out: Whether its password was replaced by one that nobody knows.
+        pending: Whether it was about to be made, and nobody has seen it since (`claims`).
     """
 
     made: bool
     acls: frozenset[Binding] = frozenset()
     shut_out: bool = False
+    pending: bool = False
 
 
 @dataclass(frozen=True)
 class QuotaEntry:
-    """Limits that were last given to an entity; `made` says that it had none before."""
+    """Limits that were last given to an entity.
+
+    Attributes:
+        made: Whether it had none before; only then they may be removed.
+        limits: What it was last given.
+        pending: Whether these were about to be given, and nobody has seen them since (`claims`).
+    """
 
     made: bool
     limits: Mapping[str, float] = field(default_factory=dict)
+    pending: bool = False
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A topic's own min.insync.replicas: the lower one that it has `meanwhile`, and the `own` one that it is to
+    have then; None where the cluster's default is to hold.
+    """
+
+    meanwhile: str
+    own: str | None = None
 
 
 @dataclass(frozen=True)
 class MovingEntry:
-    """A change of replicas that was begun: of which topics, and the brokers that were given a rate for it."""
+    """A change of replicas that was begun.
+
+    Attributes:
+        topics: Of which topics.
+        brokers: Brokers that were given a rate for it.
+        relaxed: Topics that need fewer copies in sync until they have all of theirs.
+    """
 
     topics: tuple[str, ...]
     brokers: tuple[int, ...] = ()
+    relaxed: Mapping[str, Relaxed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,8 +130,10 @@ def read(admin: Admin) -> Record:
     return decode(admin.read_compacted(TOPIC))
 
 
-def write(admin: Admin, before: Record, after: Record, copies: int, min_insync: int) -> None:
-    """Bring the record from what it was to what it is to be; creates the topic on first need.
+def write(
+    admin: Admin, before: Record, after: Record, copies: int, min_insync: int, *, guarded: bool = True
+) -> None:
+    """Bring the record from what it was to what it is to be; creates the topic, and its guard, on first need.
 
     Args:
         admin: The cluster.
@@ -106,6 +141,7 @@ def write(admin: Admin, before: Record, after: Record, copies: int, min_insync: 
         after: As it is to be.
         copies: Replication factor of the topic, where it is created.
         min_insync: Its min.insync.replicas then.
+        guarded: Whether access lists are enforced, so that it can be kept from everybody.
     """
     old, new = encode(before), encode(after)
     changed: dict[str, str | None] = {key: text for key, text in new.items() if old.get(key) != text}
@@ -113,6 +149,8 @@ def write(admin: Admin, before: Record, after: Record, copies: int, min_insync: 
     if not changed:
         return
     if not any(one.topic == TOPIC for one in admin.metadata().partitions):
+        if guarded:
+            admin.create_bindings([GUARD])
         admin.create_topics([_topic(copies, min_insync)], existing=True)
     admin.write_compacted(TOPIC, changed)
 
@@ -130,13 +168,9 @@ def encode(record: Record) -> dict[str, str]:
     """The records that say it, by key: JSON on one line, always the same for the same."""
     found = {f"topic/{name}": _text(_of_topic(one)) for name, one in record.topics.items()}
     found |= {f"user/{name}": _text(_of_user(one)) for name, one in record.users.items()}
-    found |= {
-        f"quota/{_entity_key(entity)}": _text({"made": one.made, "limits": dict(one.limits)})
-        for entity, one in record.quotas.items()
-    }
+    found |= {f"quota/{_entity_key(entity)}": _text(_of_quota(one)) for entity, one in record.quotas.items()}
     if record.moving is not None:
-        moving = record.moving
-        found["moving"] = _text({"topics": list(moving.topics), "brokers": list(moving.brokers)})
+        found["moving"] = _text(_of_moving(record.moving))
     return found
 
 
@@ -157,9 +191,9 @@ def decode(records: Mapping[str, str]) -> Record:
                 case "user":
                     users[name] = _to_user(name, value)
                 case "quota":
-                    quotas[QuotaEntity(**json.loads(name))] = QuotaEntry(value["made"], value["limits"])
+                    quotas[QuotaEntity(**json.loads(name))] = _to_quota(value)
                 case "moving":
-                    moving = MovingEntry(tuple(value["topics"]), tuple(value["brokers"]))
+                    moving = _to_moving(value)
                 case _:
                     raise ValueError(kind)
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -198,8 +232,10 @@ def _of_topic(one: TopicEntry) -> dict[str, Any]:
 
 
 def _to_topic(value: Mapping[str, Any]) -> TopicEntry:
+    # Until 2026-11 one that was about to be made was written as made.
+    made = value["made"] and value["id"] is not None
     return TopicEntry(
-        value["made"], value["id"], value["partitions"], value["replication_factor"], dict(value["settings"])
+        made, value["id"], value["partitions"], value["replication_factor"], dict(value["settings"])
     )
 
 
@@ -207,12 +243,32 @@ def _of_user(one: UserEntry) -> dict[str, Any]:
     acls = sorted(
         [acl.resource, acl.name, acl.pattern, acl.operation, acl.permission, acl.host] for acl in one.acls
     )
-    return {"made": one.made, "state": "shut out" if one.shut_out else "there", "acls": acls}
+    state = "shut out" if one.shut_out else "pending" if one.pending else "there"
+    return {"made": one.made, "state": state, "acls": acls}
 
 
 def _to_user(name: str, value: Mapping[str, Any]) -> UserEntry:
     acls = frozenset(Binding(name, *acl) for acl in value["acls"])
-    return UserEntry(value["made"], acls, value["state"] == "shut out")
+    return UserEntry(value["made"], acls, value["state"] == "shut out", value["state"] == "pending")
+
+
+def _of_quota(one: QuotaEntry) -> dict[str, Any]:
+    state = "pending" if one.pending else "there"
+    return {"made": one.made, "state": state, "limits": dict(one.limits)}
+
+
+def _to_quota(value: Mapping[str, Any]) -> QuotaEntry:
+    return QuotaEntry(value["made"], value["limits"], value.get("state") == "pending")
+
+
+def _of_moving(one: MovingEntry) -> dict[str, Any]:
+    relaxed = {topic: {"meanwhile": had.meanwhile, "own": had.own} for topic, had in one.relaxed.items()}
+    return {"topics": list(one.topics), "brokers": list(one.brokers), "relaxed": relaxed}
+
+
+def _to_moving(value: Mapping[str, Any]) -> MovingEntry:
+    relaxed = {topic: Relaxed(**had) for topic, had in value.get("relaxed", {}).items()}
+    return MovingEntry(tuple(value["topics"]), tuple(value["brokers"]), relaxed)
 
 
 def _entity_key(entity: QuotaEntity) -> str:

@@ -247,7 +247,8 @@ class Binding:
     host: str
 
     def __str__(self) -> str:
-        who = self.user if self.host == "*" else f"{self.user} from {self.host}"
+        who = "every user" if self.user == "*" else self.user
+        who = who if self.host == "*" else f"{who} from {self.host}"
         verb = "may" if self.permission == "allow" else "may not"
         names = f"{self.name}*" if self.pattern == "prefixed" else self.name
         what = "the cluster" if self.resource == "cluster" else f"{self.resource} {names}"

@@ -167,7 +167,7 @@ def of_users(environment: Environment, observed: Observed) -> Iterator[Differenc
         known, found = entry is not None, observed.users.get(user.name)
         last = PRESENT if known else None
         if user.delete:
-            if found is not None and not (entry and entry.shut_out):
+            if user.credentials == "vault" and found is not None and not (entry and entry.shut_out):
                 yield Difference("users", user.name, EXISTENCE, None, PRESENT, last, known)
         elif found is None:
             yield Difference("users", user.name, EXISTENCE, PRESENT, None, last, known)

@@ -40,9 +40,10 @@ KILL_POINTS: Final = (
     "quotas-set",
     "quotas-deleted",
     "moving-recorded",
+    "min-insync-relaxed",
     "throttled",
     "reassignment-started",
-    "reassigned",
+    "reassigned",  # each topic has its min.insync.replicas back
     "throttle-removed",
     "users-shut-out",
     "topics-deleted",

@@ -122,7 +122,8 @@ class User(Frozen):
     """Who answers for it: a team or a person. Only for readers."""
 
     delete: bool = False
-    """Whether it is to be shut out for good: its ACLs and quotas removed, its password taken from it."""
+    """Whether it is to be shut out for good: its ACLs and quotas removed, its password taken from it; one whose
+    credentials are unmanaged keeps its password, and is denied everything."""
 
 
 ResourceNames = tuple[Annotated[str, StringConstraints(min_length=1, max_length=249)], ...]

@@ -182,6 +182,14 @@ def _lent_ports(environment: Environment) -> Places:
     )
 
 
+def _foreign_password(environment: Environment) -> Places:
+    return tuple(
+        ("users", index, "credentials")
+        for index, user in enumerate(environment.users)
+        if user.delete and user.credentials == "unmanaged"
+    )
+
+
 RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     "single-copy": (
         _single_copy,
@@ -214,12 +222,15 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     ),
     "writes-everything": (
         _writes_everything,
-        "who may write every topic may also write those that Kafka and kdeploy keep for themselves, "
-        "consumers' offsets among them",
+        "who may write every topic may also write those that Kafka keeps for itself, consumers' offsets among them",
     ),
     "one-rack": (
         _one_rack,
         "all copies of a partition share one failure domain and are lost with it",
+    ),
+    "foreign-password": (
+        _foreign_password,
+        "it is denied everything and can still log in: its password is kept elsewhere, and has to be taken away there",
     ),
     "lent-ports": (
         _lent_ports,

@@ -188,7 +188,7 @@ def test_validate_names_the_file_of_each_problem_and_risk(run: Run) -> None:
     assert (code, out) == (2, "OK good (environments/good/environment.yaml)\n")
     assert err == (
         "warning: environments/good/acls.yaml:2: acls[0].topics[0]: who may write every topic may also write those "
-        "that Kafka and kdeploy keep for themselves, consumers' offsets among them (writes-everything)\n"
+        "that Kafka keeps for itself, consumers' offsets among them (writes-everything)\n"
         "  if it is meant, add writes-everything to accept_risks\n"
         "kdeploy: environments/bad/topics.yaml:1: defaults.partitions: 0 is too small\n"
         "  write 1 or more\n"

@@ -12,7 +12,7 @@ from kdeploy.cluster.change import AlterReplication
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.moving import RATES, Manner, carry_out
 from kdeploy.cluster.placement import Placement
-from kdeploy.cluster.record import MovingEntry
+from kdeploy.cluster.record import MovingEntry, Relaxed
 from kdeploy.cluster.state import Broker, Moving, NewTopic, Partition
 from kdeploy.cluster.three_way import THROTTLED
 from kdeploy.errors import GateClosed
@@ -100,6 +100,7 @@ def test_lowering_keeps_racks_apart_and_the_leader_where_it_is() -> None:
 
 
 PATIENT = Manner()
+RAISING = MovingEntry(("t",), (1, 2, 3), {"t": Relaxed("1")})
 
 
 def raised(
@@ -125,7 +126,7 @@ def test_copies_are_throttled_while_they_are_made_and_no_longer(admin: FakeAdmin
             seen.append(dict(admin.config["t"]))
             assert all(set(admin.dynamic[broker]) == set(RATES) for broker in (1, 2, 3))
 
-    assert raised(admin, Manner(reached=reached)) == [MovingEntry(("t",), (1, 2, 3)), None]
+    assert raised(admin, Manner(reached=reached)) == [RAISING, None]
     leaders, followers = (seen[0][key] for key in THROTTLED)
     assert leaders == "0:1,1:2,2:3"
     assert sorted(followers.split(",")) == ["0:2", "0:3", "1:1", "1:3", "2:1", "2:2"]
@@ -154,7 +155,7 @@ def test_a_broker_that_is_lost_is_waited_for_and_named_and_what_began_is_not_for
     assert admin.config["t"], "the throttle stays as long as copies are on their way"
     admin.dead.clear()
     admin.finish_moves()
-    assert raised(admin, begun=MovingEntry(("t",), (1, 2, 3)))[-1] is None
+    assert raised(admin, begun=RAISING)[-1] is None
     assert admin.config["t"] == {}
     assert not any(admin.dynamic.values())
 

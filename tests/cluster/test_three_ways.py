@@ -33,6 +33,11 @@ def given(admin: FakeAdmin, **fields: Any) -> None:
     reconcile.carry_out(admin, reconcile.plan(environment(**fields), admin, PASSWORDS), PASSWORDS)
 
 
+def rights(admin: FakeAdmin) -> set[Binding]:
+    """Access list entries but that which keeps everybody from the record."""
+    return admin.acls - {record.GUARD}
+
+
 def drifted(admin: FakeAdmin, **fields: Any) -> list[tuple[str, str, str | None, str | None, str]]:
     wanted = environment(**fields)
     drift = reconcile.drift(wanted, reconcile.observe(wanted, admin, PASSWORDS))
@@ -132,7 +137,7 @@ def test_entries_that_are_granted_beside_the_user_are_its_own() -> None:
     admin = FakeAdmin()
     grant = {"user": "alice", "acls": [{"name": "orders", "operations": ["read"]}]}
     given(admin, users=[{"name": "alice"}], acls=[grant])
-    assert admin.acls == {READ}
+    assert rights(admin) == {READ}
 
 
 LIMITS: tuple[tuple[dict[str, Any], dict[str, float], list[tuple[str, str]]], ...] = (
@@ -203,14 +208,14 @@ def test_what_is_marked_is_deleted_where_it_was_made_here_and_that_is_no_change_
         given(admin, topics=[{"name": "orders"}], users=[both, {"name": "bob"}], quotas=[quota])
         gone = {"topics": [{"name": "orders", "delete": True}], "users": [{**both, "delete": True}]}
         assert planned(admin, **gone) == [
+            (alice, "git"),
             (f"remove ACL: {READ}", "git"),
             ("remove the quota of user alice: producer_byte_rate 1000000", "git"),
-            (alice, "git"),
             ("delete topic orders with all its records", "git"),
         ]
         given(admin, **gone)
         assert "orders" not in admin.topics
-        assert (admin.acls, admin.limits) == (set(), {})
+        assert (rights(admin), admin.limits) == (set(), {})
         assert admin.logins(PASSWORDS) == {"alice": False, "bob": True}
         assert ("alice" in admin.passwords) is (quorum is not None)
         assert planned(admin, **gone) == []
@@ -355,10 +360,17 @@ def test_a_topic_whose_creation_was_refused_is_not_claimed_when_somebody_else_ma
 
 def test_the_record_comes_back_as_it_was_written_and_holds_no_password() -> None:
     written = record.Record(
-        {"a": record.TopicEntry(True, "id", 3, 2, {SETTING: "compact"}), "b": record.TopicEntry(True)},
-        {"alice": record.UserEntry(False, frozenset({READ})), "bob": record.UserEntry(True, shut_out=True)},
-        {QuotaEntity("*", "app"): record.QuotaEntry(True, {"request_percentage": 1.5})},
-        record.MovingEntry(("a",), (1, 2)),
+        {"a": record.TopicEntry(True, "id", 3, 2, {SETTING: "compact"}), "b": record.TopicEntry(False)},
+        {
+            "alice": record.UserEntry(False, frozenset({READ})),
+            "bob": record.UserEntry(True, shut_out=True),
+            "carol": record.UserEntry(False, pending=True),
+        },
+        {
+            QuotaEntity("*", "app"): record.QuotaEntry(True, {"request_percentage": 1.5}),
+            QuotaEntity("carol"): record.QuotaEntry(False, {"request_percentage": 2.0}, pending=True),
+        },
+        record.MovingEntry(("a",), (1, 2), {"a": record.Relaxed("1"), "b": record.Relaxed("1", "3")}),
     )
     assert record.decode(record.encode(written)) == written
 
@@ -398,3 +410,63 @@ def test_what_is_found_and_cannot_be_declared_is_named() -> None:
         "the quota of user CN=app, which is no user with a password",
         "the quota of user alice, with a limit of nothing",
     )
+
+
+def test_who_is_to_be_shut_out_waits_for_nothing_else_and_is_not_spared_where_that_fails() -> None:
+    admin = FakeAdmin(quorum=KRAFT)
+    both = {"name": "alice", "acls": [{"name": "orders", "operations": ["read"]}]}
+    orders = {"name": "orders", "replication_factor": 1}
+    given(admin, topics=[orders], users=[both, {"name": "bob"}])
+    more = {**orders, "replication_factor": 3}
+    bob = {"name": "bob", "acls": [{"name": "orders", "operations": ["write"]}]}
+    fields = {"topics": [more, {"name": "new"}], "users": [{**both, "delete": True}, bob]}
+    assert [one.partition(" ")[0] for one, _ in planned(admin, **fields)] == [
+        "shut",  # out user alice
+        "remove",  # her ACL
+        "create",  # topic new
+        "add",  # bob's ACL
+        "topic",  # orders gets copies
+    ]
+    admin.create_topics([NewTopic("in.the.way")])
+    wrong = {"name": "in.the.way", "config": {"no.such": 1}}
+    with pytest.raises(ClusterError, match=r"no\.such"):
+        given(admin, **{**fields, "topics": [wrong, more]})
+    assert not admin.logins({"alice": PASSWORDS["alice"]})["alice"]
+    assert rights(admin) == set()
+
+
+LEAVING = {"name": "alice", "credentials": "unmanaged", "delete": True}
+DENIED = {
+    f"alice may not all {what}"
+    for what in ("topic *", "group *", "the cluster", "transactional-id *", "delegation-token *")
+}
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+def test_a_user_whose_password_others_keep_is_denied_everything_when_it_is_to_be_shut_out(
+    adopted: bool,
+) -> None:
+    admin = FakeAdmin(quorum=KRAFT)
+    admin.set_passwords({"alice": "theirs"})
+    admin.create_bindings([READ])
+    admin.set_quotas({ALICE: {"request_percentage": 5.0}})
+    reads = {"name": "alice", "credentials": "unmanaged"}
+    if adopted:
+        given(admin, users=[{**reads, "acls": [{"name": "orders", "operations": ["read"]}]}])
+    words = [one for one, _ in planned(admin, users=[LEAVING])]
+    assert {one.removeprefix("add ACL: ") for one in words[:-1]} == DENIED, (
+        "denials come before the rest goes"
+    )
+    assert words[-1] == f"remove ACL: {READ}"
+    given(admin, users=[LEAVING])
+    assert {str(one) for one in rights(admin)} == DENIED
+    assert admin.passwords == {"alice": "theirs"}
+    assert admin.limits == {ALICE: {"request_percentage": 5.0}}, "limits that others set stay theirs"
+    assert planned(admin, users=[LEAVING]) == []
+
+    denial = next(iter(rights(admin)))
+    admin.delete_bindings([denial])
+    assert planned(admin, users=[LEAVING]) == [(f"add ACL: {denial}", "drift")]
+    given(admin, users=[])
+    given(admin, users=[{**reads, "acls": [{"name": "orders", "operations": ["read"]}]}])
+    assert rights(admin) == {READ}

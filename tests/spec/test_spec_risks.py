@@ -66,6 +66,11 @@ TAKEN: list[tuple[str, str, str]] = [
         "users: [{name: a}]\nacls: [{user: a, role: streams, application: b, topics: ['*'], output_topics: ['*']}]\n",
     ),
     (
+        "foreign-password",
+        "users[1].credentials",
+        "users: [{name: a, credentials: unmanaged}, {name: b, credentials: unmanaged, delete: true}]\n",
+    ),
+    (
         "one-rack",
         "datacenters[0].racks",
         "durability: {survive: broker}\ndatacenters: [{racks: [a], brokers: {count: 3}}]\n",

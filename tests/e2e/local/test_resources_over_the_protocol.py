@@ -14,11 +14,15 @@ from typing import Any
 
 import pytest
 
-from kdeploy.cluster import found, reconcile, record
+from kdeploy.cluster import Access, found, reconcile, record
 from kdeploy.cluster.admin import Admin, connect
 from kdeploy.cluster.failure import ClusterError
+from kdeploy.cluster.login import topic_error
 from kdeploy.cluster.moving import RATES
+from kdeploy.cluster.observed import MIN_INSYNC
+from kdeploy.cluster.stage import NOT_ALLOWED
 from kdeploy.cluster.state import Binding, NewTopic, QuotaEntity
+from kdeploy.cluster.wire import context
 from kdeploy.errors import InvalidSetting
 from kdeploy.spec.model import Environment
 from tests.e2e.local.conftest import RunningCluster
@@ -52,6 +56,7 @@ MOMENTS = (
     "acls-created",
     "quotas-set",
     "moving-recorded",
+    "min-insync-relaxed",
     "throttled",
     "reassignment-started",
     "reassigned",
@@ -166,10 +171,10 @@ def test_every_kind_of_change_is_made_once_and_what_others_changed_is_put_back(a
 
     gone = {key: [{**one, "delete": True} for one in some] for key, some in wanted.items()}
     assert life.settle(**gone) == [
+        ("shut-out-user", "git"),
         ("delete-acl", "git"),
         ("delete-acl", "git"),
         ("delete-quota", "git"),
-        ("shut-out-user", "git"),
         ("delete-topic", "git"),
     ]
     assert not admin.logins(life.passwords)[life.user]
@@ -263,6 +268,104 @@ def test_while_copies_are_on_their_way_they_are_throttled_and_told(admin: Admin)
     assert throttled
     assert all("partitions have their copies" in one for one in told)
     wait_until(lambda: throttles(admin) == [])
+
+
+def test_a_producer_with_acks_all_goes_on_while_its_topic_gets_more_copies(
+    cluster: RunningCluster, admin: Admin
+) -> None:
+    """Nothing is sent twice here, so one write that Kafka refuses for want of copies in sync is seen."""
+    life = Life(admin, "acks")
+    topic = {"name": "r-acks", "partitions": 3, "replication_factor": 1}
+    life.settle(topics=[topic])
+    assert int(admin.topic_settings(["r-acks"], [MIN_INSYNC])["r-acks"][MIN_INSYNC]) == 2
+    with Writer(cluster.access, "r-acks") as writer:
+        writer.write(3000)  # some 30 MB, which at 2 MB/s take as many seconds as they take
+        plan = reconcile.plan(life.environment(topics=[{**topic, "replication_factor": 3}]), admin, {})
+        (change,) = plan.changes
+        assert "min.insync.replicas 1 in place of 2 meanwhile" in str(change)
+        seen: list[str | None] = []
+
+        def reached(name: str) -> None:
+            if name == "reassignment-started":
+                while len(seen) < 20:
+                    before = writer.written
+                    writer.write(20)
+                    assert writer.written == before + 20, writer.refused
+                    assert admin.moving(), "copies are still on their way"
+                    seen.append(admin.own_topic_settings(["r-acks"])["r-acks"].own.get(MIN_INSYNC))
+
+        reconcile.carry_out(admin, plan, {}, reconcile.Manner(rate=2_000_000, reached=reached))
+        writer.write(20)
+    assert set(seen) == {"1"}
+    assert (writer.written, writer.refused) == (3000 + 20 * 21, [])
+    assert {len(one.isr) for one in admin.metadata().partitions if one.topic == "r-acks"} == {3}
+    wait_until(lambda: admin.own_topic_settings(["r-acks"])["r-acks"].own == {})
+
+
+def test_the_record_is_kept_from_who_may_use_every_topic_and_not_from_the_administrator(
+    cluster: RunningCluster, admin: Admin
+) -> None:
+    life = Life(admin, "everything")
+    everything = {"name": life.user, "acls": [{"name": "*", "operations": ["all"]}]}
+    life.settle(topics=[{"name": "r-mine", "partitions": 1}], users=[everything])
+    assert record.GUARD in admin.bindings()
+
+    def may_use(topic: str) -> bool:
+        answers = set()
+        for broker in cluster.blueprint.brokers:
+            place = broker.host, broker.ports["client"]
+            tls, password = context(cluster.access.authority), life.passwords[life.user]
+            answers.add(topic_error(*place, tls, life.user, password, topic))
+        assert answers <= {0, NOT_ALLOWED}, answers
+        return 0 in answers
+
+    wait_until(lambda: may_use("r-mine"))
+    assert not may_use(record.TOPIC)
+    assert record.read(admin).users[life.user].made, "the administrator wrote it, and reads it"
+    admin.delete_bindings([record.GUARD])
+    wait_until(lambda: may_use(record.TOPIC))
+    wait_until(lambda: ("create-acl", "git") in life.planned(users=[everything]))
+    life.settle(users=[everything])
+    wait_until(lambda: not may_use(record.TOPIC))
+
+
+class Writer:
+    """A producer that writes with acks=all, as the administrator, and sends nothing a second time."""
+
+    def __init__(self, access: Access, topic: str) -> None:
+        from confluent_kafka import Producer
+
+        self.topic, self.written = topic, 0
+        self.refused: list[str] = []
+        self._producer = Producer(
+            {
+                "bootstrap.servers": access.bootstrap,
+                "security.protocol": "SSL",
+                "ssl.ca.location": str(access.authority),
+                "ssl.certificate.location": str(access.certificate),
+                "ssl.key.location": str(access.certificate),
+                "acks": "all",
+                "retries": 0,
+            }
+        )
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._producer.flush(60)
+
+    def write(self, count: int) -> None:
+        for _ in range(count):
+            self._producer.produce(self.topic, os.urandom(10_000), on_delivery=self._delivered)
+            self._producer.poll(0)
+        assert self._producer.flush(60) == 0
+
+    def _delivered(self, error: Any, _: Any) -> None:
+        if error is None:
+            self.written += 1
+        else:
+            self.refused.append(str(error))
 
 
 def created(admin: Admin, name: str) -> bool:
