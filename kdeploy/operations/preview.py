@@ -149,7 +149,8 @@ def _held(
         return None
     try:
         with readiness.connected(here, patience=5) as admin:
-            plan = readiness.pending(here, admin, restarting)
+            planned = len(here.cluster.brokers)  # `up` starts those that do not run yet first
+            plan = readiness.pending(here, admin, restarting, planned=planned)
             return plan.changes, undeclared(plan, {one.topic for one in admin.metadata().partitions})
     except (Unreachable, TimedOut, Unhealthy):
         return None

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdeploy.errors import Unhealthy
 from kdeploy.operations import expected, expiry, hosts, places, prepare, preview, readiness, rolling, site
-from kdeploy.operations.apply import carry_out
+from kdeploy.operations.apply import carry_out, items_of
 from kdeploy.operations.difference import Action
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
-from kdeploy.operations.reach import reached
 from kdeploy.operations.site import Site
 from kdeploy.operations.standing import told
 
@@ -81,7 +81,8 @@ def up(
         expectation: A saved preview: anything else than it says is refused.
 
     Raises:
-        Moved: What would be done is not what the saved preview says; nothing was changed.
+        Moved: What would be done is not what the saved preview says; nothing was changed, or, where that is seen
+            only when nodes are up, nothing of it.
         KdeployError: Any of the tree in `kdeploy.errors`; run again to go on.
     """
     site.refuse_undeployable(loaded)
@@ -104,7 +105,9 @@ def up(
                 stack.enter_context(hosts.held(design, "up"))
             sites = site.leave_out(site.sites(design, vault, progress, manner))
             everything = tuple(map(_anew, sites))
-            outcomes = tuple(_up(one) for one in everything)
+            for one in everything:
+                _refuse_early(one)
+            outcomes = tuple(_up(one, expectation) for one in everything)
             _remember_ids(design, everything)
     return outcomes
 
@@ -127,10 +130,9 @@ def _anew(site: Site) -> Site:
     return replace(site, cluster=replace(cluster, cluster_id=None)) if made_anew else site
 
 
-def _up(site: Site) -> Outcome:
+def _up(site: Site, expectation: Expectation | None) -> Outcome:
     todo, left = site.compare(), tuple[str, ...]()
     if any(action.kind != "none" for action in todo):
-        _refuse_wrong(site, todo)
         site.progress.step("plan", _summary(todo))
         _wait_for_others(site, todo)
         if any(action.needs_its_place for action in todo):
@@ -138,7 +140,7 @@ def _up(site: Site) -> Outcome:
         kill_point("provisioned")
         _refuse_invalid(site, [action.node for action in todo if action.kind == "update"])
         left = _bring_up(site, todo)
-    changes = _reconcile(site)
+    changes = _reconcile(site, expectation)
     untouched = not changes and all(action.kind == "none" for action in todo)
     report = readiness.check(site) if untouched else None
     if report is None or not report.ok:
@@ -155,13 +157,18 @@ def _up(site: Site) -> Outcome:
     return Outcome(site.cluster.datacenter, bootstrap, todo, changes, report, folder, left, without)
 
 
-def _refuse_wrong(site: Site, todo: tuple[Action, ...]) -> None:
-    """Refuse another cluster before any file is put in place, where brokers run that can say which they are."""
+def _refuse_early(site: Site) -> None:
+    """Refuse another cluster, and topics, users, access lists or quotas that it could not be given, before any
+    node is touched: wherever brokers run that can be asked. What cannot be seen now is judged once nodes are up.
+    """
     from kdeploy.cluster.failure import ClusterError
 
-    if any(action.node.role == "broker" and action.kind not in ("create", "start") for action in todo):
-        with suppress(ClusterError), reached(site):
-            pass
+    todo = site.compare()
+    standing = [one for one in todo if one.node.role == "broker" and one.kind not in ("create", "start")]
+    if standing and any(one.kind != "none" for one in todo):
+        restarting = [one.node.key for one in todo if one.kind == "restart"]
+        with suppress(ClusterError, Unhealthy), readiness.connected(site, patience=5) as admin:
+            readiness.pending(site, admin, restarting, planned=len(site.cluster.brokers))
 
 
 def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> None:
@@ -256,11 +263,16 @@ def _start_brokers(site_: Site, nodes: list[Node]) -> None:
     kill_point("brokers-ready")
 
 
-def _reconcile(site: Site) -> tuple[Change, ...]:
+def _reconcile(site: Site, expectation: Expectation | None) -> tuple[Change, ...]:
     with readiness.connected(site, starting=True) as admin:
         # A killed `up` may have started brokers that are not registered yet.
         readiness.wait_for_brokers(site, admin)
         plan = readiness.pending(site, admin)
+        if (
+            expectation is not None
+        ):  # the cluster may have moved while nodes were rolled, or was not seen before
+            name = site.design.blueprint.environment
+            expected.refuse_beyond(expectation, name, site.cluster.datacenter, items_of(site, plan.changes))
         kill_point("reconcile-begun")
         carry_out(site, admin, plan)
     kill_point("reconciled")
