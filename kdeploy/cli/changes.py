@@ -42,6 +42,9 @@ TITLES: Final[dict[Layer, str]] = {
 }
 """What a layer is called."""
 
+UNSEEN: Final = "? "
+"""Stands before a node that cannot be asked."""
+
 SIGNS: Final = {"create": "+", "change": "~", "remove": "-", "start": ">", "restart": "!", "none": "~"}
 """Stands before a change, by its effect."""
 
@@ -90,6 +93,8 @@ def _layer_lines(layer: Layer, items: list[Item], several: bool) -> Iterator[str
             hand = f" ({first.why})" if first.why else ""
             yield _filled(f"{sign} {first.path} of {names}: {first.what}{hand}", "    ", "  ")
             yield from _shown(first.diff)
+        elif first.kind == "unseen":
+            yield _filled(f"{UNSEEN}{names}: {first.why}", "    ", "  ")
         elif layer == "nodes":
             yield _filled(f"{sign} {first.kind} {names}: {first.why}", "    ", "  ")
         elif layer == "settings":

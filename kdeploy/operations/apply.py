@@ -81,7 +81,9 @@ def apply(
 
 def _refuse_down(here: Site) -> None:
     states = here.provider.observe(here.cluster.brokers)
-    if not any(state.running for state in states.values()):
+    if not any(
+        state.running or state.unseen for state in states.values()
+    ):  # who cannot be asked may well run
         name = here.design.blueprint.environment
         raise KdeployError(
             f"no broker of {here.cluster.datacenter} runs, so there is nothing to apply topics and users to\n"

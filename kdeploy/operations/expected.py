@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -91,11 +91,16 @@ def _of_document(file: Path, document: dict[str, Any]) -> Expectation:
     return Expectation(file, changes, compared)
 
 
-def refuse_other(expected: Expectation, found: Preview) -> None:
-    """Refuse where `up` would do anything else than what the saved preview says.
+def refuse_other(expected: Expectation, found: Preview, without: Collection[str] = ()) -> None:
+    """Refuse where `up` would do anything else than what the saved preview says, or where nobody knows.
+
+    Args:
+        expected: The saved preview.
+        found: What would be done now.
+        without: Names of nodes that are left as they are.
 
     Raises:
-        Moved: Names what is new and what is gone.
+        Moved: Names what is new, what is gone, and which nodes cannot be asked.
     """
     items = [one for one in found.items if one.layer != "cost"]
     changes = [one for one in expected.changes if one[1] != "cost"]
@@ -105,6 +110,11 @@ def refuse_other(expected: Expectation, found: Preview) -> None:
     looked = [
         f"- {name}: {'is up now, and was not' if name in compared else 'was up, and does not answer now'}"
         for name in unlike
+    ]
+    looked += [
+        f"- {one.what}, so what would be done there is not known: {one.why.partition(': ')[2]}"
+        for one in items
+        if one.kind == "unseen" and one.name not in without
     ]
     _refuse(expected.file, environment, changes, items, looked)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.errors import Unhealthy
+from kdeploy.errors import KdeployError, Unhealthy
 from kdeploy.operations import expected, expiry, hosts, places, prepare, preview, readiness, rolling, site
 from kdeploy.operations.apply import carry_out, items_of
 from kdeploy.operations.difference import Action
@@ -95,7 +95,7 @@ def up(
         with ExitStack() as stack:
             if expectation is not None:  # nobody else may change anything from here on
                 stack.enter_context(hosts.held(design, "up"))
-                expected.refuse_other(expectation, preview.of_design(design, password_file))
+                expected.refuse_other(expectation, preview.of_design(design, password_file), manner.without)
             prepare.save_lock(design)
             kill_point("lock-written")
             vault = prepare.complete_vault(design, password_file)
@@ -138,6 +138,7 @@ def _up(site: Site, expectation: Expectation | None) -> Outcome:
         if any(action.needs_its_place for action in todo):
             site.provider.provision(site.design.blueprint, site.manner.without)
         kill_point("provisioned")
+        todo = _seen_now(site, todo)
         _refuse_invalid(site, [action.node for action in todo if action.kind == "update"])
         left = _bring_up(site, todo)
     changes = _reconcile(site, expectation)
@@ -157,6 +158,18 @@ def _up(site: Site, expectation: Expectation | None) -> Outcome:
     return Outcome(site.cluster.datacenter, bootstrap, todo, changes, report, folder, left, without)
 
 
+def _seen_now(site: Site, todo: tuple[Action, ...]) -> tuple[Action, ...]:
+    """What each node needs, where some of them could be asked only when their hosts were provisioned."""
+    if all(action.kind != "unseen" for action in todo):
+        return todo
+    again = site.compare()
+    unseen = [f"  - {action.node.name}: {action.reason}" for action in again if action.kind == "unseen"]
+    if unseen:
+        listed = "\n".join(unseen)
+        raise KdeployError(f"no node was changed, since not all can be asked:\n{listed}\n  run this again")
+    return again
+
+
 def _refuse_early(site: Site) -> None:
     """Refuse another cluster, and topics, users, access lists or quotas that it could not be given, before any
     node is touched: wherever brokers run that can be asked. What cannot be seen now is judged once nodes are up.
@@ -164,7 +177,8 @@ def _refuse_early(site: Site) -> None:
     from kdeploy.cluster.failure import ClusterError
 
     todo = site.compare()
-    standing = [one for one in todo if one.node.role == "broker" and one.kind not in ("create", "start")]
+    down = ("create", "start", "unseen")
+    standing = [one for one in todo if one.node.role == "broker" and one.kind not in down]
     if standing and any(one.kind != "none" for one in todo):
         restarting = [one.node.key for one in todo if one.kind == "restart"]
         with suppress(ClusterError, Unhealthy), readiness.connected(site, patience=5) as admin:
@@ -178,7 +192,7 @@ def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> None:
     """
     brokers = [action for action in todo if action.node.role == "broker"]
     created = [action.node for action in brokers if action.kind == "create"]
-    if created and any(action.kind not in ("create", "start") for action in brokers):
+    if created and any(action.kind not in ("create", "start", "unseen") for action in brokers):
         with readiness.connected(site) as admin:
             for node in created:
                 readiness.wait_for_others(site, admin, node)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from kdeploy.cluster.state import Binding, Metadata, NewTopic
-from kdeploy.errors import InvalidEnvironment
+from kdeploy.errors import InvalidEnvironment, KdeployError
+from kdeploy.infra import NodeState
 from kdeploy.infra.local import process
 from kdeploy.operations import apply as applying
 from kdeploy.operations import expected
@@ -250,3 +251,55 @@ def test_more_copies_than_the_brokers_that_are_not_left_out_are_refused_before_a
 
 def without(metadata: Metadata, broker: int) -> Metadata:
     return replace(metadata, brokers=tuple(one for one in metadata.brokers if one.id != broker))
+
+
+WHY = "10.0.0.2 cannot be reached: it does not answer"
+
+
+@pytest.fixture
+def lost(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world in which the host of broker-2 does not answer; its process runs, as far as anybody knows."""
+    from kdeploy.infra.local.provider import LocalProvider
+
+    real = LocalProvider.observe
+
+    def observe(self: Any, nodes: Any) -> Any:
+        unseen = NodeState(True, False, None, None, WHY, may_return=True, unseen=True)
+        return {
+            key: unseen if key.endswith("/broker-2") else state for key, state in real(self, nodes).items()
+        }
+
+    monkeypatch.setattr(LocalProvider, "observe", observe)
+    return world
+
+
+def test_a_node_that_cannot_be_asked_is_previewed_as_such_and_not_as_stopped(lost: World) -> None:
+    from kdeploy.cli import changes
+
+    found = lost.preview()
+    (item,) = found.items
+    assert (item.kind, item.what, item.effect) == ("unseen", "broker-2 cannot be asked", "none")
+    assert item.why == f"it cannot be asked: {WHY}"
+    assert found.pending
+    assert f"? broker-2: it cannot be asked: {WHY}" in " ".join(changes.preview_text(found).split())
+    assert "start" not in changes.preview_text(found).partition("nodes")[2].partition("\n\n")[0]
+
+
+def test_up_changes_no_node_while_one_of_them_cannot_be_asked(lost: World) -> None:
+    lost.edit(RESTART)
+    before = lost.seen()
+    with pytest.raises(KdeployError, match=f"(?s)no node was changed, since not all can be asked.*{WHY}"):
+        lost.up()
+    assert lost.happened(before) == frozenset()
+
+
+def test_nothing_is_agreed_to_about_a_node_that_cannot_be_asked(lost: World, tmp_path: Path) -> None:
+    lost.edit([TOPIC])
+    expectation, before = saved(lost, tmp_path), lost.seen()
+    with pytest.raises(
+        Moved, match=f"broker-2 cannot be asked, so what would be done there is not known: {WHY}"
+    ):
+        lost.up(expectation=expectation)
+    assert lost.happened(before) == frozenset()
+    lost.up(expectation=expectation, manner=Manner(without=("broker-2",)))
+    assert lost.happened(before) == {"topic payments made 2 partitions, 3 copies"}
