@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.operations import expiry, files, pending, places, prepare, readiness, site
 from kdeploy.operations.difference import Action, actions
-from kdeploy.operations.pending import Item
+from kdeploy.operations.pending import Effect, Item
 from kdeploy.operations.progress import Silent
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _of_action(
         why = files.why_restart(node, differ, there) or why
     elif action.kind == "update":
         why = files.why_update(differ) or _drift(state) or why
-    effect = "none" if action.kind in ("update", "unseen") else action.kind
+    effect: Effect = "none" if action.kind == "update" or action.kind == "unseen" else action.kind
     what = f"{node.name} cannot be asked" if action.kind == "unseen" else f"{action.kind} {node.name}"
     return Item(
         node.datacenter,
