@@ -48,7 +48,10 @@ UNSEEN: Final = "? "
 SIGNS: Final = {"create": "+", "change": "~", "remove": "-", "start": ">", "restart": "!", "none": "~"}
 """Stands before a change, by its effect."""
 
-NOT_COMPARED: Final = "topics, users, ACLs, quotas and settings are compared once it is up"
+NOT_COMPARED: Final = (
+    "topics, users, ACLs, quotas and settings are compared once it is up; "
+    "until then --expect lets through only what is made anew"
+)
 
 
 def preview_text(preview: Preview) -> str:
