@@ -37,7 +37,7 @@ TEXT: Final[Schema] = {"type": "string"}
 FLAG: Final[Schema] = {"type": "boolean"}
 NUMBER: Final[Schema] = {"type": "number"}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
-ACTION: Final[Schema] = {"enum": ["create", "start", "update", "restart", "none"]}
+ACTION: Final[Schema] = {"enum": ["create", "start", "update", "restart", "none", "unseen"]}
 
 
 def optional(schema: Schema) -> Schema:

@@ -42,10 +42,16 @@ TITLES: Final[dict[Layer, str]] = {
 }
 """What a layer is called."""
 
+UNSEEN: Final = "? "
+"""Stands before a node that cannot be asked."""
+
 SIGNS: Final = {"create": "+", "change": "~", "remove": "-", "start": ">", "restart": "!", "none": "~"}
 """Stands before a change, by its effect."""
 
-NOT_COMPARED: Final = "topics, users, ACLs, quotas and settings are compared once it is up"
+NOT_COMPARED: Final = (
+    "topics, users, ACLs, quotas and settings are compared once it is up; "
+    "until then --expect lets through only what is made anew"
+)
 
 
 def preview_text(preview: Preview) -> str:
@@ -90,6 +96,8 @@ def _layer_lines(layer: Layer, items: list[Item], several: bool) -> Iterator[str
             hand = f" ({first.why})" if first.why else ""
             yield _filled(f"{sign} {first.path} of {names}: {first.what}{hand}", "    ", "  ")
             yield from _shown(first.diff)
+        elif first.kind == "unseen":
+            yield _filled(f"{UNSEEN}{names}: {first.why}", "    ", "  ")
         elif layer == "nodes":
             yield _filled(f"{sign} {first.kind} {names}: {first.why}", "    ", "  ")
         elif layer == "settings":

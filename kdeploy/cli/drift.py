@@ -55,8 +55,11 @@ def drift(environment: str, accept: bool, vault_password_file: Path | None, outp
     from kdeploy.spec import load
 
     loaded = load.load(load.find(environment))
-    found = look(loaded, vault_password_file)
-    accepted = adopt.accept(loaded, found) if accept else None
+    accepted = None
+    if accept:
+        found, accepted = adopt.look_and_accept(loaded, vault_password_file)
+    else:
+        found = look(loaded, vault_password_file)
     if output == "json":
         print_json(as_json(found, accepted))
     else:
@@ -70,9 +73,14 @@ def drift(environment: str, accept: bool, vault_password_file: Path | None, outp
 
 @click.command(name="import")
 @environment_argument
+@click.option(
+    "--datacenter",
+    metavar="NAME",
+    help="Whose cluster is declared; without it all of them have to hold the same.",
+)
 @vault_password_option
 @output_option
-def import_(environment: str, vault_password_file: Path | None, output: str) -> None:
+def import_(environment: str, datacenter: str | None, vault_password_file: Path | None, output: str) -> None:
     """Declare what a running cluster holds: topics, users, ACLs and quotas that no file declares yet.
 
     Writes topics.yaml, users.yaml, acls.yaml and quotas.yaml beside environment.yaml, or adds to them.
@@ -86,7 +94,7 @@ def import_(environment: str, vault_password_file: Path | None, output: str) -> 
     from kdeploy.spec import load
 
     loaded = load.load(load.find(environment))
-    done = adopt.import_(loaded, vault_password_file)
+    done = adopt.import_(loaded, vault_password_file, datacenter)
     if output == "json":
         print_json(imported_json(loaded.environment.name, done))
     else:

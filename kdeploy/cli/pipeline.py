@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kdeploy.errors import UsageError
+from kdeploy.errors import KdeployError, UsageError
 
 if TYPE_CHECKING:
     from kdeploy.pipelines.telling import Told
+    from kdeploy.spec.load import Loaded
 
 _text = click.argument("text", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _code = click.option(
@@ -41,7 +42,8 @@ def pipeline() -> None:
 def show(forge: str, environments: tuple[str, ...]) -> None:
     """Print the ready pipeline for GitHub Actions or GitLab CI, for some environments.
 
-    Without ENV it is for all under ./environments but those of provider local.
+    Without ENV it is for all under ./environments but those of provider local, and those that this version
+    does not deploy.
 
     \b
     Example: kdeploy pipeline show gitlab prod-eu > .gitlab-ci.yml
@@ -49,15 +51,34 @@ def show(forge: str, environments: tuple[str, ...]) -> None:
     from kdeploy.pipelines import ready
     from kdeploy.spec import load
 
-    found = [load.load(load.find(name)).environment for name in environments or load.own()]
-    providers = {one.name: {place.provider for place in one.datacenters} for one in found}
+    found = [load.load(load.find(name)) for name in environments or load.own()]
+    refused = {one.environment.name: why for one in found if (why := _undeployable(one))}
+    providers = {
+        one.environment.name: {place.provider for place in one.environment.datacenters} for one in found
+    }
     if not environments:
-        providers = {name: of for name, of in providers.items() if of != {"local"}}
+        providers = {name: of for name, of in providers.items() if of != {"local"} and name not in refused}
+    for name, why in refused.items():
+        what = (
+            "is in it, and its jobs preview, up and drift will fail" if environments else "is left out of it"
+        )
+        click.echo(f"warning: {name} {what}: {why}", err=True)
     if not providers:
         click.echo("warning: there is no environment here that it could be for", err=True)
         click.echo("  write their names into it, where it says prod-eu", err=True)
     extras = sorted(set().union(*providers.values()))
     click.echo(ready.pipeline(forge, tuple(providers), extras), nl=False)
+
+
+def _undeployable(loaded: Loaded) -> str:
+    """Why this version of kdeploy does not deploy an environment; empty where it does."""
+    from kdeploy.operations import site
+
+    try:
+        site.refuse_undeployable(loaded)
+    except KdeployError as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 @pipeline.command()

@@ -5,9 +5,10 @@ Invariant: preview changes nothing; apply touches no node.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,7 @@ from kdeploy.cli.options import (
     print_text,
     vault_password_option,
 )
+from kdeploy.errors import UsageError
 
 if TYPE_CHECKING:
     from kdeploy.operations.apply import Applied
@@ -26,9 +28,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @environment_argument
+@click.option(
+    "--save",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it as JSON into this file too, for up --expect.",
+)
 @vault_password_option
 @output_option
-def preview(environment: str, vault_password_file: Path | None, output: str) -> None:
+def preview(environment: str, save: Path | None, vault_password_file: Path | None, output: str) -> None:
     """Show what up would change, and why; changes nothing.
 
     Files with their differences, nodes with what they are restarted for, settings,
@@ -45,12 +53,23 @@ def preview(environment: str, vault_password_file: Path | None, output: str) -> 
     from kdeploy.spec import load
 
     found = look(load.load(load.find(environment)), vault_password_file)
+    if save is not None:
+        _save(save, found.to_json())
     if output == "json":
         print_json(found.to_json())
     else:
         text = changes.preview_text(found) if output == "text" else changes.preview_markdown(found)
         click.echo(text.rstrip("\n"))
     sys.exit(4 if found.pending else 0)
+
+
+def _save(file: Path, document: dict[str, Any]) -> None:
+    try:
+        file.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}\n  name another file with --save"
+        ) from None
 
 
 @click.command()

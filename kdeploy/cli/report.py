@@ -113,9 +113,9 @@ def _status_text(environment: str, one: ClusterStatus) -> str:
     for action in one.actions:
         state = one.states[action.node.key]
         word = "running" if state.running else "stopped" if state.present else "absent"
-        detail = (
-            state.detail if action.kind in ("none", "start", "create") else f"{state.detail}; {action.reason}"
-        )
+        word = "unseen" if state.unseen else word
+        said = action.kind in ("none", "start", "create", "unseen")
+        detail = state.detail if said else f"{state.detail}; {action.reason}"
         rows.append((action.node.name, action.node.rack, word, detail))
     verdict = "healthy" if one.ok else "NOT healthy"
     return (

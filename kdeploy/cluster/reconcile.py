@@ -78,6 +78,7 @@ def plan(
     admin: Admin,
     passwords: Mapping[str, str],
     brokers: Mapping[int, live.Wanted] = MappingProxyType({}),
+    planned: int = 0,
 ) -> Plan:
     """What `carry_out` would have to do; only reads.
 
@@ -86,12 +87,14 @@ def plan(
         admin: The cluster.
         passwords: Each declared user's password.
         brokers: What running brokers are to have, by id.
+        planned: How many brokers there are when it is carried out, where more of them are started first.
 
     Raises:
         InvalidSetting: The environment asks for something that cannot be carried out.
         ClusterError: The cluster does not answer, or a user has no password in the vault.
     """
     observed = observe(environment, admin, passwords)
+    observed = replace(observed, brokers=max(observed.brokers, planned))
     declared = difference(environment, observed)
     given = live.changes(brokers, admin)
     return Plan(environment, observed, decided.in_order(environment, (*given, *declared)))

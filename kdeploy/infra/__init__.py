@@ -29,6 +29,7 @@ class NodeState:
             its host cannot be asked.
         prepared: Whether what the node stands on is as it should be, as far as it was looked at, so that
             `Provider.provision` would find nothing to do there.
+        unseen: Whether it could not be asked: then nothing is known of it but why not, which is in `detail`.
     """
 
     present: bool
@@ -39,6 +40,7 @@ class NodeState:
     live: tuple[str, ...] = ()
     may_return: bool = False
     prepared: bool = False
+    unseen: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -106,7 +108,10 @@ class Provider(Protocol):
         ...
 
     def strayed(self, nodes: Sequence[Node]) -> dict[str, tuple[Strayed, ...]]:
-        """What is not as it was put there, by `Node.key`; read-only. No content of a secret file is in it."""
+        """What is not as it was put there, by `Node.key`; read-only. No content of a secret file is in it.
+
+        Nodes that cannot be asked are left out.
+        """
         ...
 
     def wanted(self, node: Node, secrets: Secrets) -> str:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.errors import InvalidEnvironment, KdeployError, UsageError
-from kdeploy.operations import prepare, readiness
+from kdeploy.operations import hosts, places, prepare, readiness
+from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.status import sites_of
 from kdeploy.spec import adopt, load
@@ -24,7 +26,9 @@ from kdeploy.tuning.overrides import OWNED
 from kdeploy.units import format_rate, parse_rate
 
 if TYPE_CHECKING:
+    from kdeploy.cluster.found import Found
     from kdeploy.operations.drift import Drift, Drifted
+    from kdeploy.operations.site import Site
     from kdeploy.spec.load import Loaded
     from kdeploy.spec.model import Environment
     from kdeploy.spec.resources import Quota, Topic, User
@@ -67,6 +71,37 @@ class Imported:
     left_out: tuple[str, ...]
 
 
+def look_and_accept(loaded: Loaded, password_file: Path | None = None) -> tuple[Drift, Accepted]:
+    """Look for drift and write it into the files, while nobody else changes the environment.
+
+    Args:
+        loaded: The environment.
+        password_file: File with the vault's password.
+
+    Raises:
+        LeaseHeld: Somebody else is at work: what they are changing now is no drift.
+        UsageError: The environment came with kdeploy: nothing is written beside it.
+        KdeployError: As `drift` and `accept`.
+    """
+    from kdeploy.operations.drift import drift
+
+    _refuse_shipped(loaded)
+    with _alone(loaded, "drift --accept"):
+        found = drift(loaded, password_file)
+        return found, accept(loaded, found)
+
+
+@contextmanager
+def _alone(loaded: Loaded, command: str) -> Iterator[None]:
+    """Hold the leases of an environment that was brought up before; of another none leaves a trace."""
+    if not (places.vault_file(loaded).exists() and places.lock_file(loaded).exists()):
+        yield  # what follows says so
+        return
+    name = loaded.environment.name
+    with lease(places.state_folder(name), command), hosts.held(prepare.design(loaded, freeze=False), command):
+        yield
+
+
 def accept(loaded: Loaded, found: Drift) -> Accepted:
     """Write into the files what somebody else changed, as far as files can say it.
 
@@ -79,21 +114,28 @@ def accept(loaded: Loaded, found: Drift) -> Accepted:
         KdeployError: A file cannot be written, or would not be valid.
     """
     _refuse_shipped(loaded)
-    changes: list[Change] = []
-    items: list[Drifted] = []
+    items: list[tuple[Drifted, list[Change]]] = []
     left: list[tuple[Drifted, str]] = []
     everywhere = _everywhere(loaded, found)
+    topics = {topic.name: topic for topic in loaded.environment.topics}
     for one in found.items:
         try:
-            changes += _said(loaded.environment, one, everywhere)
-            items.append(one)
+            items.append((one, _said(topics, one, everywhere)))
         except _CannotSay as reason:
             left.append((one, str(reason)))
-    once = [one for index, one in enumerate(changes) if one not in changes[:index]]
-    return Accepted(_write(loaded, once), tuple(items), tuple(left))
+    files, unsaid = _write(loaded, items)
+    left += [(one, GIVEN_ELSEWHERE) for one in unsaid]
+    missing = set(map(id, unsaid))
+    return Accepted(files, tuple(one for one, _ in items if id(one) not in missing), tuple(left))
 
 
-def import_(loaded: Loaded, password_file: Path | None = None) -> Imported:
+GIVEN_ELSEWHERE: Final = (
+    "the defaults or a pattern of topics.yaml, or the environment itself, give it this; say it there"
+)
+"""Why a topic's value that is gone in the cluster cannot be taken out of its own entry."""
+
+
+def import_(loaded: Loaded, password_file: Path | None = None, datacenter: str | None = None) -> Imported:
     """Declare all topics, users, access lists and quotas of a running cluster that no file declares.
 
     Users whose password the vault does not have keep theirs: they are declared with `credentials: unmanaged`.
@@ -101,18 +143,24 @@ def import_(loaded: Loaded, password_file: Path | None = None) -> Imported:
     Args:
         loaded: The environment.
         password_file: File with the vault's password.
+        datacenter: Whose cluster; left out, every cluster has to hold the same.
 
     Raises:
-        UsageError: The environment came with kdeploy: nothing is written beside it.
+        LeaseHeld: Somebody else is at work.
+        UsageError: The environment came with kdeploy: nothing is written beside it. There is no such datacenter,
+            or clusters differ and none was named.
         KdeployError: The cluster does not answer, a file cannot be written, or would not be valid.
     """
-    from kdeploy.cluster import found, quotas
-
     _refuse_shipped(loaded)
+    with _alone(loaded, "import"):
+        return _import(loaded, sites_of(loaded, Silent(), password_file), datacenter)
+
+
+def _import(loaded: Loaded, sites: Sequence[Site], datacenter: str | None) -> Imported:
+    from kdeploy.cluster import quotas
+
     environment = loaded.environment
-    here, *_ = sites_of(loaded, Silent(), password_file)
-    with readiness.connected(here, patience=10) as admin:
-        held = found.found(admin)
+    here, held = _held(sites, datacenter)
     known = {topic.name for topic in environment.topics}
     topics = [one for one in held.topics if one.name not in known]
     named = {user.name for user in environment.users}
@@ -125,7 +173,7 @@ def import_(loaded: Loaded, password_file: Path | None = None) -> Imported:
         *(Add("acls", {"user": one.name, "acls": _plain(one)["acls"]}) for one in users if one.acls),
         *(Add("quotas", _quota(one)) for one in limits),
     ]
-    files = _write(loaded, changes)
+    files, _ = _write(loaded, [(None, changes)])
     return Imported(
         files,
         tuple(one.name for one in topics),
@@ -133,6 +181,60 @@ def import_(loaded: Loaded, password_file: Path | None = None) -> Imported:
         tuple(str(quotas.entity(one)) for one in limits),
         held.left_out,
     )
+
+
+def _held(sites: Sequence[Site], datacenter: str | None) -> tuple[Site, Found]:
+    """What the cluster holds that is meant; refused where several do not hold the same and none was named."""
+    from kdeploy.cluster import found
+
+    names = [here.cluster.datacenter for here in sites]
+    if datacenter is not None and datacenter not in names:
+        raise UsageError(f"there is no datacenter {datacenter!r}\n  there are: {', '.join(names)}")
+    seen = []
+    for here in sites:
+        if datacenter in (None, here.cluster.datacenter):
+            with readiness.connected(here, patience=10) as admin:
+                seen.append((here, found.found(admin)))
+    for here, held in seen[1:]:
+        _refuse_different(names[0], seen[0][1], here.cluster.datacenter, held)
+    return seen[0]
+
+
+def _refuse_different(one: str, first: Found, other: str, second: Found) -> None:
+    lines = []
+    for kind in ("topics", "users", "quotas"):
+        mine, theirs = ({_named(entry): entry for entry in getattr(held, kind)} for held in (first, second))
+        told = (
+            (f"{kind} only in {one}", mine.keys() - theirs.keys()),
+            (f"{kind} only in {other}", theirs.keys() - mine.keys()),
+            (
+                f"{kind} that differ",
+                {name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]},
+            ),
+        )
+        lines += [f"  - {words}: {_some(sorted(names))}" for words, names in told if names]
+    if lines:
+        listed = "\n".join(lines)
+        raise UsageError(
+            f"{one} and {other} do not hold the same, and an environment declares one list for both:\n{listed}\n"
+            f"  choose whose is declared, with --datacenter {one} or --datacenter {other}"
+        )
+
+
+def _named(entry: Topic | User | Quota) -> str:
+    from kdeploy.cluster import quotas
+    from kdeploy.spec.resources import Quota
+
+    return str(quotas.entity(entry)) if isinstance(entry, Quota) else entry.name
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+NAMED: Final = 10
+"""Names that a difference of two clusters tells."""
 
 
 def _file_of_topics(loaded: Loaded) -> str | None:
@@ -147,12 +249,12 @@ class _CannotSay(Exception):
 
 
 def _said(
-    environment: Environment, one: Drifted, everywhere: set[tuple[str, str, str | None]]
+    topics: Mapping[str, Topic], one: Drifted, everywhere: set[tuple[str, str, str | None]]
 ) -> list[Change]:
     """What files are to say so that git says what was found."""
     match one.layer:
         case "topics":
-            return _of_topic(environment, one)
+            return _of_topic(topics[one.name], one)
         case "acls" if one.found is not None:
             return [Add("acls", {"user": one.name, "acls": [_entry(one)]})]
         case "acls":
@@ -168,9 +270,8 @@ def _said(
     return _of_override(one, everywhere)
 
 
-def _of_topic(environment: Environment, one: Drifted) -> list[Change]:
+def _of_topic(topic: Topic, one: Drifted) -> list[Change]:
     name = {"name": one.name}
-    (topic,) = (topic for topic in environment.topics if topic.name == one.name)
     if one.key == "it":
         return [Remove("topics", name)]
     if one.key == "partitions":
@@ -286,21 +387,49 @@ def _refuse_shipped(loaded: Loaded) -> None:
         )
 
 
-def _write(loaded: Loaded, changes: Sequence[Change]) -> tuple[Path, ...]:
-    """Write files, and put the old ones back where the environment would not be valid with the new."""
-    texts = adopt.written(loaded.folder, changes)
-    before = {file: file.read_text(encoding="utf-8") if file.exists() else None for file in texts}
-    adopt.save(texts)
-    try:
-        load.load(loaded.folder)
-    except InvalidEnvironment as error:
+def _write(
+    loaded: Loaded, items: Sequence[tuple[Drifted | None, Sequence[Change]]]
+) -> tuple[tuple[Path, ...], list[Drifted]]:
+    """Write files, and put the old ones back where the environment would not be valid with the new, or where kdeploy
+    is ended meanwhile.
+
+    Returns:
+        The files that are another now, and what they do not say all the same: that is left as it was.
+    """
+    unsaid: list[Drifted] = []
+    while True:
+        missing = set(map(id, unsaid))
+        chosen = [(one, changes) for one, changes in items if id(one) not in missing]
+        # Several nodes may say the same; what is said twice is written once.
+        once = {repr(change): change for _, changes in chosen for change in changes}
+        texts = adopt.written(loaded.folder, list(once.values()))
+        before = {file: file.read_text(encoding="utf-8") if file.exists() else None for file in texts}
+        try:
+            adopt.save(texts)
+            topics = {topic.name: topic for topic in load.load(loaded.folder).environment.topics}
+            more = [one for one, _ in chosen if one is not None and not _holds(topics, one)]
+        except InvalidEnvironment as error:
+            _put_back(before)
+            listed = "\n".join(f"  - {one.path}: {one.wrong}" for one in error.problems)
+            raise KdeployError(
+                f"the files would not be valid with what was found, and are as they were:\n{listed}\n"
+                "  change that in the cluster, or in what the environment demands, first"
+            ) from None
+        except BaseException:  # also Ctrl-C: no file stays that says half of it
+            _put_back(before)
+            raise
+        if not more:
+            return tuple(texts), unsaid
         _put_back(before)
-        listed = "\n".join(f"  - {one.path}: {one.wrong}" for one in error.problems)
-        raise KdeployError(
-            f"the files would not be valid with what was found, and are as they were:\n{listed}\n"
-            "  change that in the cluster, or in what the environment demands, first"
-        ) from None
-    return tuple(texts)
+        unsaid += more
+
+
+def _holds(topics: Mapping[str, Topic], one: Drifted) -> bool:
+    """Whether files say that a topic has no value where none was found: something else may still give it one."""
+    topic = topics.get(one.name)
+    if one.layer != "topics" or one.found is not None or topic is None or one.key == "it":
+        return True
+    return one.key not in topic.settings
 
 
 def _put_back(before: dict[Path, str | None]) -> None:

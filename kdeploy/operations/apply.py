@@ -76,12 +76,14 @@ def apply(
                 _refuse_down(one)
             _refuse_moved(sites, expectation)
             prepare.save_vault(design, completed)
-            return tuple(_apply(one) for one in sites)
+            return tuple(_apply(one, expectation) for one in sites)
 
 
 def _refuse_down(here: Site) -> None:
     states = here.provider.observe(here.cluster.brokers)
-    if not any(state.running for state in states.values()):
+    if not any(
+        state.running or state.unseen for state in states.values()
+    ):  # who cannot be asked may well run
         name = here.design.blueprint.environment
         raise KdeployError(
             f"no broker of {here.cluster.datacenter} runs, so there is nothing to apply topics and users to\n"
@@ -95,20 +97,25 @@ def _refuse_moved(sites: Sequence[Site], expectation: Expectation | None) -> Non
     found: list[Item] = []
     for here in sites:
         with readiness.connected(here) as admin:
-            found += _items(here, readiness.pending_changes(here, admin, resources_only=True))
+            found += items_of(here, readiness.pending_changes(here, admin, resources_only=True))
     expected.refuse_other_resources(expectation, sites[0].design.blueprint.environment, found)
 
 
-def _apply(here: Site) -> Applied:
+def _apply(here: Site, expectation: Expectation | None) -> Applied:
     with readiness.connected(here) as admin:
         plan = readiness.pending(here, admin, resources_only=True)
+        items = items_of(here, plan.changes)
+        if expectation is not None:
+            name = here.design.blueprint.environment
+            expected.refuse_beyond(expectation, name, here.cluster.datacenter, items)
         kill_point("reconcile-begun")
         carry_out(here, admin, plan)
     kill_point("reconciled")
-    return Applied(here.cluster.datacenter, _items(here, plan.changes))
+    return Applied(here.cluster.datacenter, items)
 
 
-def _items(here: Site, changes: Sequence[Change]) -> tuple[Item, ...]:
+def items_of(here: Site, changes: Sequence[Change]) -> tuple[Item, ...]:
+    """Changes of a cluster as preview tells them."""
     found = (item for change in changes for item in pending.of_change(here.cluster.datacenter, change))
     return pending.ordered(found)
 

@@ -12,10 +12,10 @@ from typing import Literal
 from kdeploy.blueprint import Node
 from kdeploy.infra import NodeState
 
-ActionKind = Literal["create", "start", "update", "restart", "none"]
+ActionKind = Literal["create", "start", "update", "restart", "none", "unseen"]
 """create: it was never here; start: it is stopped (its files brought up to date first);
 restart: it runs with other files or secrets than it should; update: files that take no restart;
-none: it is what it should be."""
+none: it is what it should be; unseen: it cannot be asked, so what it needs is not known."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Action:
 
         What runs, on a host that was seen to be as it should be, has all of that.
         """
-        return self.kind in ("create", "start") or (self.kind != "none" and not self.prepared)
+        return self.kind in ("create", "start", "unseen") or (self.kind != "none" and not self.prepared)
 
 
 def actions(
@@ -57,6 +57,8 @@ def actions(
 
 
 def _action(node: Node, state: NodeState, wanted: str) -> Action:
+    if state.unseen:
+        return Action(node, "unseen", f"it cannot be asked: {state.detail}")
     if not state.present:
         return Action(node, "create", "it does not exist yet")
     if not state.running:

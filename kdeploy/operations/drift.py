@@ -100,8 +100,11 @@ def drift(loaded: Loaded, password_file: Path | None = None) -> Drift:
     """
     items, unseen = list[Drifted](), list[str]()
     for here in sites_of(loaded, Silent(), password_file):
-        items += on_nodes(here)
-        if not any(state.running for state in here.provider.observe(here.cluster.brokers).values()):
+        changed, unasked = on_nodes(here)
+        items += changed
+        unseen += unasked
+        states = here.provider.observe(here.cluster.brokers).values()
+        if not any(state.running or state.unseen for state in states):
             unseen.append(f"{here.cluster.datacenter}: no broker runs, so the cluster could not be asked")
             continue
         try:
@@ -115,18 +118,22 @@ def drift(loaded: Loaded, password_file: Path | None = None) -> Drift:
     return Drift(loaded.environment.name, tuple(items), tuple(unseen))
 
 
-def on_nodes(here: Site) -> Iterator[Drifted]:
-    """What was changed on the nodes of a cluster."""
+def on_nodes(here: Site) -> tuple[list[Drifted], list[str]]:
+    """What was changed on the nodes of a cluster, and which of them cannot be asked, with the reason."""
     nodes = here.cluster.nodes
     states, strayed = here.provider.observe(nodes), here.provider.strayed(nodes)
+    items, unseen = list[Drifted](), list[str]()
     for node in nodes:
         state = states[node.key]
-        if state.present and not state.running:
-            yield Drifted(
-                "nodes", node.datacenter, node.name, "process", "running", "stopped", why=state.detail
-            )
-        for one in strayed[node.key]:
-            yield from _strayed(node, one)
+        if state.unseen:
+            unseen.append(f"{node.name} cannot be asked: {state.detail}")
+        elif node.key not in strayed:
+            unseen.append(f"{node.name} could not be asked for its files")
+        elif state.present and not state.running:
+            said = ("process", "running", "stopped")
+            items.append(Drifted("nodes", node.datacenter, node.name, *said, why=state.detail))
+        items += [found for one in strayed.get(node.key, ()) for found in _strayed(node, one)]
+    return items, unseen
 
 
 def _strayed(node: Node, one: Strayed) -> Iterator[Drifted]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -91,11 +91,16 @@ def _of_document(file: Path, document: dict[str, Any]) -> Expectation:
     return Expectation(file, changes, compared)
 
 
-def refuse_other(expected: Expectation, found: Preview) -> None:
-    """Refuse where `up` would do anything else than what the saved preview says.
+def refuse_other(expected: Expectation, found: Preview, without: Collection[str] = ()) -> None:
+    """Refuse where `up` would do anything else than what the saved preview says, or where nobody knows.
+
+    Args:
+        expected: The saved preview.
+        found: What would be done now.
+        without: Names of nodes that are left as they are.
 
     Raises:
-        Moved: Names what is new and what is gone.
+        Moved: Names what is new, what is gone, and which nodes cannot be asked.
     """
     items = [one for one in found.items if one.layer != "cost"]
     changes = [one for one in expected.changes if one[1] != "cost"]
@@ -106,6 +111,11 @@ def refuse_other(expected: Expectation, found: Preview) -> None:
         f"- {name}: {'is up now, and was not' if name in compared else 'was up, and does not answer now'}"
         for name in unlike
     ]
+    looked += [
+        f"- {one.what}, so what would be done there is not known: {one.why.partition(': ')[2]}"
+        for one in items
+        if one.kind == "unseen" and one.name not in without
+    ]
     _refuse(expected.file, environment, changes, items, looked)
 
 
@@ -113,6 +123,53 @@ def refuse_other_resources(expected: Expectation, environment: str, found: Itera
     """As `refuse_other`, of the layers alone that `apply` carries out."""
     changes = [one for one in expected.changes if one[1] in RESOURCES]
     _refuse(expected.file, environment, changes, list(found), [])
+
+
+MAKES: Final = ("create-topic", "create-user", "create-acl")
+"""Kinds that only make what is not there yet; a quota does, where there is no limit before."""
+
+
+def refuse_beyond(expected: Expectation, environment: str, datacenter: str, found: Iterable[Item]) -> None:
+    """Refuse what is about to be done to a cluster, now that its nodes are up, where the saved preview does not say it.
+
+    Where the preview could not look at the cluster nobody has seen what would be changed or deleted there, so only
+    what is made anew is let through. Settings of a broker that the preview itself starts or restarts are not held:
+    they can only come to what its files say, which it shows.
+
+    Args:
+        expected: The saved preview.
+        environment: The environment's name.
+        datacenter: Whose cluster it is.
+        found: What is about to be done to it.
+
+    Raises:
+        Moved: Names what is new; nothing of all this was done.
+    """
+    begun = {one[3] for one in expected.changes if one[:2] == (datacenter, "nodes") and one[2] in BEGINS}
+    items = [one for one in found if one.layer != "settings" or one.name not in begun]
+    seen = datacenter in expected.compared
+    if seen:
+        beyond = list((Counter(one.identity for one in items) - Counter(expected.changes)).elements())
+        why = f"what is to be done to topics, users, ACLs, quotas and settings of {datacenter}"
+        head = f"{why} is not what {expected.file} says; none of it was done, nodes were brought up to date before"
+    else:
+        beyond = [one.identity for one in items if not _makes(one)]
+        head = (
+            f"{datacenter} could not be looked at when {expected.file} was saved, which therefore allows only what "
+            "is made anew; none of its topics, users, ACLs, quotas and settings was changed"
+        )
+    if beyond:
+        raise Moved(_listed(head, [f"- new: {_words(one)}" for one in beyond], environment))
+
+
+BEGINS: Final = ("create", "start", "restart")
+"""What is done to a node whose process then begins with its files of now."""
+
+
+def _makes(item: Item) -> bool:
+    if item.layer == "settings":
+        return item.before == item.after
+    return item.kind in MAKES or (item.kind == "set-quota" and item.before is None)
 
 
 def _refuse(
@@ -123,15 +180,16 @@ def _refuse(
     new = [f"- new: {_words(one)}" for one in (now - then).elements()]
     gone = [f"- gone: {_words(one)}" for one in (then - now).elements()]
     lines = [*more, *new, *gone]
-    if not lines:
-        return
+    if lines:
+        head = f"nothing was changed: what would be done is not what {file} says"
+        raise Moved(_listed(head, lines, environment))
+
+
+def _listed(head: str, lines: list[str], environment: str) -> str:
     shown = [f"  {line}" for line in lines[:NAMED]]
     shown += [f"  - and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
-    raise Moved(
-        f"nothing was changed: what would be done is not what {file} says\n"
-        + "\n".join(shown)
-        + f"\n  look again with `kdeploy preview {environment}`, and save what you agree to"
-    )
+    remedy = f"  look again with `kdeploy preview {environment}`, and save what you agree to"
+    return "\n".join([head, *shown, remedy])
 
 
 def _words(identity: Identity) -> str:

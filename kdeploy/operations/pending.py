@@ -138,7 +138,7 @@ def of_change(datacenter: str, change: Change) -> tuple[Item, ...]:
 
 def _of_setting(datacenter: str, change: Any) -> Item:  # noqa: ANN401 - an AlterBrokerConfig, imported late
     (given,) = change.settings.values()
-    what = str(change).removeprefix(f"{change.name}, while it runs: ")
+    what = str(change).partition("run: " if change.name == "every broker" else "runs: ")[2]
     why = CAUSES.get(getattr(change, "cause", "git"), "")
     return Item(
         datacenter, "settings", change.kind, change.name, what, why, given.before, given.after, "change"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.operations import expiry, files, pending, places, prepare, readiness, site
 from kdeploy.operations.difference import Action, actions
-from kdeploy.operations.pending import Item
+from kdeploy.operations.pending import Effect, Item
 from kdeploy.operations.progress import Silent
 
 if TYPE_CHECKING:
@@ -145,11 +145,12 @@ def _held(
     from kdeploy.cluster.failure import TimedOut, Unreachable
     from kdeploy.errors import Unhealthy
 
-    if not any(states[node.key].running for node in here.cluster.brokers):
+    if not any(states[node.key].running or states[node.key].unseen for node in here.cluster.brokers):
         return None
     try:
         with readiness.connected(here, patience=5) as admin:
-            plan = readiness.pending(here, admin, restarting)
+            planned = len(here.cluster.brokers)  # `up` starts those that do not run yet first
+            plan = readiness.pending(here, admin, restarting, planned=planned)
             return plan.changes, undeclared(plan, {one.topic for one in admin.metadata().partitions})
     except (Unreachable, TimedOut, Unhealthy):
         return None
@@ -184,7 +185,7 @@ def undeclared(plan: Plan, topics: Set[str]) -> tuple[str, ...]:
 
 def _of_nodes(here: site.Site, todo: Sequence[Action], states: Mapping[str, NodeState]) -> list[Item]:
     """Nodes that need something, and the files of those that are there already."""
-    busy = [action.node for action in todo if action.kind not in ("none", "create")]
+    busy = [action.node for action in todo if action.kind not in ("none", "create", "unseen")]
     standing = here.provider.standing(busy)
     is_of_host = _host_files(here.cluster)
     items = []
@@ -241,13 +242,14 @@ def _of_action(
         why = files.why_restart(node, differ, there) or why
     elif action.kind == "update":
         why = files.why_update(differ) or _drift(state) or why
-    effect = "none" if action.kind == "update" else action.kind
+    effect: Effect = "none" if action.kind == "update" or action.kind == "unseen" else action.kind
+    what = f"{node.name} cannot be asked" if action.kind == "unseen" else f"{action.kind} {node.name}"
     return Item(
         node.datacenter,
         "nodes",
         action.kind,
         node.name,
-        f"{action.kind} {node.name}",
+        what,
         why,
         None,
         None,

@@ -301,7 +301,12 @@ def pending_changes(
 
 
 def pending(
-    site: Site, admin: Admin, restarting: Collection[str] = (), *, resources_only: bool = False
+    site: Site,
+    admin: Admin,
+    restarting: Collection[str] = (),
+    *,
+    resources_only: bool = False,
+    planned: int = 0,
 ) -> Plan:
     """What is to be done to what a cluster holds: settings of running brokers, topics, users, ACLs, quotas.
 
@@ -310,12 +315,13 @@ def pending(
         admin: Its administrator.
         restarting: Keys of brokers that are going to be restarted with their new files first.
         resources_only: Whether settings of brokers are left out.
+        planned: How many brokers there are when it is carried out, where more of them are started first.
     """
     from kdeploy.cluster import reconcile
 
     brokers = {} if resources_only else site.live_settings(site.cluster.brokers, restarting)
     try:
-        return reconcile.plan(site.design.loaded.environment, admin, site.passwords(), brokers)
+        return reconcile.plan(site.design.loaded.environment, admin, site.passwords(), brokers, planned)
     except InvalidSetting as error:
         raise site.design.loaded.source.locate(error) from None
 

@@ -131,10 +131,14 @@ def _roll_brokers(site: Site, admin: Admin, nodes: list[Node]) -> None:
 
 
 def _relieve(site: Site, admin: Admin, nodes: list[Node]) -> None:
-    """Take away the dynamic values that brokers need no more, now that they run with their new files."""
+    """Take away the dynamic values that brokers need no more, now that they run with their new files.
+
+    What all brokers together were given is no part of any one's restart: it is seen to when all are rolled.
+    """
     from kdeploy.cluster import live
 
-    for change in live.changes(site.live_settings(nodes), admin):
+    ids = {node.id for node in nodes}
+    for change in (one for one in live.changes(site.live_settings(nodes), admin) if one.broker in ids):
         site.progress.step("roll", str(change))
         live.apply(admin, change)
 

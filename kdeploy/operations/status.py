@@ -106,7 +106,7 @@ def _status(here: site.Site) -> ClusterStatus:
 
     states = here.provider.observe(here.cluster.nodes)
     checks: tuple[Check, ...]
-    if not any(states[node.key].running for node in here.cluster.brokers):
+    if not any(states[node.key].running or states[node.key].unseen for node in here.cluster.brokers):
         checks = (Check("brokers", False, "no broker runs"),)
     else:
         try:

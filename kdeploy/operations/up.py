@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdeploy.errors import KdeployError, Unhealthy
 from kdeploy.operations import expected, expiry, hosts, places, prepare, preview, readiness, rolling, site
-from kdeploy.operations.apply import carry_out
+from kdeploy.operations.apply import carry_out, items_of
 from kdeploy.operations.difference import Action
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
-from kdeploy.operations.reach import reached
 from kdeploy.operations.site import Site
 from kdeploy.operations.standing import told
 
@@ -81,7 +81,8 @@ def up(
         expectation: A saved preview: anything else than it says is refused.
 
     Raises:
-        Moved: What would be done is not what the saved preview says; nothing was changed.
+        Moved: What would be done is not what the saved preview says; nothing was changed, or, where that is seen
+            only when nodes are up, nothing of it.
         KdeployError: Any of the tree in `kdeploy.errors`; run again to go on.
     """
     site.refuse_undeployable(loaded)
@@ -94,7 +95,7 @@ def up(
         with ExitStack() as stack:
             if expectation is not None:  # nobody else may change anything from here on
                 stack.enter_context(hosts.held(design, "up"))
-                expected.refuse_other(expectation, preview.of_design(design, password_file))
+                expected.refuse_other(expectation, preview.of_design(design, password_file), manner.without)
             prepare.save_lock(design)
             kill_point("lock-written")
             vault = prepare.complete_vault(design, password_file)
@@ -104,7 +105,9 @@ def up(
                 stack.enter_context(hosts.held(design, "up"))
             sites = site.leave_out(site.sites(design, vault, progress, manner))
             everything = tuple(map(_anew, sites))
-            outcomes = tuple(_up(one) for one in everything)
+            for one in everything:
+                _refuse_early(one)
+            outcomes = tuple(_up(one, expectation) for one in everything)
             _remember_ids(design, everything)
     return outcomes
 
@@ -127,18 +130,18 @@ def _anew(site: Site) -> Site:
     return replace(site, cluster=replace(cluster, cluster_id=None)) if made_anew else site
 
 
-def _up(site: Site) -> Outcome:
+def _up(site: Site, expectation: Expectation | None) -> Outcome:
     todo, left = site.compare(), tuple[str, ...]()
     if any(action.kind != "none" for action in todo):
-        _refuse_wrong(site, todo)
         site.progress.step("plan", _summary(todo))
         _wait_for_others(site, todo)
         if any(action.needs_its_place for action in todo):
             site.provider.provision(site.design.blueprint, site.manner.without)
         kill_point("provisioned")
+        todo = _seen_now(site, todo)
         _refuse_invalid(site, [action.node for action in todo if action.kind == "update"])
         left = _bring_up(site, todo)
-    changes = _reconcile(site)
+    changes = _reconcile(site, expectation)
     untouched = not changes and all(action.kind == "none" for action in todo)
     report = readiness.check(site) if untouched else None
     if report is None or not report.ok:
@@ -155,13 +158,31 @@ def _up(site: Site) -> Outcome:
     return Outcome(site.cluster.datacenter, bootstrap, todo, changes, report, folder, left, without)
 
 
-def _refuse_wrong(site: Site, todo: tuple[Action, ...]) -> None:
-    """Refuse another cluster before any file is put in place, where brokers run that can say which they are."""
+def _seen_now(site: Site, todo: tuple[Action, ...]) -> tuple[Action, ...]:
+    """What each node needs, where some of them could be asked only when their hosts were provisioned."""
+    if all(action.kind != "unseen" for action in todo):
+        return todo
+    again = site.compare()
+    unseen = [f"  - {action.node.name}: {action.reason}" for action in again if action.kind == "unseen"]
+    if unseen:
+        listed = "\n".join(unseen)
+        raise KdeployError(f"no node was changed, since not all can be asked:\n{listed}\n  run this again")
+    return again
+
+
+def _refuse_early(site: Site) -> None:
+    """Refuse another cluster, and topics, users, access lists or quotas that it could not be given, before any
+    node is touched: wherever brokers run that can be asked. What cannot be seen now is judged once nodes are up.
+    """
     from kdeploy.cluster.failure import ClusterError
 
-    if any(action.node.role == "broker" and action.kind not in ("create", "start") for action in todo):
-        with suppress(ClusterError), reached(site):
-            pass
+    todo = site.compare()
+    down = ("create", "start", "unseen")
+    standing = [one for one in todo if one.node.role == "broker" and one.kind not in down]
+    if standing and any(one.kind != "none" for one in todo):
+        restarting = [one.node.key for one in todo if one.kind == "restart"]
+        with suppress(ClusterError, Unhealthy), readiness.connected(site, patience=5) as admin:
+            readiness.pending(site, admin, restarting, planned=len(site.cluster.brokers))
 
 
 def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> None:
@@ -171,7 +192,7 @@ def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> None:
     """
     brokers = [action for action in todo if action.node.role == "broker"]
     created = [action.node for action in brokers if action.kind == "create"]
-    if created and any(action.kind not in ("create", "start") for action in brokers):
+    if created and any(action.kind not in ("create", "start", "unseen") for action in brokers):
         with readiness.connected(site) as admin:
             for node in created:
                 readiness.wait_for_others(site, admin, node)
@@ -256,11 +277,16 @@ def _start_brokers(site_: Site, nodes: list[Node]) -> None:
     kill_point("brokers-ready")
 
 
-def _reconcile(site: Site) -> tuple[Change, ...]:
+def _reconcile(site: Site, expectation: Expectation | None) -> tuple[Change, ...]:
     with readiness.connected(site, starting=True) as admin:
         # A killed `up` may have started brokers that are not registered yet.
         readiness.wait_for_brokers(site, admin)
         plan = readiness.pending(site, admin)
+        if (
+            expectation is not None
+        ):  # the cluster may have moved while nodes were rolled, or was not seen before
+            name = site.design.blueprint.environment
+            expected.refuse_beyond(expectation, name, site.cluster.datacenter, items_of(site, plan.changes))
         kill_point("reconcile-begun")
         carry_out(site, admin, plan)
     kill_point("reconciled")

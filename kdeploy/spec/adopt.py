@@ -9,6 +9,8 @@ or nothing is written; each file is replaced whole or not at all.
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -114,20 +116,37 @@ def written(folder: Path, changes: Sequence[Change]) -> dict[Path, str]:
 
 
 def save(texts: Mapping[Path, str]) -> None:
-    """Replace files, each whole or not at all.
+    """Replace files, each whole or not at all; who may read them stays as it is.
 
     Raises:
         KdeployError: One cannot be written; those before it are.
     """
     for file, text in texts.items():
-        new = file.with_name(f".{file.name}.new")
         try:
-            new.write_text(text, encoding="utf-8")
-            new.replace(file)
+            _replace(file, text)
         except OSError as error:
             raise KdeployError(
                 f"{file} cannot be written: {error.strerror}\n  check the folder's permissions"
             ) from None
+
+
+def _replace(file: Path, text: str) -> None:
+    """By a file of its own beside it, which nobody else writes at the same time and which never stays."""
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".new", dir=file.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            os.fchmod(stream.fileno(), file.stat().st_mode & 0o7777 if file.exists() else 0o666 & ~_umask())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    found = os.umask(0o022)
+    os.umask(found)
+    return found
 
 
 class _Page:
@@ -138,6 +157,51 @@ class _Page:
         self.before = file.read_text(encoding="utf-8") if file.is_file() else ""
         self.edited: Any = _yaml().load(self.before) if self.before.strip() else _empty()
         self.said: Any = deepcopy(parse(self.before, str(file)).data) if self.before.strip() else {}
+        self._places: dict[Kind, dict[tuple[Any, ...], int]] = {}
+        self._gone: dict[Kind, set[int]] = {}
+        self.lost: list[Mapping[str, str]] = []
+
+    def find(self, change: Set | Remove) -> tuple[Any, Any] | None:
+        """The map that a change is made in, in both forms; None where this file does not have it."""
+        if change.kind is None:
+            return self.edited, self.said
+        place = self._index(change.kind).get(tuple(change.name.get(key) for key in IDENTITY[change.kind]))
+        return None if place is None else (self.edited[change.kind][place], self.said[change.kind][place])
+
+    def _index(self, kind: Kind) -> dict[tuple[Any, ...], int]:
+        """Where in its list each entry stands: looked up once, for thousands of changes; the first of several."""
+        if kind not in self._places:
+            found = self._places[kind] = {}
+            for place, entry in enumerate((self.said or {}).get(kind) or ()):
+                found.setdefault(tuple(entry.get(key) for key in IDENTITY[kind]), place)
+        return self._places[kind]
+
+    def add(self, kind: Kind, entry: Mapping[str, Any]) -> None:
+        """Add an entry to a list."""
+        for document in (self.edited, self.said):
+            if document.get(kind) is None:
+                document[kind] = []
+            document[kind].append(deepcopy(dict(entry)))
+        self._places.pop(kind, None)
+
+    def remove(self, kind: Kind, name: Mapping[str, str]) -> None:
+        """Take an entry out of its list, once all other changes are made: until then places stay."""
+        place = self._index(kind).pop(tuple(name.get(key) for key in IDENTITY[kind]))
+        self._gone.setdefault(kind, set()).add(place)
+
+    def finish(self) -> None:
+        """Take out what was removed, and quotas that lost their last limit; a list that is empty then goes too."""
+        for name in self.lost:
+            there = self.find(Remove("quotas", name))
+            if there is not None and not there[1].keys() - set(IDENTITY["quotas"]):
+                self.remove("quotas", name)
+        for kind, places in self._gone.items():
+            for document in (self.edited, self.said):
+                for place in sorted(places, reverse=True):
+                    del document[kind][place]
+                if not document[kind]:
+                    del document[kind]
+        self._gone, self._places, self.lost = {}, {}, []
 
     def text(self) -> str:
         """The new text: the old one with the lines that had to change, else all of it written anew.
@@ -145,6 +209,7 @@ class _Page:
         Raises:
             CannotWrite: Neither says what it should.
         """
+        self.finish()
         new = _dumped(self.edited)
         base = _dumped(_yaml().load(self.before)) if self.before.strip() else ""
         for text in (_patched(self.before, base, new), new):
@@ -174,42 +239,30 @@ class _Pages:
     def add(self, change: Add) -> None:
         """Into the file of its kind, also where environment.yaml has such a list too."""
         name = change.file or f"{change.kind}.yaml"
-        page = self.page(name)
-        for document in (page.edited, page.said):
-            if document.get(change.kind) is None:
-                document[change.kind] = []
-            document[change.kind].append(deepcopy(dict(change.entry)))
+        self.page(name).add(change.kind, change.entry)
         self._touched.add(name)
 
     def set(self, change: Set) -> None:
-        """Where the entry stands."""
-        for place in self._entries(change):
+        """Where the entry stands; a quota without any limit left is none, and goes."""
+        page, places = self._found(change)
+        for place in places:
             _put(place, change.path, change.value)
+        if change.kind == "quotas" and change.value is None:
+            page.lost.append(change.name)
 
     def remove(self, change: Remove) -> None:
-        """From the list it stands in; a list that is empty then goes too."""
-        for name, (edited, said) in self._found(change):
-            page = self.page(name)
-            for document, entry in ((page.edited, edited), (page.said, said)):
-                entries = document[change.kind]
-                del entries[next(index for index, one in enumerate(entries) if one is entry)]
-                if not entries:
-                    del document[change.kind]
+        """From the list it stands in."""
+        self._found(change)[0].remove(change.kind, change.name)
 
-    def _entries(self, change: Set) -> list[Any]:
-        """The entry as it is edited, and as it has to be in the end."""
-        ((_, entries),) = self._found(change)
-        return list(entries)
-
-    def _found(self, change: Set | Remove) -> list[tuple[str, tuple[Any, Any]]]:
-        """The file that an entry stands in, and both its forms; one of these."""
+    def _found(self, change: Set | Remove) -> tuple[_Page, tuple[Any, Any]]:
+        """The file that an entry stands in, and both its forms."""
         names = [FILE_NAME] if change.kind is None else [f"{change.kind}.yaml", FILE_NAME]
         for name in names:
             page = self.page(name)
-            edited, said = (_entry(document, change) for document in (page.edited, page.said))
-            if edited is not None and said is not None:
+            places = page.find(change)
+            if places is not None:
                 self._touched.add(name)
-                return [(name, (edited, said))]
+                return page, places
         what = " ".join(f"{key} {value}" for key, value in change.name.items())
         raise CannotWrite(f"no file in {self._folder} has {change.kind} {what}\n  change it by hand")
 
@@ -218,16 +271,6 @@ class _Pages:
         pages = [self._pages[name] for name in sorted(self._touched)]
         texts = {page.file: page.text() for page in pages}
         return {page.file: texts[page.file] for page in pages if texts[page.file] != page.before}
-
-
-def _entry(document: Any, change: Set | Remove) -> Any:  # noqa: ANN401
-    """The map that a change is made in; None where this document does not have it."""
-    if change.kind is None:
-        return document
-    for entry in (document or {}).get(change.kind) or ():
-        if all(entry.get(key) == change.name.get(key) for key in IDENTITY[change.kind]):
-            return entry
-    return None
 
 
 def _put(place: Any, path: tuple[str, ...], value: Any) -> None:  # noqa: ANN401

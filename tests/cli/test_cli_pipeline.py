@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from kdeploy import cli
+from kdeploy.errors import KdeployError
+from kdeploy.operations import site
+from kdeploy.spec.load import Loaded
 
 SHIPPED = Path(__file__).parents[2] / "environments"
 Run = Callable[..., tuple[int, str, str]]
@@ -38,12 +41,66 @@ def have(*names: str) -> None:
         shutil.copytree(SHIPPED / name, Path("environments") / name)
 
 
-def test_a_pipeline_is_for_every_environment_here_that_is_not_of_this_machine(run: Run) -> None:
+def test_a_pipeline_is_for_every_environment_here_that_is_not_of_this_machine(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "refuse_undeployable", lambda loaded: None)
     have("prod-eu", "datacenter-zk", "local")
     code, out, err = run("pipeline", "show", "github")
     assert (code, err) == (0, "")
     assert "ENVIRONMENTS: datacenter-zk prod-eu  #" in out
     assert "KDEPLOY_EXTRAS: aws,hosts  #" in out
+
+
+@pytest.fixture
+def without_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version of kdeploy that does not deploy provider aws."""
+
+    def refuse(loaded: Loaded) -> None:
+        if any(one.provider == "aws" for one in loaded.environment.datacenters):
+            raise KdeployError("datacenter dc1 has provider aws, which this version does not deploy\n  other")
+
+    monkeypatch.setattr(site, "refuse_undeployable", refuse)
+
+
+@pytest.mark.usefixtures("without_aws")
+def test_what_this_version_does_not_deploy_is_left_out_of_the_pipeline_and_said_so(run: Run) -> None:
+    have("prod-eu", "datacenter-zk")
+    code, out, err = run("pipeline", "show", "github")
+    assert code == 0
+    assert "ENVIRONMENTS: datacenter-zk  #" in out
+    assert err == (
+        "warning: prod-eu is left out of it: datacenter dc1 has provider aws, which this version does not deploy\n"
+    )
+
+
+@pytest.mark.usefixtures("without_aws")
+@pytest.mark.parametrize("forge", ["github", "gitlab"])
+def test_what_is_named_and_this_version_does_not_deploy_is_warned_of(run: Run, forge: str) -> None:
+    have("prod-eu")
+    code, out, err = run("pipeline", "show", forge, "prod-eu")
+    assert code == 0
+    assert "prod-eu" in out
+    assert err.startswith(
+        "warning: prod-eu is in it, and its jobs preview, up and drift will fail: datacenter"
+    )
+
+
+def test_a_preview_that_is_printed_for_people_is_saved_for_expect_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kdeploy.operations import expected
+
+    monkeypatch.setenv("KDEPLOY_STATE_DIR", str(Path("state").absolute()))
+    have("local")
+    code, out, _ = run("preview", "local", "--save", "preview.json", "--output", "markdown")
+    assert (code, out.splitlines()[0]) == (4, "<!-- kdeploy preview local -->")
+    assert len(expected.read(Path("preview.json"), "local").changes) == 6
+    code, _, err = run("preview", "local", "--save", "nowhere/preview.json")
+    assert (code, err.splitlines()[0]) == (
+        2,
+        "kdeploy: nowhere/preview.json cannot be written: No such file or directory",
+    )
 
 
 def test_a_pipeline_is_for_the_environments_that_are_named(run: Run) -> None:

@@ -163,7 +163,9 @@ def test_a_node_that_systemd_starts_again_may_return_until_it_has_ended_too_ofte
 def test_a_node_whose_host_cannot_be_asked_may_return(hosts: Hosts) -> None:
     one = broker(1)
     hosts.shows[one.host] = Unreachable("10.0.0.1 cannot be reached: it does not answer")
-    assert hosts.provider().observe([one])[one.key].may_return is True
+    state = hosts.provider().observe([one])[one.key]
+    assert (state.may_return, state.unseen) == (True, True)
+    assert hosts.provider().strayed([one]) == {}, "not: nothing strayed"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from cProfile import Profile
 from pathlib import Path
+from pstats import Stats
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +15,13 @@ import pytest
 from kdeploy.cluster import reconcile
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import Binding, NewTopic, Quorum, QuotaEntity
-from kdeploy.errors import KdeployError, UsageError
-from kdeploy.operations import adopt, readiness
+from kdeploy.errors import KdeployError, LeaseHeld, Stopped, UsageError
+from kdeploy.operations import adopt, places, readiness
 from kdeploy.operations.drift import Drift, Drifted
+from kdeploy.operations.lease import lease
 from kdeploy.spec import load
 from kdeploy.spec.source import parse
+from tests.operations.world import World
 
 TEXT = """\
 # The shop's Kafka.
@@ -188,6 +192,178 @@ def test_nothing_is_written_beside_an_environment_that_came_with_kdeploy(
         adopt.accept(load.load(folder), Drift("shop", ()))
 
 
+def limit(of: str, key: str, found: str | None) -> Drifted:
+    return drifted("quotas", f"user {of}", key, found, user=of, client_id="", ip="")
+
+
+def test_a_quota_whose_limits_are_all_gone_is_declared_no_more_and_no_empty_entry_is_left(
+    folder: Path,
+) -> None:
+    quotas = (
+        "quotas:\n  - user: alice\n    request_percentage: 50\n  - {client_id: app, request_percentage: 9}\n"
+    )
+    (folder / "quotas.yaml").write_text(quotas)
+    done = adopt.accept(load.load(folder), Drift("shop", (limit("alice", "request_percentage", None),)))
+    assert done.left == ()
+    assert said(folder)["quotas"] == [{"client_id": "app", "request_percentage": 9}]
+
+
+def test_a_quota_that_has_another_limit_in_place_of_one_stays(folder: Path) -> None:
+    gone, new = limit("alice", "request_percentage", None), limit("alice", "producer_byte_rate", "2000000")
+    adopt.accept(load.load(folder), Drift("shop", (gone, new)))
+    assert said(folder)["quotas"] == [{"user": "alice", "producer_byte_rate": "2 MB/s"}]
+
+
+def test_a_value_that_defaults_would_still_give_is_not_called_accepted(folder: Path) -> None:
+    (folder / "topics.yaml").write_text(
+        "defaults: {config: {segment.ms: 600000}}\n"
+        "topics:\n  - {name: bills, partitions: 2, config: {segment.ms: 700000}}\n  - {name: plain, partitions: 1}\n"
+    )
+    before = (folder / "topics.yaml").read_text()
+    own, given = (drifted("topics", name, "segment.ms", None) for name in ("bills", "plain"))
+    also = drifted("topics", "plain", "partitions", "3")
+    done = adopt.accept(load.load(folder), Drift("shop", (own, given, also)))
+    assert [one for one, _ in done.left] == [own, given]
+    assert {why for _, why in done.left} == {adopt.GIVEN_ELSEWHERE}
+    assert done.items == (also,)
+    assert (folder / "topics.yaml").read_text() == before.replace(
+        "plain, partitions: 1", "plain, partitions: 3"
+    )
+
+
+@pytest.mark.parametrize("ends", [Stopped(2), KeyboardInterrupt(), MemoryError()])
+def test_no_file_says_half_of_it_where_kdeploy_is_ended_meanwhile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, ends: BaseException
+) -> None:
+    before = {file.name: file.read_text() for file in folder.iterdir()}
+    loaded = load.load(folder)
+
+    def end(_: Path) -> None:
+        assert {file.name: file.read_text() for file in folder.iterdir()} != before, "both files are written"
+        raise ends
+
+    monkeypatch.setattr(load, "load", end)
+    both = (drifted("topics", "orders", "partitions", "4"), limit("alice", "request_percentage", "70"))
+    with pytest.raises(type(ends)):
+        adopt.accept(loaded, Drift("shop", both))
+    assert {file.name: file.read_text() for file in folder.iterdir()} == before
+
+
+def test_two_that_write_at_once_never_write_into_the_same_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kdeploy.spec import adopt as writing
+
+    file, seen, real = folder / "environment.yaml", set[str](), Path.replace
+
+    def replaced(self: Path, target: Path) -> Path:
+        seen.add(self.name)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    file.chmod(0o640)
+    for _ in range(2):
+        writing.save({file: TEXT})
+    assert len(seen) == 2
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert sorted(one.name for one in folder.iterdir()) == ["environment.yaml", "quotas.yaml"]
+
+
+def calls(root: Path, count: int) -> int:
+    """Functions that are called to accept so many values of so many topics and quotas."""
+    from kdeploy.spec import adopt as writing
+
+    root.mkdir()
+    topics = "".join(f"  - {{name: t{number}, partitions: 2}}\n" for number in range(count))
+    quotas = "".join(f"  - {{client_id: c{number}, request_percentage: 9}}\n" for number in range(count))
+    (root / "topics.yaml").write_text(f"topics:\n{topics}")
+    (root / "quotas.yaml").write_text(f"quotas:\n{quotas}")
+    changes: list[Any] = []
+    for number in range(count):
+        whom = {"client_id": f"c{number}"}
+        changes.append(writing.Set("topics", {"name": f"t{number}"}, ("partitions",), 3))
+        changes.append(writing.Set("quotas", whom, ("request_percentage",), None if number % 2 else 8))
+    profile = Profile()
+    profile.runcall(writing.written, root, changes)
+    return int(Stats(profile).total_calls)  # type: ignore[attr-defined]
+
+
+def test_four_times_as_many_values_take_about_four_times_the_work(tmp_path: Path) -> None:
+    calls(tmp_path / "first", 5)  # what is imported
+    assert calls(tmp_path / "many", 160) < 6 * calls(tmp_path / "few", 40)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(tmp_path, "local", monkeypatch)
+    made.begin()
+    return made
+
+
+def test_nothing_is_accepted_or_imported_while_somebody_else_is_at_work(world: World) -> None:
+    world.admin.set_topic_settings({"orders": {"segment.ms": "700000"}})
+    text, loaded = (world.folder / "environment.yaml").read_text(), load.load(world.folder)
+    with lease(places.state_folder("local"), "up"):
+        for command in (adopt.look_and_accept, adopt.import_):
+            with pytest.raises(LeaseHeld, match="another kdeploy is at work on local: up by"):
+                command(loaded)
+    assert (world.folder / "environment.yaml").read_text() == text
+    found, done = adopt.look_and_accept(loaded)
+    assert [one.key for one in found.items] == ["segment.ms"]
+    assert done.left == ()
+    assert not world.preview().pending
+
+
+@pytest.fixture
+def two(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeAdmin]:
+    """Two clusters of one environment that hold the same."""
+    admins = {name: FakeAdmin() for name in ("east", "west")}
+    for one in admins.values():
+        one.create_topics([NewTopic("orders", 2, 3), NewTopic("payments", 3, 2)])
+
+    @contextmanager
+    def connected(here: Any, **_: Any) -> Iterator[FakeAdmin]:
+        yield admins[here.cluster.datacenter]
+
+    sites = [
+        SimpleNamespace(passwords=dict, cluster=SimpleNamespace(datacenter=name)) for name in ("east", "west")
+    ]
+    monkeypatch.setattr(readiness, "connected", connected)
+    monkeypatch.setattr(adopt, "sites_of", lambda *_: tuple(sites))
+    return admins
+
+
+def test_clusters_that_hold_the_same_are_imported_as_one(folder: Path, two: dict[str, FakeAdmin]) -> None:
+    assert adopt.import_(load.load(folder)).topics == ("payments",)
+
+
+def test_clusters_that_differ_are_imported_only_where_one_is_named(
+    folder: Path, two: dict[str, FakeAdmin]
+) -> None:
+    two["east"].create_topics([NewTopic("first", 1, 3)])
+    two["west"].create_topics([NewTopic("other", 1, 3)])
+    two["west"].set_topic_settings({"payments": {"retention.ms": "9"}})
+    before = {file.name: file.read_text() for file in folder.iterdir()}
+    with pytest.raises(UsageError) as refused:
+        adopt.import_(load.load(folder))
+    assert str(refused.value).splitlines() == [
+        "east and west do not hold the same, and an environment declares one list for both:",
+        "  - topics only in east: first",
+        "  - topics only in west: other",
+        "  - topics that differ: payments",
+        "  choose whose is declared, with --datacenter east or --datacenter west",
+    ]
+    assert {file.name: file.read_text() for file in folder.iterdir()} == before
+    assert adopt.import_(load.load(folder), datacenter="west").topics == ("other", "payments")
+
+
+def test_a_datacenter_that_is_not_there_is_named_with_those_that_are(
+    folder: Path, two: dict[str, FakeAdmin]
+) -> None:
+    with pytest.raises(UsageError, match=r"(?s)no datacenter 'north'.*there are: east, west"):
+        adopt.import_(load.load(folder), datacenter="north")
+
+
 @pytest.fixture
 def admin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAdmin:
     """A cluster with what is declared, and more."""
@@ -203,7 +379,7 @@ def admin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAdmin:
     def connected(*_: Any, **__: Any) -> Iterator[FakeAdmin]:
         yield found
 
-    here = SimpleNamespace(passwords=lambda: passwords)
+    here = SimpleNamespace(passwords=lambda: passwords, cluster=SimpleNamespace(datacenter="dc1"))
     monkeypatch.setattr(readiness, "connected", connected)
     monkeypatch.setattr(adopt, "sites_of", lambda *_: (here,))
     return found

@@ -44,6 +44,13 @@ CASES = [
 ]
 
 
+def test_what_a_node_that_cannot_be_asked_needs_is_not_known() -> None:
+    state = NodeState(True, False, None, None, "it does not answer", may_return=True, unseen=True)
+    (action,) = actions([NODE], {NODE.key: state}, {NODE.key: "new"})
+    assert (action.kind, action.reason) == ("unseen", "it cannot be asked: it does not answer")
+    assert action.needs_its_place, "its host is looked at by all that can be looked at"
+
+
 @pytest.mark.parametrize(("present", "running", "applied", "started", "kind"), CASES)
 def test_a_node_needs_just_what_brings_it_to_what_it_should_be(
     present: bool, running: bool, applied: str | None, started: str | None, kind: str

@@ -109,8 +109,25 @@ def test_what_was_changed_on_a_node_is_told(
     strayed: tuple[Strayed, ...],
     expected: list[tuple[str, str, str | None, str | None]],
 ) -> None:
-    found = drift.on_nodes(site(state, *strayed))
+    found, unseen = drift.on_nodes(site(state, *strayed))
+    assert unseen == []
     assert [(one.layer, one.key, one.git, one.found) for one in found] == expected, what
+
+
+def test_a_node_that_cannot_be_asked_is_not_told_as_stopped_but_why_nobody_knows() -> None:
+    state = replace(STOPPED, unseen=True, detail="10.0.0.1 cannot be reached: it does not answer")
+    here = site(state)
+    here.provider.strayed = lambda nodes: {}
+    assert drift.on_nodes(here) == (
+        [],
+        ["broker-1 cannot be asked: 10.0.0.1 cannot be reached: it does not answer"],
+    )
+
+
+def test_a_host_that_is_lost_between_two_looks_is_told_too() -> None:
+    here = site(RUNS)
+    here.provider.strayed = lambda nodes: {}
+    assert drift.on_nodes(here) == ([], ["broker-1 could not be asked for its files"])
 
 
 def test_dynamic_settings_that_somebody_gave_are_told_one_by_one() -> None:

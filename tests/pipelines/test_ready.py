@@ -133,6 +133,36 @@ def test_two_ups_never_run_at_once_and_none_is_ended_halfway() -> None:
     assert GITLAB["up"]["interruptible"] is False
 
 
+def test_up_carries_out_what_the_preview_of_its_own_run_has_saved_and_nothing_else() -> None:
+    names = [one.get("name", one.get("uses")) for one in GITHUB["jobs"]["up"]["steps"]]
+    assert names.index("actions/download-artifact@v7") + 1 == names.index("Up")
+    assert (
+        step("up", "actions/download-artifact")["with"]["name"]
+        == step("preview", "actions/upload-artifact")["with"]["name"]
+    )
+    (up,) = [one["run"] for one in GITHUB["jobs"]["up"]["steps"] if one.get("name") == "Up"]
+    assert "--expect preview/preview.json" in up
+    assert any(
+        "--save preview/preview.json" in one.get("run", "") for one in GITHUB["jobs"]["preview"]["steps"]
+    )
+    saved = 'preview/$ENVIRONMENT/preview.json"'
+    assert f'--save "{saved}' in str(GITLAB["preview"]["script"])
+    assert f'--expect "{saved}' in str(GITLAB["up"]["script"])
+
+
+def test_runs_on_main_go_one_after_the_other_so_that_none_previews_what_another_is_changing() -> None:
+    group = GITHUB["concurrency"]["group"]
+    request = {"pull_request": {"number": 12}}
+    for event, content, expected in (
+        ("push", {}, "kdeploy-refs/heads/main"),
+        ("workflow_dispatch", {}, "kdeploy-refs/heads/main"),
+        ("schedule", {}, "kdeploy-99"),
+        ("pull_request", request, "kdeploy-12"),
+    ):
+        github = {"event_name": event, "event": content, "ref": "refs/heads/main", "run_id": 99}
+        assert actions.filled(group, {"github": github}) == expected
+
+
 def test_python_and_kafka_are_kept_between_runs() -> None:
     for job in ("validate", *CLUSTERS):
         assert step(job, "actions/setup-python")["with"]["cache"] == "pip"

@@ -74,16 +74,17 @@ class HostsProvider:
             return dict(zip((node.key for node in nodes), pool.map(self._look, nodes), strict=True))
 
     def strayed(self, nodes: Sequence[Node]) -> dict[str, tuple[Strayed, ...]]:
-        """What is not as it was put there, by `Node.key`; read-only. Of hosts that cannot be asked, nothing."""
+        """What is not as it was put there, by `Node.key`; read-only. Hosts that cannot be asked are left out."""
 
-        def ask(node: Node) -> tuple[Strayed, ...]:
+        def ask(node: Node) -> tuple[Strayed, ...] | None:
             try:
                 return look.strayed(node, self._ask("strayed", node))
             except (Unreachable, NoPrivilege):
-                return ()
+                return None
 
         with ThreadPoolExecutor(min(AT_ONCE, max(1, len(nodes)))) as pool:
-            return dict(zip((node.key for node in nodes), pool.map(ask, nodes), strict=True))
+            found = zip((node.key for node in nodes), pool.map(ask, nodes), strict=True)
+            return {key: one for key, one in found if one is not None}
 
     def wanted(self, node: Node, secrets: Secrets) -> str:
         """The fingerprint together with a hash of each secret (all of them have 128 random bits or more)."""
@@ -327,7 +328,8 @@ class HostsProvider:
         try:
             seen = self._ask("look", node)
         except (Unreachable, NoPrivilege) as error:
-            return NodeState(True, False, None, None, str(error), may_return=isinstance(error, Unreachable))
+            may = isinstance(error, Unreachable)
+            return NodeState(True, False, None, None, str(error), may_return=may, unseen=True)
         return look.state(node, seen)
 
     def _ask(self, verb: str, node: Node, *, patience: float = 60.0, **more: object) -> dict[str, Any]:

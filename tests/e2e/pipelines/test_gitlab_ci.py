@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.e2e.pipelines.gitlab import Pipeline
-from tests.e2e.pipelines.machine import Machine, Repository, environment, repository
+from tests.e2e.pipelines.machine import Machine, Repository, environment, meddle, repository
 from tests.pipelines import hub
 from tests.pipelines.hub import TOKEN, Hub
 
@@ -93,7 +93,7 @@ def test_from_a_merge_request_to_a_cluster_and_on(
     team.git("switch", "--quiet", "main")
     team.git("merge", "--quiet", "--no-edit", "change")
     up = run("push", team.git("rev-parse", "HEAD"))
-    assert up.results == {"validate": "success", "up": "success"}
+    assert up.results == {"validate": "success", "preview": "success", "up": "success"}
     assert runner.kdeploy(team.folder, "status", NAME)[0] == 0
 
     quiet = run("merge_request_event", team.edit(FILE, "Both can run at once", "Both can run"))
@@ -101,13 +101,26 @@ def test_from_a_merge_request_to_a_cluster_and_on(
     (nothing,) = ours(forge)
     assert "Nothing to do" in nothing
 
+    def night() -> Pipeline:
+        return run("schedule", team.git("rev-parse", "HEAD"))
+
+    assert night().results == {"drift": "success"}
+    meddle(runner, team.folder, NAME)
+    drifted = night()
+    assert drifted.results == {"drift": "failure"}
+    assert "retention.ms" in drifted.reports["drift"]
+    assert "1234567" in drifted.reports["drift"]
+    back = run("push", team.git("rev-parse", "HEAD"))
+    assert back.results == {"validate": "success", "preview": "success", "up": "success"}
+    assert night().results == {"drift": "success"}
+
     wrong = run("merge_request_event", team.edit(FILE, 'version: "4.3.1"', 'version: "3.9.2"'))
     assert wrong.results == {"validate": "success", "preview": "failure", "comment": "success"}
     (failed,) = ours(forge)
     assert "failed with exit code 2" in failed
 
     invalid = run("push", team.edit(FILE, "partitions: 7", "partitions: seven"))
-    assert invalid.results == {"validate": "failure", "up": "skipped"}
+    assert invalid.results == {"validate": "failure", "preview": "skipped", "up": "skipped"}
     everything = "".join([*runner.said, *ours(forge)])
     assert SECRET not in everything
     assert TOKEN not in everything
