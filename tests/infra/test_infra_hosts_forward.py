@@ -133,6 +133,8 @@ def test_a_closed_forward_leaves_nothing_behind(opened: Forward, server: sshd.Se
     until(lambda: not server.sessions())
 
 
+INSTANCE = "i-0123456789abcdef0"
+
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -215,38 +217,12 @@ def test_a_jump_host_is_taken_apart(text: str, expected: Jump) -> None:
     assert Jump.read(text) == expected
 
 
-FAKE_AWS = """#!{python}
-import os, socket, sys, threading
-with open({record!r}, "a") as record:
-    print(*sys.argv[1:], file=record)
-target = sys.argv[sys.argv.index("--target") + 1]
-port = int(sys.argv[sys.argv.index("--parameters") + 1].partition("=")[2])
-if target != "i-0123456789abcdef0":
-    sys.exit("An error occurred (TargetNotConnected) when calling the StartSession operation: "
-             + target + " is not connected.")
-channel = socket.create_connection(("127.0.0.1", port))
-def up():
-    while part := os.read(0, 65536):
-        channel.sendall(part)
-    channel.shutdown(socket.SHUT_WR)
-threading.Thread(target=up, daemon=True).start()
-while part := channel.recv(65536):
-    os.write(1, part)
-"""
-
-
 @pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An `aws` that takes a session to the sshd here, and notes what it was asked; beside it the plugin it needs."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    record = tmp_path / "asked"
-    (programs / "aws").write_text(FAKE_AWS.format(python=sys.executable, record=str(record)))
-    (programs / "session-manager-plugin").write_text("#!/bin/sh\n")
-    for program in programs.iterdir():
-        program.chmod(0o755)
+def aws(server: sshd.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `aws` that takes sessions with one instance to the sshd here; the file with what it was asked."""
+    programs = sshd.fake_aws(tmp_path / "bin", INSTANCE, ("127.0.0.1", server.port))
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    return record
+    return programs / "asked"
 
 
 def by_ssm(server: sshd.Server, folder: Path, **instances: str) -> Shell:
@@ -263,7 +239,7 @@ def by_ssm(server: sshd.Server, folder: Path, **instances: str) -> Shell:
 def test_systems_manager_carries_programs_and_connections(
     server: sshd.Server, tmp_path: Path, aws: Path
 ) -> None:
-    shell = by_ssm(server, tmp_path / "shell", broker_1="i-0123456789abcdef0", broker_0="i-0aaaaaaaaaaaaaaaa")
+    shell = by_ssm(server, tmp_path / "shell", broker_1=INSTANCE, broker_0="i-0aaaaaaaaaaaaaaaa")
     assert shell.run("broker.1", "print('done')") == "done\n"
     made = Forward(shell, ["broker.0", "broker.1"])
     try:
@@ -276,7 +252,7 @@ def test_systems_manager_carries_programs_and_connections(
         f"--parameters portNumber={server.port} --region eu-west-1"
     )
     assert set(aws.read_text().splitlines()) == {
-        asked.format("i-0123456789abcdef0"),
+        asked.format(INSTANCE),
         asked.format("i-0aaaaaaaaaaaaaaaa"),
     }
 
