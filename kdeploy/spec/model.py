@@ -224,6 +224,10 @@ class Ssh(Frozen):
     )
     """Hosts to go through: `[USER@]HOST[:PORT]`, separated by commas."""
 
+    through: Literal["direct", "ssm"] | None = None
+    """How SSH gets there: direct, straight or through `jump`; ssm, through AWS Systems Manager, with no port open.
+    Left out, direct for hosts and ssm for aws."""
+
     host_keys: Literal["first-use", "known", "unchecked"] = "first-use"
     """Which hosts are believed: first-use keeps a host's key in `known_hosts` beside the environment when it
     is first seen and refuses another one later; known refuses what is not there yet; unchecked believes all."""
