@@ -40,7 +40,8 @@ SHARED: Final = (
 )
 """Kernel settings that hosts, or their systemd at boot, set and that are this machine's own: put back at the end."""
 
-PATIENCE: Final = 90.0
+PATIENCE: Final = 240.0
+"""Seconds for a host to boot: two on calm processors, with six at once on busy ones some 90 and more."""
 
 
 @dataclass(frozen=True)
