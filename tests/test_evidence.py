@@ -15,7 +15,7 @@ NOT_RUN_YET = {
     for environment, faults in (
         (
             "hosts-zk",
-            ("a broker frozen", "the host under change rebooted", "the leader killed"),
+            ("the leader killed",),
         ),
         ("hosts-kraft", tuple(what for what in TROUBLES if what != "the leader killed")),
     )

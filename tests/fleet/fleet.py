@@ -40,7 +40,8 @@ SHARED: Final = (
 )
 """Kernel settings that hosts, or their systemd at boot, set and that are this machine's own: put back at the end."""
 
-PATIENCE: Final = 90.0
+PATIENCE: Final = 240.0
+"""Seconds for a host to boot: two on calm processors, with six at once on busy ones some 90 and more."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,21 @@ class Fleet:
 
     def wait(self, one: Host) -> None:
         """Wait until a host has booted."""
-        deadline = time.monotonic() + PATIENCE
+        deadline, said = time.monotonic() + PATIENCE, "nothing listens"
         while time.monotonic() < deadline:
             if _answers(one.address):
-                state = self.run(one, "systemctl is-system-running --wait", check=False).stdout.strip()
-                if state in ("running", "degraded"):
+                # Asked again rather than with `--wait`, so that a host that hangs says what it waits for.
+                asked = self.run(
+                    one, "systemctl is-system-running; systemctl list-jobs --no-legend", check=False
+                )
+                said = " ".join(f"{asked.stdout} {asked.stderr}".split())
+                if said.startswith(("running", "degraded")):
                     return
-            time.sleep(0.1)
-        raise SystemExit(f"{one.name} did not boot; see {one.home}/console.log")
+            time.sleep(0.25)
+        runs = (
+            "its systemd runs" if one.systemd() else f"its systemd does not run; see {one.home}/console.log"
+        )
+        raise SystemExit(f"{one.name} did not boot: {runs}; SSH: {said}")
 
     def run(self, one: Host, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on a host as root."""
