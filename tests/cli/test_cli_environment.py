@@ -222,3 +222,27 @@ def test_schema_prints_the_published_schema(run: Run) -> None:
     code, out, err = run("schema")
     assert (code, err) == (0, "")
     assert json.loads(out) == schema.document()
+
+
+def test_every_setting_that_is_wrong_is_named_at_once(run: Run) -> None:
+    write(
+        "bad",
+        "overrides:\n  broker:\n    num.io.thread: 8\n    broker.id: 7\n  jvm:\n    broker: ['-cp']\n"
+        "  kernel:\n    swappiness: 1\n",
+    )
+    Path("environments/bad/topics.yaml").write_text(
+        "defaults:\n  config:\n    retention: 1\n"
+        "topics:\n  - name: a\n    config: {segment.ms: soon}\n  - name: b\n    config: {cleanup: x}\n"
+    )
+    code, out, err = run("validate", "bad")
+    assert (code, out) == (2, "")
+    said = [line.removeprefix("kdeploy: ").split(": ") for line in err.splitlines() if "yaml:" in line]
+    assert [tuple(one[:2]) for one in said] == [
+        ("environments/bad/environment.yaml:3", "overrides.broker.num.io.thread"),
+        ("environments/bad/environment.yaml:4", "overrides.broker.broker.id"),
+        ("environments/bad/environment.yaml:6", "overrides.jvm.broker[0]"),
+        ("environments/bad/environment.yaml:8", "overrides.kernel.swappiness"),
+        ("environments/bad/topics.yaml:3", "defaults.config.retention"),
+        ("environments/bad/topics.yaml:6", "topics[0].config.segment.ms"),
+        ("environments/bad/topics.yaml:8", "topics[1].config.cleanup"),
+    ], "what a default says wrong is one problem, however many topics take it over"
