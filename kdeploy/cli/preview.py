@@ -14,6 +14,7 @@ import click
 from kdeploy.cli.options import (
     environment_argument,
     expect_option,
+    move_rate_option,
     output_option,
     print_json,
     print_text,
@@ -56,9 +57,16 @@ def preview(environment: str, vault_password_file: Path | None, output: str) -> 
 @click.command()
 @environment_argument
 @expect_option
+@move_rate_option
 @vault_password_option
 @output_option
-def apply(environment: str, expect: Path | None, vault_password_file: Path | None, output: str) -> None:
+def apply(
+    environment: str,
+    expect: Path | None,
+    move_rate: float | None,
+    vault_password_file: Path | None,
+    output: str,
+) -> None:
     """Make topics, users, ACLs and quotas what the files say; touches no node.
 
     The cluster has to be up; `kdeploy up` does the same and everything else too.
@@ -78,7 +86,7 @@ def apply(environment: str, expect: Path | None, vault_password_file: Path | Non
     loaded = load.load(load.find(environment))
     name = loaded.environment.name
     expectation = expected.read(expect, name) if expect else None
-    done = carry_out(loaded, Lines(), vault_password_file, expectation)
+    done = carry_out(loaded, Lines(), vault_password_file, expectation, move_rate)
     if output == "json":
         print_json(
             {
