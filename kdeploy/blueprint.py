@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from kdeploy.errors import InvalidSetting
 from kdeploy.spec.identity import endpoint, host_name
 from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, Role
 from kdeploy.spec.model import Coordination, Datacenter, Environment, Hardware, Provider
@@ -264,22 +265,23 @@ def draw(environment: Environment, plan: Plan, lock: Lock) -> Blueprint:
         lock: What was decided: ids, names, ports, shapes.
 
     Raises:
-        InvalidSetting: An override is unknown, invalid, or kdeploy's own to set.
+        InvalidSetting: Overrides, or settings of topics, are unknown, invalid, or kdeploy's own to set: all of them.
     """
+    _refuse_mistakes(environment, lock.kafka_version)
     planned = {datacenter.name: datacenter for datacenter in plan.datacenters}
     clusters = tuple(
         _cluster(environment, planned[datacenter.name], lock, datacenter) for datacenter in lock.datacenters
     )
-    _check_topics(environment, lock.kafka_version)
     return Blueprint(lock.environment, clusters)
 
 
-def _check_topics(environment: Environment, version: str) -> None:
+def _refuse_mistakes(environment: Environment, version: str) -> None:
     from kdeploy.tuning.definitions import definitions
-    from kdeploy.tuning.overrides import check_topic
+    from kdeploy.tuning.mistakes import mistakes
 
-    for index, topic in enumerate(environment.topics):
-        check_topic(("topics", index, "config"), topic.config, definitions(version))
+    found = list(mistakes(environment, definitions(version)))
+    if found:
+        raise InvalidSetting(found[0].path, found[0].wrong, found[0].right, found[1:])
 
 
 def _cluster(

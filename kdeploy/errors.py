@@ -111,13 +111,20 @@ class InvalidSetting(KdeployError):
         path: As `Problem.path`, as a tuple of keys and list positions.
         wrong: As `Problem.wrong`.
         right: As `Problem.right`.
+        others: More of the same kind, that were found with it.
     """
 
     exit_code = 2
 
-    def __init__(self, path: tuple[str | int, ...], wrong: str, right: str) -> None:
-        self.path, self.wrong, self.right = path, wrong, right
-        super().__init__(f"{dotted(path)}: {wrong}\n  {right}")
+    def __init__(
+        self,
+        path: tuple[str | int, ...],
+        wrong: str,
+        right: str,
+        others: Sequence[InvalidSetting] = (),
+    ) -> None:
+        self.path, self.wrong, self.right, self.others = path, wrong, right, tuple(others)
+        super().__init__("\n".join([f"{dotted(path)}: {wrong}\n  {right}", *map(str, others)]))
 
 
 class UnsupportedChange(KdeployError):

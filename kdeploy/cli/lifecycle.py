@@ -19,6 +19,7 @@ from kdeploy.cli.options import (
     by_rack_option,
     environment_argument,
     expect_option,
+    move_rate_option,
     output_option,
     print_json,
     print_text,
@@ -65,6 +66,7 @@ def _exit_unless(ok: Iterable[bool]) -> None:
     help="Leave this node, which is down, as it is, and change the others; can be repeated.",
 )
 @expect_option
+@move_rate_option
 @vault_password_option
 @output_option
 def up(
@@ -74,6 +76,7 @@ def up(
     accepted: tuple[str, ...],
     without: tuple[str, ...],
     expect: Path | None,
+    move_rate: float | None,
     vault_password_file: Path | None,
     output: str,
 ) -> None:
@@ -99,7 +102,7 @@ def up(
         loaded,
         _progress(),
         vault_password_file,
-        Manner(canary=canary, accepted=accepted, by_rack=by_rack, without=without),
+        Manner(canary=canary, accepted=accepted, by_rack=by_rack, without=without, move_rate=move_rate),
         expected.read(expect, loaded.environment.name) if expect else None,
     )
     if output == "json":

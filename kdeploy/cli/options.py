@@ -82,6 +82,32 @@ expect_option = click.option(
 """`--expect`, wherever what preview shows is carried out."""
 
 
+class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
+    """A rate with its unit, as files have it."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        from kdeploy.units import parse_rate
+
+        try:
+            rate = float(value) if isinstance(value, float) else parse_rate(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not 1 <= rate <= 1e12:
+            self.fail(f"{value!r} is no rate to move copies at; write it like 100MB/s", param, ctx)
+        return rate
+
+
+move_rate_option = click.option(
+    "--move-rate",
+    type=_Rate(),
+    metavar="RATE",
+    help="Move copies at this rate for each broker, like 100MB/s, in place of the environment's moving.rate.",
+)
+"""`--move-rate`, wherever copies of partitions are moved."""
+
+
 def print_text(text: str, output: str) -> None:
     """Print a text for people; as markdown, in a block of its own that keeps its columns."""
     click.echo(f"```text\n{text}\n```" if output == "markdown" else text)

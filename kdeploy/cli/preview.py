@@ -15,6 +15,7 @@ import click
 from kdeploy.cli.options import (
     environment_argument,
     expect_option,
+    move_rate_option,
     output_option,
     print_json,
     print_text,
@@ -75,9 +76,16 @@ def _save(file: Path, document: dict[str, Any]) -> None:
 @click.command()
 @environment_argument
 @expect_option
+@move_rate_option
 @vault_password_option
 @output_option
-def apply(environment: str, expect: Path | None, vault_password_file: Path | None, output: str) -> None:
+def apply(
+    environment: str,
+    expect: Path | None,
+    move_rate: float | None,
+    vault_password_file: Path | None,
+    output: str,
+) -> None:
     """Make topics, users, ACLs and quotas what the files say; touches no node.
 
     The cluster has to be up; `kdeploy up` does the same and everything else too.
@@ -97,7 +105,7 @@ def apply(environment: str, expect: Path | None, vault_password_file: Path | Non
     loaded = load.load(load.find(environment))
     name = loaded.environment.name
     expectation = expected.read(expect, name) if expect else None
-    done = carry_out(loaded, shown(), vault_password_file, expectation)
+    done = carry_out(loaded, shown(), vault_password_file, expectation, move_rate)
     if output == "json":
         print_json(
             {

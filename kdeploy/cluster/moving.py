@@ -24,8 +24,9 @@ from kdeploy.cluster.record import MovingEntry
 from kdeploy.cluster.state import Moving, Partition
 from kdeploy.cluster.three_way import THROTTLED
 from kdeploy.errors import GateClosed
+from kdeploy.spec import model
 
-RATE: Final = 50_000_000
+RATE: Final = round(model.Moving().rate)
 """Bytes per second at which each broker sends, and receives, copies on their way, where nobody says otherwise:
 two fifths of a network of 1 Gbit/s, so that clients keep the greater part of the smallest one in use."""
 

@@ -46,6 +46,7 @@ def apply(
     progress: Progress,
     password_file: Path | None = None,
     expectation: Expectation | None = None,
+    move_rate: float | None = None,
 ) -> tuple[Applied, ...]:
     """Make topics, users, access lists and quotas of every cluster what the environment says.
 
@@ -54,6 +55,7 @@ def apply(
         progress: Where to report.
         password_file: File with the vault's password.
         expectation: A saved preview: anything else than its resources is refused.
+        move_rate: Bytes per second for each broker at which copies are moved, in place of the environment's.
 
     Raises:
         Moved: What would be done is not what the saved preview says; nothing was changed.
@@ -71,7 +73,7 @@ def apply(
         with hosts.held(design, "apply"):
             completed = prepare.completed_vault(design, password_file)
             expiry.refuse_ended(design, completed.vault)
-            sites = site.sites(design, completed.vault, progress)
+            sites = site.sites(design, completed.vault, progress, site.Manner(move_rate=move_rate))
             for one in sites:
                 _refuse_down(one)
             _refuse_moved(sites, expectation)
@@ -131,6 +133,7 @@ def carry_out(here: Site, admin: Admin, plan: Plan) -> None:
     from kdeploy.cluster import reconcile
 
     manner = reconcile.Manner(
+        rate=round(here.manner.move_rate or here.design.loaded.environment.moving.rate),
         patience=here.patience,
         begins=lambda change: here.progress.step("reconcile", str(change)),
         told=lambda said: here.progress.step("move", said),

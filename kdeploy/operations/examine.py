@@ -7,6 +7,7 @@ ones before it found nothing, so a problem is never the consequence of another.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from kdeploy.errors import InvalidEnvironment, InvalidSetting, Problem
 if TYPE_CHECKING:
     from kdeploy.spec.load import Loaded
     from kdeploy.spec.risks import Risk
+    from kdeploy.spec.source import Source
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,27 @@ def risks_of(loaded: Loaded) -> tuple[RiskSeen, ...]:
 
     # A default that is risky is one risk, however many topics take it over.
     seen: dict[tuple[str, str, int, str], RiskSeen] = {}
-    for risk in risks.risks(loaded.environment):
-        place = loaded.source.problem(risk.path, risk.why, risk.silence)
+    given = ((risk, loaded.source) for risk in risks.risks(loaded.environment))
+    for risk, source in (*given, *_idle_patterns(loaded)):
+        place = source.problem(risk.path, risk.why, risk.silence)
         seen.setdefault(
             (risk.name, place.file, place.line, place.path),
             RiskSeen(risk, place.file, place.line, place.path),
         )
     return tuple(seen.values())
+
+
+def _idle_patterns(loaded: Loaded) -> Iterator[tuple[Risk, Source]]:
+    """Patterns of topics.yaml that say nothing of any topic."""
+    from kdeploy.spec.merge import Merged
+    from kdeploy.spec.risks import RISKS, Risk
+    from kdeploy.spec.unmatched import idle_patterns
+
+    name = "idle-pattern"
+    file = loaded.source.beside.get("topics") if isinstance(loaded.source, Merged) else None
+    if file is not None and name not in loaded.environment.accept_risks:
+        for path in idle_patterns(file):
+            yield Risk(name, path, RISKS[name][1]), file
 
 
 def _draw(loaded: Loaded) -> bool:

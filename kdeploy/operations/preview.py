@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kdeploy.operations import expiry, files, pending, places, prepare, readiness, site
+from kdeploy.operations import expiry, files, notes, pending, places, prepare, readiness, site
 from kdeploy.operations.difference import Action, actions
 from kdeploy.operations.pending import Effect, Item
 from kdeploy.operations.progress import Silent
@@ -151,7 +151,8 @@ def _held(
         with readiness.connected(here, patience=5) as admin:
             planned = len(here.cluster.brokers)  # `up` starts those that do not run yet first
             plan = readiness.pending(here, admin, restarting, planned=planned)
-            return plan.changes, undeclared(plan, {one.topic for one in admin.metadata().partitions})
+            topics = {one.topic for one in admin.metadata().partitions}
+            return plan.changes, (*undeclared(plan, topics), *notes.of(here.design.loaded, plan, topics))
     except (Unreachable, TimedOut, Unhealthy):
         return None
 

@@ -41,6 +41,7 @@ class Manner:
         catch_up: Seconds more than the site's patience that brokers may take to come in sync, where one
             begins without its data.
         without: Names of nodes that are down and are left as they are.
+        move_rate: Bytes per second for each broker at which copies are moved, in place of the environment's.
     """
 
     canary: bool = False
@@ -50,6 +51,7 @@ class Manner:
     lost: tuple[str, ...] = ()
     catch_up: float = 0.0
     without: tuple[str, ...] = ()
+    move_rate: float | None = None
 
     def refuse_impossible(self, brokers: Sequence[Node]) -> None:
         """Refuse a manner that could never be kept to, before anything is touched.

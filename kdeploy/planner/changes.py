@@ -2,7 +2,7 @@
 
 Invariant: pure. A change that kdeploy cannot carry out safely is refused as a whole,
 before anything happens, with what the lock says, what the environment says and why;
-topics, users, ACLs, quotas and policies never count as a difference.
+topics, users, ACLs, quotas, policies and how copies are moved never count as a difference.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _NOT_PLANNED: Final[dict[str, Any]] = {
     "acls": True,
     "quotas": True,
     "policies": True,
+    "moving": True,
     "accept_risks": True,
     "datacenters": {"__all__": {"ssh"}},
 }

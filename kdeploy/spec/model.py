@@ -353,6 +353,13 @@ class Overrides(Frozen):
     """Log levels per role, by the logger's name, for example kafka.server: DEBUG; `root` is all others."""
 
 
+class Moving(Frozen):
+    """How copies of partitions are moved to brokers that are to have more of them."""
+
+    rate: Annotated[ByteRate, Field(ge=1, le=1e12)] = 50e6
+    """Most bytes per second that each broker sends, and receives, of copies on their way."""
+
+
 class Environment(Frozen):
     """Everything a person says about one environment."""
 
@@ -393,6 +400,9 @@ class Environment(Frozen):
 
     policies: Policies = Policies.default()
     """What topics are to keep to; checked before anything is contacted."""
+
+    moving: Moving = Moving.default()
+    """How copies are moved when a topic gets more of them; no node is touched when it changes."""
 
     overrides: Overrides = Overrides.default()
     """Settings of Kafka, ZooKeeper, the JVM or the kernel, by name."""

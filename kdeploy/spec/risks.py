@@ -14,6 +14,7 @@ from kdeploy.spec.model import Environment
 from kdeploy.spec.plain import Path_
 from kdeploy.spec.ports import FIRST_LENT, OFFSETS, PER_NODE
 from kdeploy.spec.resources import Acl
+from kdeploy.spec.unmatched import nowhere
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,16 @@ def _lent_ports(environment: Environment) -> Places:
     )
 
 
+def _unknown_topic(environment: Environment) -> Places:
+    """Where topics are declared at all; where none is, nobody says which there are to be."""
+    return tuple(one.path for one in nowhere(environment)) if environment.topics else ()
+
+
+def _idle_pattern(_: Environment) -> Places:
+    """Nowhere in an environment, whose topics have what patterns say already: `operations.examine` reads the file."""
+    return ()
+
+
 def _foreign_password(environment: Environment) -> Places:
     return tuple(
         ("users", index, "credentials")
@@ -219,6 +230,14 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     "no-authorization": (
         _no_authorization,
         "every user may read, write and delete every topic",
+    ),
+    "unknown-topic": (
+        _unknown_topic,
+        "no topic that is declared has this name, or a name that begins so: a misspelt one grants nothing",
+    ),
+    "idle-pattern": (
+        _idle_pattern,
+        "no topic of this file matches it, so it says nothing of any",
     ),
     "writes-everything": (
         _writes_everything,

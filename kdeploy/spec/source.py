@@ -74,8 +74,9 @@ class Source:
         return Problem(source.file, self.line(path), dotted(inside), wrong, right)
 
     def locate(self, error: InvalidSetting) -> InvalidEnvironment:
-        """Find the line of an error that knows only its path."""
-        return InvalidEnvironment([self.problem(error.path, error.wrong, error.right)])
+        """Find the lines of an error that knows only paths; what a default or a pattern says wrong is one problem."""
+        found = (self.problem(one.path, one.wrong, one.right) for one in (error, *error.others))
+        return InvalidEnvironment(list(dict.fromkeys(found)))
 
 
 def read(file: Path, name: str, key: str | None = None) -> Source:

@@ -8,7 +8,7 @@ what supervises it starts a whole one; JMX is not reachable from elsewhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from kdeploy.errors import InvalidSetting
@@ -136,21 +136,29 @@ def override(decided: Iterable[str], wanted: Iterable[str], role: Role) -> tuple
         InvalidSetting: One is no option, one that is kdeploy's own, or half of a pair.
     """
     merged = {name(option): option for option in decided}
-    theirs = {}
-    for index, option in enumerate(wanted):
-        _refuse(option, ("overrides", "jvm", role, index))
-        theirs[name(option)] = option
-    if "-Xms" in theirs and "-Xmx" not in theirs:
-        alone = theirs["-Xms"]
-        largest = alone.replace("-Xms", "-Xmx")
-        raise InvalidSetting(
-            ("overrides", "jvm", role), f"{alone} has no largest heap beside it", f"add {largest}, or more"
-        )
+    wanted = tuple(wanted)
+    for mistake in mistakes_of(wanted, role):
+        raise mistake
+    theirs = {name(option): option for option in wanted}
     if "-Xmx" in theirs and "-Xms" not in theirs:
         theirs["-Xms"] = theirs["-Xmx"].replace("-Xmx", "-Xms")
     if any(_COLLECTORS.fullmatch(option) for option in theirs.values()):
         merged = {key: option for key, option in merged.items() if not _is_g1(option)}
     return tuple((merged | theirs).values())
+
+
+def mistakes_of(wanted: Iterable[str], role: Role) -> Iterator[InvalidSetting]:
+    """What is wrong with a person's options for one role."""
+    theirs = {}
+    for index, option in enumerate(wanted):
+        yield from _mistake(option, ("overrides", "jvm", role, index))
+        theirs[name(option)] = option
+    if "-Xms" in theirs and "-Xmx" not in theirs:
+        alone = theirs["-Xms"]
+        largest = alone.replace("-Xms", "-Xmx")
+        yield InvalidSetting(
+            ("overrides", "jvm", role), f"{alone} has no largest heap beside it", f"add {largest}, or more"
+        )
 
 
 def name(option: str) -> str:
@@ -166,12 +174,12 @@ def _is_g1(option: str) -> bool:
     return "G1" in option or option.startswith("-XX:InitiatingHeapOccupancyPercent")
 
 
-def _refuse(option: str, path: tuple[str | int, ...]) -> None:
+def _mistake(option: str, path: tuple[str | int, ...]) -> Iterator[InvalidSetting]:
     if not option.startswith("-") or re.search(r"\s", option):
-        raise InvalidSetting(
+        yield InvalidSetting(
             path, f"{option!r} is not one Java option", "write each like -Xmx2g, one an item"
         )
-    if option.split("=")[0] in FORBIDDEN:
-        raise InvalidSetting(
+    elif option.split("=")[0] in FORBIDDEN:
+        yield InvalidSetting(
             path, f"{option} would replace what kdeploy starts", "give options of the machine, no class path"
         )

@@ -6,10 +6,11 @@ Invariant: pure; a value that a larger node needs only ever grows with it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from kdeploy.errors import InvalidSetting
-from kdeploy.spec.resources import setting_text
+from kdeploy.spec.resources import Setting, setting_text
 from kdeploy.tuning.overrides import Settings
 from kdeploy.tuning.situation import Situation
 
@@ -41,15 +42,18 @@ def settings(situation: Situation) -> Settings:
         InvalidSetting: An override's name cannot be a kernel setting's.
     """
     decided = memory(situation) | network()
-    for name, value in situation.environment.overrides.kernel.items():
+    wanted = situation.environment.overrides.kernel
+    for mistake in mistakes_of(wanted):
+        raise mistake
+    return {**decided, **{name: setting_text(value) for name, value in wanted.items()}}
+
+
+def mistakes_of(wanted: Mapping[str, Setting]) -> Iterator[InvalidSetting]:
+    """Overrides whose names cannot be kernel settings'."""
+    for name in wanted:
         if not _SYSCTL.fullmatch(name):
-            raise InvalidSetting(
-                ("overrides", "kernel", name),
-                f"{name} is not a name of sysctl",
-                "write it like vm.swappiness",
-            )
-        decided[name] = setting_text(value)
-    return decided
+            path = ("overrides", "kernel", name)
+            yield InvalidSetting(path, f"{name} is not a name of sysctl", "write it like vm.swappiness")
 
 
 def memory(situation: Situation) -> Settings:

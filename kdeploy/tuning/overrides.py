@@ -8,7 +8,7 @@ on; each refusal names the path in the environment and what to do instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from kdeploy.errors import InvalidSetting
@@ -85,40 +85,38 @@ def override(
     Raises:
         InvalidSetting: A name is unknown or kdeploy's own, or a value is not valid.
     """
-    owned = OWNED_BY_ZOOKEEPER if role == "zookeeper" else OWNED
-    merged = dict(decided)
-    for name, value in wanted.items():
-        path = ("overrides", role, name)
-        definition = known.zookeeper_setting(name) if role == "zookeeper" else known.broker_setting(name)
-        if definition is None:
-            raise _unknown(
-                path, name, known.zookeeper if role == "zookeeper" else known.broker, known.version
-            )
-        for pattern, (why, instead) in owned.items():
-            if re.fullmatch(pattern, name):
-                raise InvalidSetting(path, f"{name} is kdeploy's to set: {why}", instead)
-        merged[name] = _checked(path, definition, setting_text(value))
-    return merged
+    for mistake in mistakes_of(role, wanted, known):
+        raise mistake
+    return {**decided, **{name: setting_text(value) for name, value in wanted.items()}}
 
 
-def check_topic(path: tuple[str | int, ...], config: Mapping[str, Setting], known: Definitions) -> Settings:
-    """A topic's settings as text, each with a known name and a valid value.
+def mistakes_of_topic(
+    path: tuple[str | int, ...], config: Mapping[str, Setting], known: Definitions
+) -> Iterator[InvalidSetting]:
+    """What is wrong with a topic's settings.
 
     Args:
         path: Where they stand in the environment, for example `("topics", 0, "config")`.
         config: Settings by name, as YAML read them.
         known: The deployed version's definitions.
-
-    Raises:
-        InvalidSetting: A name is unknown, or a value is not valid.
     """
-    checked: Settings = {}
     for name, value in config.items():
-        definition = known.topic_setting(name)
-        if definition is None:
-            raise _unknown((*path, name), name, known.topic, known.version)
-        checked[name] = _checked((*path, name), definition, setting_text(value))
-    return checked
+        yield from _mistake((*path, name), known.topic_setting(name), known.topic, setting_text(value), known)
+
+
+def mistakes_of(role: Role, wanted: Mapping[str, Setting], known: Definitions) -> Iterator[InvalidSetting]:
+    """What is wrong with the overrides of one role; arguments as `override`."""
+    is_zookeeper = role == "zookeeper"
+    owned = OWNED_BY_ZOOKEEPER if is_zookeeper else OWNED
+    for name, value in wanted.items():
+        path = ("overrides", role, name)
+        definition = known.zookeeper_setting(name) if is_zookeeper else known.broker_setting(name)
+        ours = next((said for pattern, said in owned.items() if re.fullmatch(pattern, name)), None)
+        if definition is not None and ours is not None:
+            yield InvalidSetting(path, f"{name} is kdeploy's to set: {ours[0]}", ours[1])
+        else:
+            names = known.zookeeper if is_zookeeper else known.broker
+            yield from _mistake(path, definition, names, setting_text(value), known)
 
 
 def taken_while_running(settings: Mapping[str, str], known: Definitions) -> tuple[str, ...]:
@@ -141,11 +139,17 @@ def changeable(known: Definitions) -> frozenset[str]:
     )
 
 
-def _checked(path: tuple[str | int, ...], definition: Definition, value: str) -> str:
-    problem = definition.problem(value)
-    if problem is not None:
-        raise InvalidSetting(path, f"{value!r} is not a value of {path[-1]} ({definition.type})", problem)
-    return value
+def _mistake(
+    path: tuple[str | int, ...],
+    definition: Definition | None,
+    names: Mapping[str, Definition],
+    value: str,
+    known: Definitions,
+) -> Iterator[InvalidSetting]:
+    if definition is None:
+        yield _unknown(path, str(path[-1]), names, known.version)
+    elif (problem := definition.problem(value)) is not None:
+        yield InvalidSetting(path, f"{value!r} is not a value of {path[-1]} ({definition.type})", problem)
 
 
 def _unknown(

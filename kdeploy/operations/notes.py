@@ -1,0 +1,35 @@
+"""What a preview says beside the changes: how copies are moved, and what rights name that is nowhere.
+
+Invariant: pure; a sentence each, with file, line and path where a file says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from kdeploy.units import format_rate
+
+if TYPE_CHECKING:
+    from kdeploy.cluster.reconcile import Plan
+    from kdeploy.spec.load import Loaded
+
+
+def of(loaded: Loaded, plan: Plan, topics: Collection[str]) -> Iterator[str]:
+    """The notes to a plan.
+
+    Args:
+        loaded: The environment.
+        plan: What is to be done.
+        topics: Names of the topics that are there.
+    """
+    from kdeploy.cluster.change import AlterReplication
+    from kdeploy.spec.unmatched import nowhere
+
+    if any(isinstance(one, AlterReplication) and one.before <= one.after for one in plan.changes):
+        rate = format_rate(loaded.environment.moving.rate)
+        yield f"copies are moved at {rate} for each broker (moving.rate; --move-rate of up and apply outranks it)"
+    if "unknown-topic" not in loaded.environment.accept_risks:
+        for named in nowhere(loaded.environment, topics):
+            found = loaded.source.problem(named.path, str(named), "")
+            yield f"{found.file}:{found.line}: {found.path}: {found.wrong}, neither declared nor in the cluster"
