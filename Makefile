@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 FAULTS := tests/e2e/local/test_faults.py tests/e2e/fleet/test_hosts_running.py tests/e2e/fleet/test_hosts_kraft.py
+CHANGES := tests/e2e/local/test_changes_one_by_one.py
 
 .PHONY: up down test check fast fleet docs bench soak clean
 
@@ -27,9 +28,10 @@ fast: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 
-# Every row of the fault tables; writes docs/evidence.json after each, and then its page.
+# Every row of the fault tables and of the table of changes; writes docs/evidence.json after each fault, and then
+# its page.
 soak: $(VENV)/.dev
-	KDEPLOY_SOAK=1 $(BIN)/pytest -v -m "kafka or fleet" $(FAULTS); \
+	KDEPLOY_SOAK=1 $(BIN)/pytest -v -m "kafka or fleet" $(FAULTS) $(CHANGES); \
 	code=$$?; $(BIN)/python docs/generate.py && exit $$code
 
 # Real hosts, booted on this machine as root: bare to verified, changed under load, broken and mended.
