@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -12,17 +11,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kdeploy.blueprint import ClusterBlueprint
 from kdeploy.cluster import socks
 from kdeploy.errors import KdeployError
+from kdeploy.infra import Forwards
 from kdeploy.infra.hosts import forward
 from kdeploy.infra.hosts.forward import Forward
+from kdeploy.infra.hosts.provider import HostsProvider
+from kdeploy.infra.hosts.sources import Sources
 from kdeploy.infra.hosts.ssh import Jump, Shell, Unreachable
+from kdeploy.operations import site
 from kdeploy.spec.model import Ssh
 from tests import sshd
+from tests.infra.nodes import node
 
 pytestmark = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 
@@ -266,12 +272,11 @@ def test_an_instance_that_systems_manager_does_not_reach_is_told_in_plain_words(
         shell.run("broker.0", "pass")
     with pytest.raises(Unreachable, match=r"broker\.1 cannot be reached: no instance of it is known"):
         shell.run("broker.1", "pass")
+    dead = {f"broker-{number}": f"i-{number:017x}" for number in range(10, 30)}
     with pytest.raises(Unreachable) as caught:
-        Forward(shell, ["broker.0", "broker.1"])()
-    assert [re.split(r" cannot|:", one)[0].strip() for one in str(caught.value).splitlines()[1:]] == [
-        "broker.0",
-        "broker.1",
-    ]
+        Forward(replace(shell, instances=dead), ["broker-1", *dead])()
+    tried = [one.split(" cannot")[0].strip() for one in str(caught.value).splitlines()[1:]]
+    assert tried == [f"broker-{number}" for number in range(10, 15)], "of those with a machine, a few"
 
 
 @pytest.mark.parametrize(("there", "lacks"), [((), "aws"), (("aws",), "session-manager-plugin")])
@@ -285,3 +290,60 @@ def test_a_missing_program_of_systems_manager_is_named_with_the_remedy(
     shell = Shell(Ssh(through="ssm"), tmp_path / "known", tmp_path / "shell")
     with pytest.raises(KdeployError, match=rf"needs `{lacks}`, which is not on this machine\n  install"):
         shell.run("broker-1", "pass")
+
+
+def provider_with(shell: Shell) -> HostsProvider:
+    return HostsProvider(
+        Sources(
+            shells={"dc1": shell},
+            play=lambda part, given: pytest.fail("nothing is to be played"),
+            jars=lambda version: (),
+            cache=Path(),
+            private=Path(),
+            tell=lambda what, words: None,
+            disk_sizes={},
+        )
+    )
+
+
+NODES = (
+    node("zookeeper-1", role="zookeeper", host="10.0.0.1", ports={"secure": 2182}),
+    node("broker-1", host="10.0.0.2", ports={"admin": 9094, "client": 9092}),
+)
+CLUSTER = ClusterBlueprint("dc1", "hosts", "zookeeper", "3.9.2", None, NODES)
+
+
+def test_a_provider_has_one_way_to_a_cluster_for_the_whole_run(server: sshd.Server) -> None:
+    shell = server.shell(jump=server.jump)
+    first, second = (provider_with(shell).proxy(CLUSTER) for _ in range(2))
+    try:
+        assert isinstance(provider_with(shell), Forwards)
+        assert first is second is not None
+        assert first.hosts == ("10.0.0.2", "10.0.0.1"), "brokers first"
+        assert first._running is None, "nothing is opened before it is needed"
+    finally:
+        forward.close_all()
+    assert provider_with(server.shell()).proxy(CLUSTER) is None
+
+
+def test_machines_that_are_made_later_are_gone_through_too(
+    server: sshd.Server, tmp_path: Path, aws: Path
+) -> None:
+    """As when AWS has none yet when a run begins."""
+    before = by_ssm(server, tmp_path / "shell")
+    proxy = provider_with(before).proxy(CLUSTER)
+    assert proxy is not None
+    try:
+        with pytest.raises(Unreachable, match="no instance of it is known"):
+            proxy()
+        provider_with(replace(before, instances={"10.0.0.2": INSTANCE})).proxy(CLUSTER)
+        with echo() as port:
+            assert said(proxy, "127.0.0.1", port) == b"heard hello"
+    finally:
+        forward.close_all()
+    assert aws.read_text().count("start-session") == 1
+
+
+def test_addresses_stay_the_brokers_own(tmp_path: Path) -> None:
+    access = site.access(CLUSTER, tmp_path, lambda: ("127.0.0.1", 1))
+    assert (access.bootstrap, access.client_bootstrap) == ("10.0.0.2:9094", "10.0.0.2:9092")

@@ -29,6 +29,9 @@ OPENED_WITHIN: Final = 3.0 * CONNECT
 PORTS: Final = 3
 """Ports that are tried: one that is free may be taken before ssh takes it."""
 
+MOST_ENDS: Final = 5
+"""Hosts that are tried, each for up to `OPENED_WITHIN`: where none of them can be reached, the way is what is broken."""
+
 PAUSE: Final = 0.02
 """Seconds between two looks whether it listens."""
 
@@ -126,7 +129,7 @@ class Forward:
 
     def _open(self) -> _Running:
         jumps = self.shell.jumps
-        ends = [jumps[-1]] if jumps else [Jump(None, host, None) for host in self.hosts]
+        ends = [jumps[-1]] if jumps else [Jump(None, host, None) for host in self._candidates()]
         failures = []
         for end in ends:
             try:
@@ -135,6 +138,11 @@ class Forward:
                 failures.append(str(error))
         said = "\n".join(f"  {one}" for one in failures) or "  there is no host to go through"
         raise Unreachable(f"no connection to the brokers, which go over SSH:\n{said}")
+
+    def _candidates(self) -> Sequence[str]:
+        """Hosts that are tried: those with an instance, where that is known, and of hundreds only a few."""
+        known = [host for host in self.hosts if host in self.shell.instances]
+        return (known or self.hosts[:1])[:MOST_ENDS]
 
     def _open_at(self, end: Jump, before: Sequence[Jump]) -> _Running:
         for _ in range(PORTS):

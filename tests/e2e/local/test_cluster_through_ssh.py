@@ -61,12 +61,14 @@ with connect(access) as admin:
     silent = admin.silent(admin.metadata().brokers)
     settings = admin.own_topic_settings([given["topic"]])
     sizes = admin.stored_bytes([given["topic"]])
+    access.proxy.close()
+    again = len(admin.metadata().brokers)
 compacted.write(access, given["topic"], {"mine": "new", "gone": None, "large": "x" * 3_000_000})
 read = compacted.read(access, given["topic"])
 close_all()
 print(json.dumps({
     "wrong": [str(one) for one in report.checks if not one.ok], "checks": len(report.checks),
-    "brokers": len(brokers), "logins": logins, "silent": silent, "sizes": sizes,
+    "brokers": len(brokers), "logins": logins, "silent": silent, "sizes": sizes, "again": again,
     "settings": settings[given["topic"]].own, "read": {key: len(value) for key, value in read.items()},
 }))
 """
@@ -147,7 +149,8 @@ def test_all_that_is_said_to_a_cluster_goes_through_ssh(
     found = json.loads(run.stdout)
     assert found["wrong"] == []
     assert found["checks"] == 11
-    assert sessions == 1, "one forward for all of it"
+    assert sessions == 2, "one forward for all of it, and one after that was ended"
+    assert found["again"] == found["brokers"], "a connection that was open goes on through the next forward"
     assert found["brokers"] == len(cluster.blueprint.brokers)
     assert all(found["logins"].values())
     assert len(found["logins"]) == len(cluster.passwords)
