@@ -41,7 +41,19 @@ def origin_of(text: str) -> Loaded:
     return load(folder)
 
 
-@pytest.mark.parametrize("name", ["datacenter-kraft", "datacenter-zk", "local", "local-kraft", "prod-eu"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "datacenter-kraft",
+        "datacenter-zk",
+        "dr-active-passive",
+        "global-active-active",
+        "local",
+        "local-kraft",
+        "prod-eu",
+        "prod-us-kraft",
+    ],
+)
 def test_a_copy_says_what_the_original_says_but_its_name_and_ports(name: str) -> None:
     original = load(find(name))
     copied = load(copy("mine", original).parent)
