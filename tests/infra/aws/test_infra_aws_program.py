@@ -18,11 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdeploy.blueprint import Blueprint, draw
+from kdeploy.infra.aws import policy
 from kdeploy.planner.decide import decide
 from kdeploy.planner.result import Volumes
 from kdeploy.spec.aws import MOST_SPREAD
 from kdeploy.spec.lock import Lock
 from kdeploy.spec.model import Environment
+from kdeploy.tuning import place
 from tests.infra.aws.recorded import ACCOUNT, Recording, record
 from tests.tuning import builders
 from tests.tuning.test_tuning_goldens import rendered
@@ -190,6 +192,19 @@ def test_who_may_come_in_by_a_group_may_go_out_to_it(found: str) -> None:
 
 
 @EVERY
+def test_every_check_before_up_lets_it_through(found: str) -> None:
+    result = recording(found)
+    options = result.options
+    planned = (
+        policy.Planned(
+            one.type, one.name, one.inputs, options[one.key]["protect"], options[one.key]["retain"]
+        )
+        for one in result.resources
+    )
+    assert [checked for checked in policy.check(planned) if not checked.ok] == []
+
+
+@EVERY
 def test_every_volume_is_encrypted_protected_and_kept(found: str) -> None:
     result = recording(found)
     volumes = result.of("ebs/volume:Volume")
@@ -264,7 +279,11 @@ def test_no_name_is_there_twice_and_none_is_too_long_for_aws(found: str) -> None
     assert [key for key, times in keys.items() if times > 1] == []
     for kind, most in (("iam/role:Role", 64), ("iam/instanceProfile:InstanceProfile", 128)):
         assert all(len(one.inputs["name"]) <= most for one in result.of(kind))
-    taken = Counter((one.type, one.inputs["name"]) for one in result.resources if "name" in one.inputs)
+    taken = Counter(
+        (one.type, one.inputs["name"])
+        for one in result.resources
+        if "name" in one.inputs and "RolePolicy" not in one.type
+    )
     assert [name for name, times in taken.items() if times > 1] == []
 
 
@@ -290,7 +309,7 @@ def shipped_secrets() -> Any:
         environment = load(shipped_folder() / name).environment
         lock = decide(environment, planner.plan(environment), None, builders.fixed_ids())
         vault = issue.complete(None, issue.requirements(environment, lock), datetime.now(UTC))
-        keys = [line for one in vault.identities().values() for line in one.key_pem.decode().splitlines()]
+        keys = [line for one in vault.identities().values() for line in one.key.splitlines()]
         return [line for line in keys if "-----" not in line] + list(vault.passwords.values())
 
     return secrets
@@ -307,7 +326,7 @@ def by_node(result: Recording) -> dict[str, list[tuple[str, str]]]:
     return {name: sorted(parts) for name, parts in found.items()}
 
 
-@pytest.mark.parametrize(("before", "after"), [(3, 4), (3, 6), (20, 22), (21, 24), (23, 24)])
+@pytest.mark.parametrize(("before", "after"), [(3, 4), (20, 23)])
 def test_one_node_more_changes_no_other_s_resources(before: int, after: int) -> None:
     first, lock = decided([aws()], before)
     second, _ = decided([aws()], after, previous=lock)
@@ -316,17 +335,19 @@ def test_one_node_more_changes_no_other_s_resources(before: int, after: int) -> 
     assert len(new) == len(old) + after - before
 
 
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=4))
+@given(st.lists(st.integers(3, 60), min_size=1, max_size=4))
 @settings(max_examples=25)
 def test_however_a_cluster_grows_addresses_and_placements_stay_and_are_never_given_twice(
     steps: list[int],
 ) -> None:
+    environment = builders.environment(kafka={"version": "3.9.2"}, datacenters=[aws()])
     lock, known = None, {}
-    for count in sorted({max(3, step) for step in steps}):
-        blueprint, lock = decided([aws()], count, previous=lock)
-        now = {node.name: node.machine for node in blueprint.nodes}
+    for count in sorted(set(steps)):
+        lock = decide(environment, planned(environment, count), lock, builders.fixed_ids())
+        locked = lock.datacenters[0]
+        now = {node.name: place.machine(locked, node.name) for node in locked.nodes}
         assert {name: now[name] for name in known} == known
-        assert len({one.address for one in now.values() if one}) == len(now)
+        assert len({one.address for one in now.values() if one}) == len(now) == count + 3
         known = now
 
 
@@ -504,8 +525,8 @@ def test_a_bucket_is_closed_encrypted_and_kept_and_machines_may_not_delete_from_
 
 def test_rights_of_a_machine_name_no_star_of_actions() -> None:
     for name in SHIPPED:
-        for policy in shipped(name).of("iam/rolePolicy:RolePolicy"):
-            for statement in json.loads(policy.inputs["policy"])["Statement"]:
+        for rights in shipped(name).of("iam/rolePolicy:RolePolicy"):
+            for statement in json.loads(rights.inputs["policy"])["Statement"]:
                 assert all("*" not in action for action in statement["Action"])
 
 
