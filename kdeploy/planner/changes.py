@@ -28,6 +28,7 @@ _NOT_PLANNED: Final[dict[str, Any]] = {
     "policies": True,
     "moving": True,
     "accept_risks": True,
+    "aws": True,
     "datacenters": {"__all__": {"ssh"}},
 }
 """Parts of an environment that neither a plan nor a file depends on."""
@@ -40,6 +41,9 @@ _PRINTERS: Final = {"B/s": format_rate, "B": format_bytes, "s": format_duration}
 def inputs(environment: Environment) -> str:
     """SHA-256 of all that a plan or a file depends on, defaults included."""
     document = environment.model_dump(mode="json", exclude=_NOT_PLANNED)
+    for one in document["datacenters"]:
+        if one["provider"] != "aws":  # said of AWS alone, so that it makes no other lock stale
+            del one["network"], one["machine"]
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -144,6 +148,8 @@ def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str
     if locked.provider != wanted.provider:
         return
     yield from _refusal(f"{place}: region", locked.region, wanted.region, moved)
+    if locked.network is not None:
+        yield from _of_network(wanted, locked)
     for rack in sorted({node.rack for node in locked.nodes} - set(wanted.racks)):
         yield _gone(f"{place}: rack {rack}", "its brokers' partitions would have to move first")
     if wanted.provider == "hosts":
@@ -153,6 +159,19 @@ def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str
                 yield _gone(f"{place}: host {node.host} of {node.name}", "its data would have to move first")
     if wanted.provider == "local":
         yield from _of_ports(wanted, locked)
+
+
+def _of_network(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:
+    """What the address and the disks of every machine rest on (provider aws)."""
+    place = f"datacenter {wanted.name}"
+    network = wanted.network.vpc or wanted.network.cidr
+    yield from _refusal(f"{place}: network", locked.network, network, "machines cannot move to another")
+    for rack, subnet in wanted.network.subnets.items():
+        known = (locked.subnets or {}).get(rack, subnet.cidr)
+        why = "the addresses of its machines are in it"
+        yield from _refusal(f"{place}: subnet of rack {rack}", known, subnet.cidr, why)
+    why = "a volume keeps the key that it was made with, so its data would have to be copied"
+    yield from _refusal(f"{place}: machine.kms_key", locked.kms_key, wanted.machine.kms_key, why)
 
 
 def _of_ports(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:
