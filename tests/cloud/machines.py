@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import ipaddress
+import re
 import shutil
 import subprocess
 import threading
@@ -83,6 +84,7 @@ class Machines:
                 prefix=subnet.prefixlen,
                 storage=str(self.folder / "volumes"),
                 resolver=_resolver(_vpc_range(nic)),
+                domain=_domain(nic.ec2_backend.region_name),
             )
             made.make(base())
             made.first_boot(_text(instance.user_data))
@@ -244,6 +246,11 @@ def _resolver(network: Any) -> str:
     return str(network.network_address + 2)
 
 
+def _domain(region: str) -> str:
+    """Where EC2's own names of instances are (EC2 user guide, "Instance hostname types", 2026-11)."""
+    return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+
+
 def _text(user_data: Any) -> str:
     """User data as it was given."""
     if not user_data:
@@ -265,10 +272,12 @@ def lookup(asker: str, name: str, kind: int) -> list[str] | None:
     if vpc is None:
         return None
     region, found = vpc
-    address = resolver.reverse(name)
+    domain, address = _domain(region), resolver.reverse(name)
     if kind == resolver.PTR and address:
-        domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
         return [f"ip-{address.replace('.', '-')}.{domain}"]
+    own = re.fullmatch(rf"ip-(\d+)-(\d+)-(\d+)-(\d+)\.{re.escape(domain)}", name)
+    if own:
+        return [".".join(own.groups())] if kind == resolver.A else []
     zones = route53_backends[DEFAULT_ACCOUNT_ID]["aws"].zones.values()
     for zone in zones:
         if any(one["vpc_id"] == found for one in zone.vpcs):

@@ -65,6 +65,27 @@ class Instance(Kind):
         }
     )
 
+    inputs = (
+        "ami",
+        "availabilityZone",
+        "placementGroup",
+        "placementPartitionNumber",
+        "primaryNetworkInterface",
+    )
+    computed = frozenset(
+        {
+            *inputs,
+            *(changes - {"tags"}),
+            "associatePublicIpAddress",
+            "keyName",
+            "maintenanceOptions",
+            "networkInterfaces",
+            "privateIp",
+            "subnetId",
+            "tenancy",
+        }
+    )
+
     def check(self, inputs: Values) -> list[tuple[str, str]]:
         known = self.supported
         return [(key, "this input of ec2.Instance is not emulated") for key in sorted(set(inputs) - known)]
@@ -343,6 +364,7 @@ class PlacementGroup(Kind):
     required = ("strategy",)
     named = "name"
     changes = frozenset({"tags"})
+    computed = frozenset({"partitionCount", "spreadLevel"})
 
     def create(self, aws: Aws, inputs: Values) -> str:
         aws.ec2.create_placement_group(

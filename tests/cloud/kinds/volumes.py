@@ -27,6 +27,7 @@ class Volume(Kind):
     noun = "EBS Volume"
     required = ("availabilityZone",)
     changes = frozenset({"size", "type", "iops", "throughput", "tags"})
+    computed = frozenset({"iops", "throughput", "kmsKeyId", "snapshotId"})
     defaults = {"type": "gp2", "encrypted": False}  # noqa: RUF012
 
     def create(self, aws: Aws, inputs: Values) -> str:
@@ -78,6 +79,7 @@ class VolumeAttachment(Kind):
     type = "aws:ec2/volumeAttachment:VolumeAttachment"
     noun = "EBS Volume Attachment"
     required = ("deviceName", "instanceId", "volumeId")
+    inputs = ("deviceName", "instanceId", "volumeId")
     changes = frozenset({"forceDetach", "skipDestroy", "stopInstanceBeforeDetaching"})
     tagged = False
 
