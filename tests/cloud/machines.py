@@ -69,26 +69,26 @@ class Machines:
         subnet = ipaddress.ip_network(nic.subnet.cidr_block)
         with self.lock:
             self.connect(subnet, _vpc_range(nic))
-            name = _name(instance.id)
-            made = Machine(
-                folder=str(self.folder / "hosts" / name),
-                name=name,
-                address=nic.private_ip_address,
-                rack=instance.availability_zone[-1],
-                role="instance",
-                disks=self.own_disks(instance.instance_type),
-                bridge=BRIDGE,
-                authorized=self.fleet.key.with_suffix(".pub").read_text(),
-                instance=instance.id,
-                mac=nic.mac_address,
-                prefix=subnet.prefixlen,
-                storage=str(self.folder / "volumes"),
-                resolver=_resolver(_vpc_range(nic)),
-                domain=_domain(nic.ec2_backend.region_name),
-            )
-            made.make(base())
-            made.first_boot(_text(instance.user_data))
-            made.boot()
+        name = _name(instance.id)
+        made = Machine(
+            folder=str(self.folder / "hosts" / name),
+            name=name,
+            address=nic.private_ip_address,
+            rack=instance.availability_zone[-1],
+            role="instance",
+            disks=self.own_disks(instance.instance_type),
+            bridge=BRIDGE,
+            authorized=self.fleet.key.with_suffix(".pub").read_text(),
+            instance=instance.id,
+            mac=nic.mac_address,
+            prefix=subnet.prefixlen,
+            storage=str(self.folder / "volumes"),
+            resolver=_resolver(_vpc_range(nic)),
+            domain=_domain(nic.ec2_backend.region_name),
+        )
+        made.make(base())
+        made.first_boot(_text(instance.user_data))
+        made.boot()
 
     @staticmethod
     def own_disks(sort: str) -> int:

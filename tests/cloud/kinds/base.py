@@ -56,7 +56,9 @@ class Aws:
                     service,
                     region_name=place,
                     config=Config(
-                        retries={"mode": "standard", "total_max_attempts": 3}, max_pool_connections=32
+                        retries={"mode": "standard", "total_max_attempts": 3},
+                        max_pool_connections=32,
+                        read_timeout=600,
                     ),
                     **self._credentials,
                 )

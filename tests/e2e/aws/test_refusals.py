@@ -212,6 +212,12 @@ def test_a_partition_placement_group_spreads_over_its_partitions(account: Accoun
     assert sorted(one["PartitionNumber"] for one in found if one.get("GroupName") == "parts") == [1, 2, 3]
 
 
+def test_a_launch_that_is_asked_for_again_is_the_same_launch(account: Account) -> None:
+    interface = account.address("10.20.4.1")
+    first = account.launch(interface, ClientToken="once")
+    assert account.launch(interface, ClientToken="once") == first
+
+
 def test_quotas_refuse_the_machine_that_is_one_too_many(account: Account) -> None:
     account.cloud.set(quotas={"vcpu": 2, "vpc": 1})
     try:
