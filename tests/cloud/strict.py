@@ -121,6 +121,14 @@ def no_public_addresses(self: Any, internet_gateway_id: str, vpc_id: str) -> Non
             )
 
 
+@before("create_nat_gateway")
+def network_has_a_gateway(self: Any, subnet_id: str, *_: Any, **named: Any) -> None:
+    vpc = self.get_subnet(subnet_id).vpc_id
+    attached = any(one.vpc and one.vpc.id == vpc for one in self.internet_gateways.values())
+    if named.get("connectivity_type", "public") == "public" and not attached:
+        refuse("Gateway.NotAttached", f"Network {vpc} has no Internet gateway attached")
+
+
 @before("release_address")
 def address_is_not_mapped(self: Any, address: str | None = None, allocation_id: str | None = None) -> None:
     for one in self.nat_gateways.values():

@@ -179,6 +179,11 @@ REFUSALS: dict[str, tuple[str, str, Callable[[Account], Any]]] = {
         "is unknown",
         lambda one: one.launch(one.address("10.20.0.31"), Placement={"GroupName": "none"}),
     ),
+    "a way out for addresses without a gateway to the internet": (
+        "Gateway.NotAttached",
+        "has no Internet gateway attached",
+        lambda one: one.ec2.create_nat_gateway(SubnetId=one.subnet),
+    ),
     "a network too large": (
         "InvalidVpc.Range",
         "is invalid",
