@@ -125,7 +125,7 @@ def no_public_addresses(self: Any, internet_gateway_id: str, vpc_id: str) -> Non
 def network_has_a_gateway(self: Any, subnet_id: str, *_: Any, **named: Any) -> None:
     vpc = self.get_subnet(subnet_id).vpc_id
     attached = any(one.vpc and one.vpc.id == vpc for one in self.internet_gateways.values())
-    if named.get("connectivity_type", "public") == "public" and not attached:
+    if (named.get("connectivity_type") or "public") == "public" and not attached:
         refuse("Gateway.NotAttached", f"Network {vpc} has no Internet gateway attached")
 
 
