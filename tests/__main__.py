@@ -1,4 +1,4 @@
-"""All tests, as CI runs them: the fast ones side by side, those on real Kafka, then those on real hosts.
+"""All tests, as CI runs them: the fast ones side by side, those on real Kafka, on a real engine, then on real hosts.
 
 What this machine cannot run is said in one line for each thing that it lacks. Hosts are machines in
 namespaces, booted as root; of their tests this runs those that are not marked `long`, on one fleet for each
@@ -18,10 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.cloud import engine
 from tests.e2e.page import chromium
 from tests.fleet import fleet, probe
 
-FAST = ("-n", "auto", "-m", "not kafka and not fleet")
+FAST = ("-n", "auto", "-m", "not kafka and not fleet and not cloud")
 REAL = ("-m", "kafka", "--durations=10")
 """A cluster under test wants the machine's processors for itself, so these are not run in parallel."""
 
@@ -30,6 +31,9 @@ HOSTS = (
     "tests/e2e/fleet/test_hosts_running.py",
     "tests/e2e/fleet/test_hosts_kraft.py",
 )
+
+CLOUD = ("-m", "cloud and not fleet", "--durations=10")
+"""One engine at a time: each has a process for every region, and an account of its own."""
 
 FLEET_MINUTES = "14"
 """A test on hosts that has not begun by then is left to `make fleet`, and says so: six hosts share two processors."""
@@ -42,6 +46,8 @@ def lacking(hosts: str | None) -> list[str]:
         lines.append("Chromium: the page of a plan is not looked at in a browser (apt-get install chromium)")
     if hosts:
         lines.append(f"real hosts: nothing is tested on them ({hosts})")
+    if (missing := engine.lacking()) is not None:
+        lines.append(missing)
     return lines
 
 
@@ -60,7 +66,8 @@ def on_hosts(arguments: list[str], seed: str) -> int:
 def main() -> None:
     """Run all, also when one fails, so that one run shows all that is wrong."""
     codes = [
-        subprocess.call([sys.executable, "-m", "pytest", *chosen, *sys.argv[1:]]) for chosen in (FAST, REAL)
+        subprocess.call([sys.executable, "-m", "pytest", *chosen, *sys.argv[1:]])
+        for chosen in (FAST, REAL, CLOUD)
     ]
     hosts = probe.problem()
     if hosts is None:
