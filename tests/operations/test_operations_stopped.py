@@ -58,7 +58,8 @@ def test_down_can_be_stopped_while_it_waits_for_a_node_that_does_not_end(machine
     up.send_signal(signal.SIGINT)
     finish(up)
     down = machine.start("down", "demo")
-    time.sleep(2)
+    machine.wait_for(lambda: any(machine.state.rglob("asked-to-end")), down)
+    time.sleep(1)
     assert down.poll() is None
     down.send_signal(signal.SIGINT)
     ended = finish(down, patience=8)
