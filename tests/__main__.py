@@ -31,7 +31,7 @@ HOSTS = (
     "tests/e2e/fleet/test_hosts_kraft.py",
 )
 
-FLEET_MINUTES = "14"
+FLEET_MINUTES = "13"
 """A test on hosts that has not begun by then is left to `make fleet`, and says so: six hosts share two processors."""
 
 
