@@ -50,6 +50,15 @@ def test_bare_hosts_become_a_verified_cluster_and_a_second_run_changes_nothing(h
     assert hosts.pids() == before
 
 
+@pytest.mark.parametrize(
+    "fault", KRAFT if SOAK else (drawn(KRAFT, SEED, "kraft"),), ids=lambda fault: fault.at[0]
+)
+def test_what_happens_during_a_roll_is_survived_and_the_same_command_finishes(
+    fault: Fault, life: HostsLife
+) -> None:
+    life.row(fault)
+
+
 def test_an_option_of_the_controllers_java_rolls_exactly_them_and_loses_nothing(
     hosts: World, life: HostsLife
 ) -> None:
@@ -64,15 +73,6 @@ def test_an_option_of_the_controllers_java_rolls_exactly_them_and_loses_nothing(
         "controller-3",
     }
     life.expect_nothing_lost("an option of the controllers' Java", outcome)
-
-
-@pytest.mark.parametrize(
-    "fault", KRAFT if SOAK else (drawn(KRAFT, SEED, "kraft"),), ids=lambda fault: fault.at[0]
-)
-def test_what_happens_during_a_roll_is_survived_and_the_same_command_finishes(
-    fault: Fault, life: HostsLife
-) -> None:
-    life.row(fault)
 
 
 def drift(hosts: World, code: int) -> dict[tuple[str, str, str], dict[str, Any]]:

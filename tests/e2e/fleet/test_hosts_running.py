@@ -156,6 +156,7 @@ def test_from_another_machine_just_the_declared_ports_answer(life: HostsLife) ->
         assert open_ports(host.address) == for_others | {22}, host.name
 
 
+@pytest.mark.long
 def test_what_is_for_peers_alone_answers_them(life: HostsLife) -> None:
     nodes = describe(life.kdeploy).blueprint.nodes
     answering = set()
@@ -172,6 +173,7 @@ def test_what_is_for_peers_alone_answers_them(life: HostsLife) -> None:
     assert {purpose for _, purpose in answering} >= {"internal", "quorum", "election"}
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_no_listener_speaks_an_old_tls_or_lets_a_stranger_in(life: HostsLife, tmp_path: Path) -> None:
     stranger = strangers_certificate(tmp_path / "stranger.pem")
