@@ -24,12 +24,12 @@ def of(loaded: Loaded, plan: Plan, topics: Collection[str]) -> Iterator[str]:
         topics: Names of the topics that are there.
     """
     from kdeploy.cluster.change import AlterReplication
-    from kdeploy.spec.unmatched import nowhere
+    from kdeploy.spec.unmatched import told
 
     if any(isinstance(one, AlterReplication) and one.before <= one.after for one in plan.changes):
         rate = format_rate(loaded.environment.moving.rate)
         yield f"copies are moved at {rate} for each broker (moving.rate; --move-rate of up and apply outranks it)"
     if "unknown-topic" not in loaded.environment.accept_risks:
-        for named in nowhere(loaded.environment, topics):
-            found = loaded.source.problem(named.path, str(named), "")
-            yield f"{found.file}:{found.line}: {found.path}: {found.wrong}, neither declared nor in the cluster"
+        for path, wrong in told(loaded.environment, "that is declared or in the cluster", topics):
+            found = loaded.source.problem(path, wrong, "")
+            yield f"{found.file}:{found.line}: {found.path}: {found.wrong}"

@@ -14,7 +14,7 @@ from kdeploy.spec.model import Environment
 from kdeploy.spec.plain import Path_
 from kdeploy.spec.ports import FIRST_LENT, OFFSETS, PER_NODE
 from kdeploy.spec.resources import Acl
-from kdeploy.spec.unmatched import nowhere
+from kdeploy.spec.unmatched import nowhere, told
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ Places = tuple[Path_, ...]
 
 def risks(environment: Environment) -> tuple[Risk, ...]:
     """The risks an environment takes and has not accepted, in the order of their names."""
+    # Which topic is meant is worth more than the reason that all of these share.
+    words = dict(told(environment, "that is declared")) if environment.topics else {}
     return tuple(
-        Risk(name, path, why)
+        Risk(name, path, words[path] if name == "unknown-topic" else why)
         for name, (find, why) in sorted(RISKS.items())
         if name not in environment.accept_risks
         for path in find(environment)

@@ -5,14 +5,20 @@ Invariant: pure. What exists in a cluster is told by whoever knows it; without t
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
 from kdeploy.spec.model import Environment
 from kdeploy.spec.plain import Path_
 from kdeploy.spec.resources import Acl
 from kdeploy.spec.source import Source
+from kdeploy.spec.wording import nearest
+
+GUESSED: Final = 20
+"""Names for which the nearest topic is looked for, which takes milliseconds each where there are thousands."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +29,12 @@ class Named:
     name: str
     is_prefix: bool
 
-    def __str__(self) -> str:
-        return (
-            f"no topic has a name that begins with {self.name}" if self.is_prefix else f"no topic {self.name}"
-        )
-
-    def is_one_of(self, topics: Collection[str]) -> bool:
-        """Whether it is among some topics."""
-        return any(one.startswith(self.name) for one in topics) if self.is_prefix else self.name in topics
+    def said(self, kind: str, meant: Collection[str] = ()) -> str:
+        """That there is none of a kind, and which one of some was probably meant."""
+        if self.is_prefix:
+            return f"no topic {kind} has a name that begins with {self.name}"
+        near = nearest(self.name, meant)
+        return f"no topic {kind} is called {self.name}{f'; did you mean {near}?' if near else ''}"
 
 
 def nowhere(environment: Environment, existing: Collection[str] = ()) -> tuple[Named, ...]:
@@ -39,7 +43,22 @@ def nowhere(environment: Environment, existing: Collection[str] = ()) -> tuple[N
     Left out are rights on all topics, and those of clients that may make the topics themselves.
     """
     topics = {topic.name for topic in environment.topics if not topic.delete}.union(existing)
-    return tuple(one for one in _named(environment) if not one.is_one_of(topics))
+    ordered = sorted(topics)
+
+    def is_there(one: Named) -> bool:
+        if not one.is_prefix:
+            return one.name in topics
+        at = bisect_left(ordered, one.name)
+        return at < len(ordered) and ordered[at].startswith(one.name)
+
+    return tuple(one for one in _named(environment) if not is_there(one))
+
+
+def told(environment: Environment, kind: str, existing: Collection[str] = ()) -> Iterator[tuple[Path_, str]]:
+    """The same in words, each with its place; of the first `GUESSED`, which topic was probably meant."""
+    known = {topic.name for topic in environment.topics if not topic.delete}.union(existing)
+    for at, one in enumerate(nowhere(environment, existing)):
+        yield one.path, one.said(kind, known if at < GUESSED else ())
 
 
 def idle_patterns(topics_file: Source) -> Iterator[Path_]:

@@ -82,8 +82,8 @@ def test_a_preview_names_rights_on_topics_that_are_nowhere_and_how_fast_copies_m
     place = f"{folder}/acls.yaml:4: acls[0]."
     assert list(notes.of(loaded, plan, {"orders", "theirs"})) == [
         "copies are moved at 80 MB/s for each broker (moving.rate; --move-rate of up and apply outranks it)",
-        f"{place}topics[2]: no topic odrers, neither declared nor in the cluster",
-        f"{place}topics[3]: no topic has a name that begins with pay, neither declared nor in the cluster",
+        f"{place}topics[2]: no topic that is declared or in the cluster is called odrers; did you mean orders?",
+        f"{place}topics[3]: no topic that is declared or in the cluster has a name that begins with pay",
     ]
     (folder / "environment.yaml").write_text("accept_risks: [unknown-topic]\n")
     silent = reconcile.plan(load.load(folder).environment, FakeAdmin(), {"shop": "a password of the shop"})

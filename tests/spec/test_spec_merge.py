@@ -194,6 +194,7 @@ def test_a_risk_is_named_with_its_own_file_and_a_default_s_once(here: Path) -> N
     assert [(Path(one.file).name, one.line, one.path, one.risk.name) for one in seen] == [
         ("topics.yaml", 1, "defaults.replication_factor", "single-copy"),
         ("topics.yaml", 5, "topics[2].replication_factor", "single-copy"),
+        ("acls.yaml", 2, "acls[0].topics[0]", "unknown-topic"),
         ("acls.yaml", 2, "acls[0].topics[1]", "writes-everything"),
     ]
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kdeploy.spec.load import interpret, load, shipped_folder
+from kdeploy.spec.model import Environment
 from kdeploy.spec.risks import RISKS, risks
 from kdeploy.spec.source import parse
 
@@ -131,4 +132,17 @@ def test_a_risk_says_how_to_silence_it() -> None:
     assert [risk.silence for risk in risks(environment)] == [
         "if it is meant, add nothing-survived to accept_risks",
         "if it is meant, add single-copy to accept_risks",
+    ]
+
+
+def test_a_topic_that_is_nowhere_is_named_with_the_one_that_was_probably_meant() -> None:
+    acls = [
+        {"name": "odrers", "operations": ["read"]},
+        {"name": "x", "pattern": "prefixed", "operations": ["read"]},
+    ]
+    wanted = {"name": "a", "topics": [{"name": "orders"}], "users": [{"name": "a", "acls": acls}]}
+    found = risks(Environment.model_validate(wanted))
+    assert [one.why for one in found if one.name == "unknown-topic"] == [
+        "no topic that is declared is called odrers; did you mean orders?",
+        "no topic that is declared has a name that begins with x",
     ]
