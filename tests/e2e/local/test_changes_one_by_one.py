@@ -30,7 +30,7 @@ from tests.operations.world import predicted
 
 SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(5400 if SOAK else 600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(5400 if SOAK else 1200)]
 
 SEED = int(os.environ.get("KDEPLOY_SEED") or random.randrange(1_000_000))
 BASE_PORT = int(os.environ.get("KDEPLOY_TEST_PORT") or 20700)
