@@ -45,6 +45,10 @@ NOT_LISTENING: Final = (
 PROHIBITED: Final = "administratively prohibited"
 """What ssh says of each connection when the far side carries none (RFC 4254, 5.1; AllowTcpForwarding)."""
 
+OPTIONS: Final = ("LogLevel=INFO", "ExitOnForwardFailure=yes", "ControlMaster=no", "ControlPath=none")
+"""It says which connections failed, ends where it cannot listen, and is a connection of its own: a kept one would
+outlive it."""
+
 MOST_WORDS: Final = 2**20
 """Bytes of what ssh has said that are looked at: a line for each connection that was refused."""
 
@@ -163,16 +167,7 @@ class Forward:
         port, chain = _free_port(), ",".join(_text(one) for one in before)
         arguments = [
             *("-F", str(self.shell.configuration), "-N", "-D", f"{LOOPBACK}:{port}"),
-            *(
-                "-o",
-                "LogLevel=INFO",
-                "-o",
-                "ExitOnForwardFailure=yes",
-                "-o",
-                "ControlMaster=no",
-                "-o",
-                "ControlPath=none",
-            ),
+            *(word for option in OPTIONS for word in ("-o", option)),
             *(("-J", chain) if chain else ()),
             *(("-l", end.user) if end.user else ()),
             *(("-p", str(end.port)) if end.port else ()),
