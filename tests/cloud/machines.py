@@ -133,6 +133,8 @@ class Machines:
             if machine is not None:
                 machine.shut_down()
             with self.lock:
+                if instance._state.name != during:
+                    return  # stopped while it was terminated, or the other way round: the later order holds
                 then()
                 instance._state.name, instance._state.code = after, final
 
