@@ -7,6 +7,7 @@ Invariant: moto says what there is, this module makes it so; an instance's state
 from __future__ import annotations
 
 import base64
+import copy
 import functools
 import ipaddress
 import re
@@ -193,11 +194,6 @@ class Machines:
             if before.name == "stopped":
                 self.start(instance)
 
-    def on_stop_instances(self, _: Any, changed: Any, *__: Any, **___: Any) -> None:
-        for instance, before in changed:
-            if before.name == "running":
-                self.stop(instance)
-
     def on_reboot_instances(self, _: Any, rebooted: Any, *__: Any, **___: Any) -> None:
         for instance in rebooted:
             machine = self.of(instance.id)
@@ -316,11 +312,12 @@ def install(folder: str) -> Machines:
     machines = Machines(Path(folder))
     machines.prepare()
     launch.LAUNCHED.append(machines.launch)
-    for name in ("start_instances", "stop_instances", "reboot_instances"):
+    for name in ("start_instances", "reboot_instances"):
         _after(name, getattr(machines, f"on_{name}"))
     for name in ("attach_volume", "modify_volume", "delete_volume"):
         _after(name, getattr(machines, f"on_{name}"))
     _detaching(machines)
+    _stopping(machines)
     _terminating(machines)
     return machines
 
@@ -336,13 +333,25 @@ def _detaching(machines: Machines) -> None:
     EC2Backend.detach_volume = detach  # type: ignore[method-assign]
 
 
+def _stopping(machines: Machines) -> None:
+    original = Instance.stop
+
+    @functools.wraps(original)
+    def stop(self: Any) -> Any:
+        before = copy.copy(self._state)
+        if before.name == "running":
+            original(self)
+            machines.stop(self)
+        return before
+
+    Instance.stop = stop  # type: ignore[method-assign]
+
+
 def _terminating(machines: Machines) -> None:
     original = Instance.terminate
 
     @functools.wraps(original)
     def terminate(self: Any) -> Any:
-        import copy
-
         before = copy.copy(self._state)
         if before.name not in ("terminated", "shutting-down"):
             machines.terminate(self, lambda: original(self))
