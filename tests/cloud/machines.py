@@ -334,13 +334,9 @@ def _detaching(machines: Machines) -> None:
 
 
 def _stopping(machines: Machines) -> None:
-    original = Instance.stop
-
-    @functools.wraps(original)
     def stop(self: Any) -> Any:
         before = copy.copy(self._state)
         if before.name == "running":
-            original(self)
             machines.stop(self)
         return before
 
