@@ -7,6 +7,7 @@ Invariant: moto says what there is, this module makes it so; an instance's state
 from __future__ import annotations
 
 import base64
+import copy
 import functools
 import ipaddress
 import re
@@ -42,6 +43,7 @@ class Machines:
         self.fleet = Fleet(folder)
         self.lock = threading.RLock()
         self.served: set[str] = set()
+        self.addresses: set[str] = set()
 
     def prepare(self) -> None:
         """What all hosts share: the system they start from, the key, the bridge."""
@@ -102,9 +104,11 @@ class Machines:
         """Let this machine be a subnet's router, and the name server of its network."""
         router = f"{subnet.network_address + 1}/{subnet.prefixlen}"
         _run("ip", "address", "replace", router, "dev", BRIDGE)
+        self.addresses.add(router)
         server = _resolver(network)
         if server not in self.served:
             _run("ip", "address", "replace", f"{server}/32", "dev", BRIDGE)
+            self.addresses.add(f"{server}/32")
             resolver.serve(server, lookup)
             self.served.add(server)
 
@@ -133,6 +137,8 @@ class Machines:
             if machine is not None:
                 machine.shut_down()
             with self.lock:
+                if instance._state.name != during:
+                    return  # stopped while it was terminated, or the other way round: the later order holds
                 then()
                 instance._state.name, instance._state.code = after, final
 
@@ -191,11 +197,6 @@ class Machines:
             if before.name == "stopped":
                 self.start(instance)
 
-    def on_stop_instances(self, _: Any, changed: Any, *__: Any, **___: Any) -> None:
-        for instance, before in changed:
-            if before.name == "running":
-                self.stop(instance)
-
     def on_reboot_instances(self, _: Any, rebooted: Any, *__: Any, **___: Any) -> None:
         for instance in rebooted:
             machine = self.of(instance.id)
@@ -223,6 +224,8 @@ class Machines:
             machine.remove()
         for file in (self.folder / "volumes").glob("vol-*"):
             hosts.release(file)
+        for address in self.addresses:
+            subprocess.run(["ip", "address", "del", address, "dev", BRIDGE], capture_output=True, check=False)
         linked = subprocess.run(
             ["ip", "-o", "link", "show", "master", BRIDGE], capture_output=True, text=True, check=False
         )
@@ -314,11 +317,12 @@ def install(folder: str) -> Machines:
     machines = Machines(Path(folder))
     machines.prepare()
     launch.LAUNCHED.append(machines.launch)
-    for name in ("start_instances", "stop_instances", "reboot_instances"):
+    for name in ("start_instances", "reboot_instances"):
         _after(name, getattr(machines, f"on_{name}"))
     for name in ("attach_volume", "modify_volume", "delete_volume"):
         _after(name, getattr(machines, f"on_{name}"))
     _detaching(machines)
+    _stopping(machines)
     _terminating(machines)
     return machines
 
@@ -334,13 +338,21 @@ def _detaching(machines: Machines) -> None:
     EC2Backend.detach_volume = detach  # type: ignore[method-assign]
 
 
+def _stopping(machines: Machines) -> None:
+    def stop(self: Any) -> Any:
+        before = copy.copy(self._state)
+        if before.name == "running":
+            machines.stop(self)
+        return before
+
+    Instance.stop = stop  # type: ignore[method-assign]
+
+
 def _terminating(machines: Machines) -> None:
     original = Instance.terminate
 
     @functools.wraps(original)
     def terminate(self: Any) -> Any:
-        import copy
-
         before = copy.copy(self._state)
         if before.name not in ("terminated", "shutting-down"):
             machines.terminate(self, lambda: original(self))

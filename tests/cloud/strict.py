@@ -261,7 +261,7 @@ def instance_is_stopped(self: Any, instance_id: str, key: str, value: Any) -> No
 def instance_can_start(self: Any, instance_ids: list[str]) -> None:
     for one in instance_ids:
         instance = self.get_instance(one)
-        if instance.state == "terminated":
+        if instance.state not in ("stopped", "running", "pending"):
             refuse(
                 "IncorrectInstanceState",
                 f"The instance '{one}' is not in a state from which it can be started.",
@@ -271,7 +271,7 @@ def instance_can_start(self: Any, instance_ids: list[str]) -> None:
 @before("stop_instances")
 def instance_can_stop(self: Any, instance_ids: list[str]) -> None:
     for one in instance_ids:
-        if self.get_instance(one).state == "terminated":
+        if self.get_instance(one).state in ("terminated", "shutting-down"):
             refuse(
                 "IncorrectInstanceState",
                 f"This instance '{one}' is not in a state from which it can be stopped.",
