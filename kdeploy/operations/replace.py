@@ -122,7 +122,7 @@ def _clear_the_way(
     design = prepare.design(exchanged.before, freeze=False)
     vault = vaults.open_existing(exchanged.before, password_file)
     expiry.refuse_ended(design, vault)
-    with hosts.held(design, "replace"):
+    with hosts.held(design, "replace", vault):
         sites = site.sites(design, vault, progress)
         here = next(one for one in sites if one.cluster.datacenter == exchanged.datacenter)
         node = next(one for one in here.cluster.brokers if one.name == exchanged.node)

@@ -126,7 +126,9 @@ def lacking(vault: Vault | None, requirements: Requirements) -> tuple[str, ...]:
     missing += [f"the certificate of {node.key}" for node in _new_nodes(vault, requirements)]
     missing += [f"the certificate that brokers of {name} share" for name in _new_brokers(vault, requirements)]
     missing += [f"the password of {user}" for user in _new_users(vault, requirements)]
-    return tuple(missing + (["the passphrase of Pulumi's state"] if _lacks_stack(vault, requirements) else []))
+    return tuple(
+        missing + (["the passphrase of Pulumi's state"] if _lacks_stack(vault, requirements) else [])
+    )
 
 
 def complete(vault: Vault | None, requirements: Requirements, now: datetime) -> Vault:

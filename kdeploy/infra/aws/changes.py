@@ -132,7 +132,9 @@ def collected(steps: Iterable[Step]) -> tuple[ResourceChange, ...]:
 
 def _properties(step: Step) -> tuple[Property, ...]:
     names = dict.fromkeys(one.partition(".")[0].partition("[")[0] for one in step.differs)
-    return tuple(Property(name, _plain(step.before.get(name)), _plain(step.after.get(name))) for name in sorted(names))
+    return tuple(
+        Property(name, _plain(step.before.get(name)), _plain(step.after.get(name))) for name in sorted(names)
+    )
 
 
 def _plain(value: object) -> str | None:
@@ -200,7 +202,7 @@ class State:
 def state(deployment: Mapping[str, Any]) -> State:
     """Read an exported deployment (its version 3, `pulumi stack export`)."""
     resources = tuple(_resource(one) for one in deployment.get("resources") or ())
-    stack = next(
+    stack: Mapping[str, Any] = next(
         (one for one in deployment.get("resources") or () if one["type"] == "pulumi:pulumi:Stack"), {}
     )
     pending = tuple(
@@ -216,4 +218,6 @@ def _resource(one: Mapping[str, Any]) -> Resource:
 
 
 def _shown(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in outputs.items() if not (isinstance(value, dict) and SECRET in value)}
+    return {
+        name: value for name, value in outputs.items() if not (isinstance(value, dict) and SECRET in value)
+    }

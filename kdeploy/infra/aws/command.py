@@ -10,7 +10,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.errors import KdeployError, MissingExtra
@@ -118,11 +120,12 @@ def _usable(file: Path) -> PulumiCommand:
         def __init__(self) -> None:  # the SDK's own looks for `bin/pulumi` below a folder
             from semver import VersionInfo
 
-            self.command, self.version = str(file), VersionInfo(*found)
+            self.command, self.version = str(file), VersionInfo.parse(text)
 
     return Named()
 
 
+@lru_cache
 def version(file: Path) -> tuple[int, int, int] | None:
     """What a CLI says it is; None where it does not."""
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
@@ -136,7 +139,7 @@ def version(file: Path) -> tuple[int, int, int] | None:
     return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
-def _automation() -> object:
+def _automation() -> ModuleType:
     try:
         from pulumi import automation
     except ImportError:

@@ -132,7 +132,10 @@ def _meaning(message: str) -> tuple[str, str]:
 def _words(message: str) -> str:
     """AWS's own words: behind its code, without request ids, Go's file names and the provider's signature."""
     text = " ".join(message.split())
-    for pattern in (r"api error ([\w.]+: .*)", r"An error occurred \(([\w.]+)\) when calling .* operation.*?: (.*)"):
+    for pattern in (
+        r"api error ([\w.]+: .*)",
+        r"An error occurred \(([\w.]+)\) when calling .* operation.*?: (.*)",
+    ):
         found = re.search(pattern, text)
         if found:
             text = ": ".join(found.groups())

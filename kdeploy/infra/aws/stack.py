@@ -194,7 +194,9 @@ class Stack:
         heard = _Heard(self._tell, total=0)
         self._run(_unprotect, "down")
         self._carry(
-            lambda engine: engine.destroy(on_event=heard, parallel=PARALLEL, color="never", run_program=False),
+            lambda engine: engine.destroy(
+                on_event=heard, parallel=PARALLEL, color="never", run_program=False
+            ),
             heard,
             "down",
             make=False,
@@ -252,9 +254,7 @@ class Stack:
             played._run(lambda engine: engine.workspace.create_stack(home.environment), "preview")
             played._run(run, "preview", heard)
 
-    def _run(
-        self, run: Callable[[Engine], Result], verb: str, heard: _Heard | None = None
-    ) -> Result:
+    def _run(self, run: Callable[[Engine], Result], verb: str, heard: _Heard | None = None) -> Result:
         """Ask the engine; a lock of a dead one is cleared, one that is about to end is waited for."""
         from pulumi.automation import CommandError, ConcurrentUpdateError, StackNotFoundError
 
@@ -382,7 +382,9 @@ def _stderr(message: str) -> list[str]:
     """What an engine says went wrong, from the SDK's account of its run."""
     lines = [line.strip() for line in message.splitlines()]
     errors = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
-    return [line for line in errors if line] or [line for line in lines if line][-1:] or ["it does not say why"]
+    return (
+        [line for line in errors if line] or [line for line in lines if line][-1:] or ["it does not say why"]
+    )
 
 
 def _unprotect(engine: Engine) -> None:
@@ -391,7 +393,9 @@ def _unprotect(engine: Engine) -> None:
 
     exported = engine.export_stack()
     deployment = exported.deployment or {}
-    kept = [one for one in deployment.get("resources") or () if one.get("protect") or one.get("retainOnDelete")]
+    kept = [
+        one for one in deployment.get("resources") or () if one.get("protect") or one.get("retainOnDelete")
+    ]
     for one in kept:
         one["protect"] = one["retainOnDelete"] = False
     if kept:

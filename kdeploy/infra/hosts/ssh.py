@@ -53,6 +53,21 @@ class NoPrivilege(KdeployError):
 
 
 @dataclass(frozen=True)
+class Reached:
+    """Where a host is that is called otherwise.
+
+    Attributes:
+        host: What it is called: `Node.host`.
+        address: Where it is.
+        instance: AWS's name of its machine. Its key is known by that: another machine has another key.
+    """
+
+    host: str
+    address: str
+    instance: str
+
+
+@dataclass(frozen=True)
 class Shell:
     """A way to run programs on hosts.
 
@@ -61,12 +76,14 @@ class Shell:
         known: File with the hosts' keys.
         folder: Folder for the SSH configuration (mode 0700).
         sudo_password: File with sudo's password; None where none is asked for.
+        machines: Hosts that are called otherwise than where they are (provider aws).
     """
 
     settings: Ssh
     known: Path
     folder: Path
     sudo_password: Path | None = None
+    machines: tuple[Reached, ...] = ()
 
     @property
     def configuration(self) -> Path:
@@ -180,7 +197,13 @@ class Shell:
         lines += [f"  {name} {value}" for name, value in chosen if value is not None]
         if settings.key is not None:
             lines += [f'  IdentityFile "{Path(settings.key).expanduser()}"', "  IdentitiesOnly yes"]
-        return "\n".join([*lines, "  Include ~/.ssh/config", ""])
+        return "\n".join([*self._machines(), *lines, "  Include ~/.ssh/config", ""])
+
+    def _machines(self) -> list[str]:
+        lines = []
+        for one in self.machines:
+            lines += [f"Host {one.host}", f"  HostName {one.address}", f"  HostKeyAlias {one.instance}"]
+        return lines
 
 
 NO_ROOT: Final = 77
