@@ -15,12 +15,47 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from kdeploy.spec.identity import endpoint, host_name
 from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, Role
 from kdeploy.spec.model import Coordination, Datacenter, Environment, Hardware, Provider
+from kdeploy.tuning.place import (
+    Account,
+    DataVolume,
+    Machine,
+    Peering,
+    Place,
+    Placement,
+    Rule,
+    SubnetPlace,
+)
 
 if TYPE_CHECKING:
     from kdeploy.planner.result import DatacenterPlan, Plan
     from kdeploy.tuning.situation import Cluster, Member
 
+__all__ = [
+    "BLUEPRINT_SCHEMA",
+    "Account",
+    "Blueprint",
+    "ClusterBlueprint",
+    "DataVolume",
+    "Disk",
+    "HostFirewall",
+    "Machine",
+    "Node",
+    "Peering",
+    "Place",
+    "Placement",
+    "RenderedFile",
+    "Role",
+    "Rule",
+    "SecretFile",
+    "SecretKind",
+    "SubnetPlace",
+    "draw",
+]
+
 BLUEPRINT_SCHEMA: Final = "kdeploy.blueprint/v1"
+
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+"""Where what comes from the machine itself comes from (RFC 6890, table 4; RFC 4291, section 2.5.3)."""
 
 SecretKind = Literal["identity", "broker-zookeeper-identity", "nodes-authority", "clients-authority"]
 """What a secret file holds, all PEM:
@@ -75,7 +110,8 @@ class Disk:
     """A data disk of a host, and what is made of it.
 
     Attributes:
-        device: Its stable path, as the person declared it.
+        device: Its stable path, as the person declared it. In AWS a name, `volume:0`, whose place a path takes once the
+            volume is there; the machine's own disks are `local:0` and so on.
         file_system: UUID that its file system gets and is mounted by; its data is ours by it.
         mount: Where it is mounted: one of the node's data directories.
         queues: Settings of its queue in the kernel, by whether it turns out to rotate ("0" or "1").
@@ -126,8 +162,9 @@ class Node:
         arguments: Arguments of the main class (the configuration file).
         files: Rendered files.
         secrets: Secret files.
-        disks: Data disks of its host, where they are declared (provider hosts).
-        firewall: The firewall of its host, where kdeploy keeps it (provider hosts).
+        disks: Data disks of its host, where they are declared (provider hosts) or decided (provider aws).
+        firewall: The firewall of its host, where kdeploy keeps it (providers hosts and aws).
+        machine: The instance it runs on (provider aws).
     """
 
     datacenter: str
@@ -149,6 +186,7 @@ class Node:
     secrets: tuple[SecretFile, ...]
     disks: tuple[Disk, ...] = ()
     firewall: HostFirewall | None = None
+    machine: Machine | None = None
 
     @property
     def key(self) -> str:
@@ -186,7 +224,8 @@ class ClusterBlueprint:
         kafka_version: Version of every node.
         cluster_id: Known beforehand for KRaft, from the first `up` on in ZooKeeper mode; None before.
         nodes: Coordination nodes first, then brokers, by id.
-        keep_time: Whether its hosts get a time service where they have none (provider hosts).
+        keep_time: Whether its hosts get a time service where they have none (providers hosts and aws).
+        place: What of AWS it stands on (provider aws).
     """
 
     datacenter: str
@@ -196,6 +235,7 @@ class ClusterBlueprint:
     cluster_id: str | None
     nodes: tuple[Node, ...]
     keep_time: bool = False
+    place: Place | None = None
 
     @property
     def brokers(self) -> tuple[Node, ...]:
@@ -214,10 +254,11 @@ class ClusterBlueprint:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """Everything an environment is made of."""
+    """Everything an environment is made of; `aws` is what holds for all of it in AWS."""
 
     environment: str
     clusters: tuple[ClusterBlueprint, ...]
+    aws: Account | None = None
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -266,12 +307,14 @@ def draw(environment: Environment, plan: Plan, lock: Lock) -> Blueprint:
     Raises:
         InvalidSetting: An override is unknown, invalid, or kdeploy's own to set.
     """
+    from kdeploy.tuning import place
+
     planned = {datacenter.name: datacenter for datacenter in plan.datacenters}
     clusters = tuple(
         _cluster(environment, planned[datacenter.name], lock, datacenter) for datacenter in lock.datacenters
     )
     _check_topics(environment, lock.kafka_version)
-    return Blueprint(lock.environment, clusters)
+    return Blueprint(lock.environment, clusters, place.account(environment))
 
 
 def _check_topics(environment: Environment, version: str) -> None:
@@ -285,6 +328,7 @@ def _check_topics(environment: Environment, version: str) -> None:
 def _cluster(
     environment: Environment, planned: DatacenterPlan, lock: Lock, locked: LockedDatacenter
 ) -> ClusterBlueprint:
+    from kdeploy.tuning import place
     from kdeploy.tuning.situation import Cluster
 
     cluster = Cluster(
@@ -305,7 +349,8 @@ def _cluster(
         kafka_version=lock.kafka_version,
         cluster_id=locked.cluster_id,
         nodes=tuple(_node(cluster, locked, member) for member in ordered),
-        keep_time=locked.provider == "hosts" and _datacenter(environment, locked).time_service != "none",
+        keep_time=locked.provider != "local" and _datacenter(environment, locked).time_service != "none",
+        place=place.place(environment, locked),
     )
 
 
@@ -323,19 +368,21 @@ def _member(environment: Environment, locked: LockedDatacenter, node: LockedNode
         bind="127.0.0.1" if locked.provider == "local" else everywhere,
         ports=node.ports,
         directory_id=node.directory_id,
+        address=node.address,
     )
 
 
 def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
+    from kdeploy.tuning import place
     from kdeploy.tuning.disks import QUEUES
     from kdeploy.tuning.node import tune
     from kdeploy.tuning.situation import Situation, layout
 
     cores, memory, disks = _machine(cluster.environment, locked, member)
-    declared = _declared(cluster.environment, locked, member)
-    devices = declared.disks if declared else ()
     places = layout(cluster.provider, member.role, disks)
-    situation = Situation(cluster, member, cores, memory, places, devices)
+    situation = Situation(
+        cluster, member, cores, memory, places, _devices(cluster.environment, locked, member)
+    )
     tuned = tune(situation)
     return Node(
         datacenter=cluster.datacenter,
@@ -359,14 +406,19 @@ def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
             Disk(volume.device, volume.file_system, volume.mount, QUEUES) for volume in tuned.volumes
         ),
         firewall=_firewall(cluster.environment, locked, tuned.firewall),
+        machine=place.machine(locked, member.name),
     )
 
 
 def _firewall(environment: Environment, locked: LockedDatacenter, digest: str | None) -> HostFirewall | None:
     if digest is None:
         return None
-    wanted = _datacenter(environment, locked).firewall
-    return HostFirewall(digest, wanted.operators, wanted.ssh_ports)
+    datacenter = _datacenter(environment, locked)
+    operators = datacenter.firewall.operators
+    if locked.provider == "aws":
+        # Through Systems Manager, SSH comes from the machine itself.
+        operators = (*datacenter.network.operators, *LOOPBACK)
+    return HostFirewall(digest, operators, datacenter.firewall.ssh_ports)
 
 
 def _machine(environment: Environment, locked: LockedDatacenter, member: Member) -> tuple[int, float, int]:
@@ -376,6 +428,17 @@ def _machine(environment: Environment, locked: LockedDatacenter, member: Member)
         return hardware.cores, hardware.memory, len(hardware.disks)
     shape = locked.brokers if member.role == "broker" else locked.coordination
     return shape.cores, shape.memory, sum(volumes.count for volumes in shape.volumes)
+
+
+def _devices(environment: Environment, locked: LockedDatacenter, member: Member) -> tuple[str, ...]:
+    """Its data disks, as far as they are named: as its own host was declared, or as the lock has its volumes."""
+    from kdeploy.tuning import place
+
+    hardware = _declared(environment, locked, member)
+    if hardware is not None:
+        return hardware.disks
+    shape = locked.brokers if member.role == "broker" else locked.coordination
+    return place.devices(shape) if locked.provider == "aws" else ()
 
 
 def _declared(environment: Environment, locked: LockedDatacenter, member: Member) -> Hardware | None:

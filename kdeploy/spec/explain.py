@@ -33,6 +33,18 @@ _PATTERNS: Final = {
     r"^[A-Za-z0-9._-]+$": "letters, digits, dots, hyphens and underscores",
     r"^[A-Za-z0-9._*?\[\]!-]{1,249}$": "a topic's name, in which * stands for any characters and ? for one",
     r'^[^"\s]+$': "the path of a file, without blanks and quotes",
+    r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$": "an IPv4 network with its length, like 10.20.0.0/16",
+    r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$": "the id of a machine image, like ami-0123456789abcdef0",
+    r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$": "the id of a subnet, like subnet-0123456789abcdef0",
+    r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$": "the id of a VPC, like vpc-0123456789abcdef0",
+    r"^arn:aws[a-z-]*:kms:\S+$": "the ARN of a key, like arn:aws:kms:REGION:ACCOUNT:key/ID",
+    r"^arn:aws[a-z-]*:sns:\S+$": "the ARN of a topic of SNS, like arn:aws:sns:REGION:ACCOUNT:NAME",
+    r"^(s3|file|https|gs|azblob)://\S+$": "s3://BUCKET?region=REGION, file://FOLDER or https://api.pulumi.com",
+    r"^(passphrase|(awskms|gcpkms|azurekeyvault|hashivault)://\S+)$": (
+        "passphrase, or awskms://alias/NAME?region=REGION"
+    ),
+    r"^[0-9]{12}$": "the twelve digits of the account, in quotes",
+    r"^[A-Za-z0-9 _.:/=+@-]{0,256}$": "letters, digits, blanks and _.:/=+@-, at most 256 (AWS's own rule)",
     r"^[A-Za-z0-9._@:,\[\]-]+$": "USER@HOST:PORT, more than one separated by commas",
 }
 """What each pattern of the model asks for; a test holds that none is missing."""

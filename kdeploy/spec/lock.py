@@ -45,6 +45,7 @@ class LockedNode(Frozen):
     `directory_id` is a KRaft log directory's id (base64 UUID), None elsewhere.
     `ports` maps a port's purpose (client, internal, admin, controller, quorum,
     election) to its number. `host` is the declared machine it runs on (provider hosts), None elsewhere.
+    `address` is its private address (provider aws): its network interface keeps it, whatever machine it is on.
     """
 
     id: int
@@ -55,6 +56,7 @@ class LockedNode(Frozen):
     ports: dict[str, int]
     directory_id: str | None = None
     host: str | None = None
+    address: str | None = None
 
 
 class LockedDatacenter(Frozen):
@@ -62,6 +64,10 @@ class LockedDatacenter(Frozen):
 
     `cluster_id` is chosen at lock time for KRaft. ZooKeeper mode chooses it at first start: it is
     None until the first `up` has succeeded, which writes it here. A cluster of another id is refused.
+
+    Of provider aws: `network` is the VPC's id, or the range of the one that is made; `subnets` is the range of each
+    rack's; `images` are the machine images by architecture, noted by the first `up` where the environment names
+    none, so that a newer one never replaces a machine by itself.
     """
 
     name: str
@@ -73,6 +79,9 @@ class LockedDatacenter(Frozen):
     partitions: int
     nodes: tuple[LockedNode, ...]
     retired_ids: tuple[int, ...] = ()
+    network: str | None = None
+    subnets: dict[str, str] | None = None
+    images: dict[str, str] = Field(default_factory=dict)
 
 
 class Lock(Frozen):

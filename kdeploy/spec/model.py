@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from kdeploy.spec.aws import Aws, Machine, Network, Through
 from kdeploy.spec.firewall import Firewall
 from kdeploy.spec.frozen import Frozen
 from kdeploy.spec.planning import Planner
@@ -224,6 +225,10 @@ class Ssh(Frozen):
     )
     """Hosts to go through: `[USER@]HOST[:PORT]`, separated by commas."""
 
+    through: Through | None = None
+    """How SSH gets there: direct, straight or through `jump`; ssm, through AWS Systems Manager, with no port open.
+    Left out, direct for hosts and ssm for aws."""
+
     host_keys: Literal["first-use", "known", "unchecked"] = "first-use"
     """Which hosts are believed: first-use keeps a host's key in `known_hosts` beside the environment when it
     is first seen and refuses another one later; known refuses what is not there yet; unchecked believes all."""
@@ -295,13 +300,21 @@ class Datacenter(Frozen):
     """The machines (provider hosts)."""
 
     ssh: Ssh = Ssh.default()
-    """How kdeploy logs in to them (provider hosts)."""
+    """How kdeploy logs in to them (providers hosts and aws)."""
+
+    network: Network = Network.default()
+    """Their network (provider aws)."""
+
+    machine: Machine = Machine.default()
+    """What machines start from (provider aws)."""
 
     firewall: Firewall = Firewall.default()
-    """What they let in from the network (provider hosts)."""
+    """What they let in from the network (providers hosts and aws); in AWS, `network` says who clients and operators
+    are."""
 
     time_service: Literal["chrony", "none"] = "chrony"
-    """What keeps their clocks right where nothing does yet (provider hosts); none leaves them as they are."""
+    """What keeps their clocks right where nothing does yet (providers hosts and aws); none leaves them as
+    they are."""
 
 
 class Kafka(Frozen):
@@ -371,6 +384,9 @@ class Environment(Frozen):
         Datacenter.default(),
     )
     """One or two places, each with a cluster of its own."""
+
+    aws: Aws = Aws.default()
+    """Where Pulumi keeps its state, and what holds for everything in AWS (provider aws)."""
 
     security: Security = Security.default()
     """What protects it."""

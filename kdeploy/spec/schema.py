@@ -183,3 +183,6 @@ def _fields(prefix: str, part: Schema, root: Schema) -> Iterator[tuple[str, Sche
         items = resolved.get("items")
         if isinstance(items, dict):
             yield from _fields(f"{path}[]", _resolved(items, root), root)
+        free = resolved.get("additionalProperties")
+        if isinstance(free, dict):
+            yield from _fields(f"{path}.NAME", _resolved(free, root), root)

@@ -1,4 +1,4 @@
-"""The firewall of a host: which ports it lets in from whom, as rules of nftables.
+"""Which ports are open to whom: one table, behind the firewall of a host (nftables) and AWS's security groups.
 
 Invariant: pure. Kafka's own ports are open to exactly those who need them, SSH to operators, and what
 no rule lets in is refused; all is in one table of kdeploy's own.
@@ -14,6 +14,7 @@ from typing import Final
 
 from kdeploy.spec.firewall import Firewall
 from kdeploy.spec.lock import Role
+from kdeploy.spec.model import Datacenter, Environment
 from kdeploy.tuning.situation import Situation
 
 FILE: Final = "/etc/kdeploy/firewall.nft"
@@ -25,7 +26,7 @@ LOADED: Final = "/run/kdeploy/firewall"
 NFT: Final = "/usr/sbin/nft"
 """In all systems that kdeploy knows (their package lists, 2026-11)."""
 
-BROKERS, ENSEMBLE, CLIENTS, OPERATORS = "brokers", "ensemble", "clients", "operators"
+BROKERS, ENSEMBLE, CLIENTS, OPERATORS, LOGIN = "brokers", "ensemble", "clients", "operators", "login"
 
 WHO: Final[Mapping[Role, Mapping[str, tuple[str, ...]]]] = {
     "broker": {"client": (CLIENTS, OPERATORS), "internal": (BROKERS,), "admin": (OPERATORS,)},
@@ -34,6 +35,19 @@ WHO: Final[Mapping[Role, Mapping[str, tuple[str, ...]]]] = {
 }
 """Who needs each port (Kafka 3.9 documentation, listeners and KRaft; ZooKeeper 3.8 Administrator's Guide).
 Operators, because kdeploy asks each node itself, and `verify` is a client."""
+
+WHY: Final[Mapping[str, str]] = {
+    "client": "clients produce and fetch",
+    "internal": "brokers replicate",
+    "admin": "kdeploy administers",
+    "secure": "brokers keep their metadata in ZooKeeper",
+    "quorum": "ZooKeeper nodes follow their leader",
+    "election": "ZooKeeper nodes elect a leader",
+    "controller": "brokers and controllers speak to the quorum",
+    "ssh": "operators log in",
+    "also": "the environment asks for it",
+}
+"""What each port is open for, in words that AWS takes as a description."""
 
 ICMP, TCP, ICMP_IPV6 = 1, 6, 58
 """By number (IANA, protocol numbers): nft looks names up in /etc/protocols, which a minimal system lacks."""
@@ -65,6 +79,34 @@ class Ruleset:
     names: bool
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A port of a node and who needs it.
+
+    Attributes:
+        port: Its number.
+        protocol: tcp or udp.
+        purpose: What it is for: as in the node's ports, or ssh, or also.
+        groups: Who needs it, as in `WHO`; LOGIN who log in.
+        networks: Networks that a person opened it to.
+    """
+
+    port: int
+    protocol: str
+    purpose: str
+    groups: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+
+def opened(role: Role, ports: Mapping[str, int], wanted: Firewall) -> tuple[Opened, ...]:
+    """Every port of a node that is open, each with who needs it; none other is."""
+    return (
+        *(Opened(port, "tcp", "ssh", (LOGIN,)) for port in sorted(set(wanted.ssh_ports))),
+        *(Opened(ports[purpose], "tcp", purpose, who) for purpose, who in WHO[role].items()),
+        *(Opened(one.port, one.protocol, "also", (), one.sources) for one in wanted.also),
+    )
+
+
 def for_peers_alone(role: Role, purpose: str) -> bool:
     """Whether a port is closed to clients and operators."""
     return not {CLIENTS, OPERATORS} & set(WHO[role][purpose])
@@ -73,10 +115,27 @@ def for_peers_alone(role: Role, purpose: str) -> bool:
 def settings(situation: Situation) -> Firewall | None:
     """What a person wants of it; None where there is none to set up."""
     cluster = situation.cluster
-    if cluster.provider != "hosts":
+    if cluster.provider == "local":
         return None
-    wanted = next(one for one in cluster.environment.datacenters if one.name == cluster.datacenter).firewall
+    datacenter = next(one for one in cluster.environment.datacenters if one.name == cluster.datacenter)
+    wanted = datacenter.firewall
+    if cluster.provider == "aws":
+        wanted = in_aws(cluster.environment, datacenter)
     return wanted if wanted.enabled else None
+
+
+def in_aws(environment: Environment, datacenter: Datacenter) -> Firewall:
+    """What is wanted where the network says who clients and operators are.
+
+    The other datacenter is always among the clients: what is mirrored is fetched from there, and clients move there.
+    """
+    network = datacenter.network
+    others = (one for one in environment.datacenters if one.name != datacenter.name)
+    peers = (one.network.cidr for one in others if one.provider == "aws")
+    clients = (*(network.clients or (network.cidr,)), *peers)
+    return datacenter.firewall.model_copy(
+        update={"clients": tuple(dict.fromkeys(clients)), "operators": network.operators}
+    )
 
 
 def ruleset(situation: Situation, wanted: Firewall) -> Ruleset:
@@ -84,13 +143,9 @@ def ruleset(situation: Situation, wanted: Firewall) -> Ruleset:
     member = situation.member
     groups = _groups(situation, wanted)
     rules = list(FIRST)
-    for port in sorted(set(wanted.ssh_ports)):
-        rules += _accept("tcp", port, wanted.operators)
-    for purpose, who in WHO[member.role].items():
-        sources = [source for group in who for source in groups[group]]
-        rules += _accept("tcp", member.ports[purpose], sources)
-    for opening in wanted.also:
-        rules += _accept(opening.protocol, opening.port, opening.sources)
+    for one in opened(member.role, member.ports, wanted):
+        sources = [source for group in one.groups for source in groups[group]]
+        rules += _accept(one.protocol, one.port, (*sources, *one.networks))
     rules = list(dict.fromkeys(rules))
     digest = hashlib.sha256("\n".join(rules).encode()).hexdigest()[:16]
     named = any(_network(source) is None for group in groups.values() for source in group)
@@ -133,11 +188,16 @@ def unit(*, names: bool) -> dict[str, dict[str, str]]:
 
 def _groups(situation: Situation, wanted: Firewall) -> dict[str, tuple[str, ...]]:
     members = situation.cluster.members
+    brokers = tuple(one.address or one.host for one in members if one.role == "broker")
+    ensemble = tuple(one.address or one.host for one in members if one.role != "broker")
+    # In AWS kdeploy speaks to each node through the SSH of one of them.
+    through = (*brokers, *ensemble) if situation.cluster.provider == "aws" else ()
     return {
-        BROKERS: tuple(one.host for one in members if one.role == "broker"),
-        ENSEMBLE: tuple(one.host for one in members if one.role != "broker"),
+        BROKERS: brokers,
+        ENSEMBLE: ensemble,
         CLIENTS: wanted.clients,
-        OPERATORS: wanted.operators,
+        OPERATORS: (*wanted.operators, *through),
+        LOGIN: wanted.operators,
     }
 
 

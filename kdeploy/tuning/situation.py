@@ -27,6 +27,7 @@ class Member:
         bind: The address it listens on.
         ports: Purpose to number.
         directory_id: Its KRaft log directory's id (controllers), None elsewhere.
+        address: Its private address where that is decided beforehand (provider aws), None elsewhere.
     """
 
     id: int
@@ -37,6 +38,7 @@ class Member:
     bind: str
     ports: dict[str, int]
     directory_id: str | None = None
+    address: str | None = None
 
     def at(self, purpose: str) -> str:
         """`host:port` as its peers use it."""
@@ -104,7 +106,8 @@ class Situation:
         cores: Processor cores it may count on.
         memory: Bytes of memory it may count on.
         layout: Where things are.
-        devices: Its data disks' stable paths, where they are declared (provider hosts).
+        devices: Its data disks: stable paths where they are declared (provider hosts), names that the paths take the
+            place of once the volumes are there (provider aws).
     """
 
     cluster: Cluster

@@ -1,4 +1,5 @@
-"""Machines from AWS: Pulumi makes what the Blueprint says, provider hosts does all the rest.
+"""Nodes in AWS: Pulumi makes machines, networks and names as the Blueprint says.
 
-Invariant: nothing here decides; a program takes slices of the Blueprint, and a stack carries it out.
+Invariant: components take slices of the Blueprint and decide nothing; no secret is in what they are given, so
+none is in Pulumi's state.
 """

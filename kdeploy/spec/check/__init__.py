@@ -7,7 +7,7 @@ what is legal but risky in `kdeploy.spec.risks`.
 
 from __future__ import annotations
 
-from kdeploy.spec.check import access, datacenters, durability, grants, kafka, policies, quotas, topics
+from kdeploy.spec.check import access, aws, datacenters, durability, grants, kafka, policies, quotas, topics
 from kdeploy.spec.check.finding import Finding, gathered
 from kdeploy.spec.model import Environment
 
@@ -18,6 +18,6 @@ def check(environment: Environment) -> tuple[Finding, ...]:
     """Everything in an environment that does not fit; empty when all is well."""
     return tuple(
         finding
-        for part in (kafka, durability, datacenters, topics, access, grants, quotas, policies)
+        for part in (kafka, durability, datacenters, aws, topics, access, grants, quotas, policies)
         for finding in part.check(environment)
     )

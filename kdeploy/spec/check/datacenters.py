@@ -139,7 +139,7 @@ def _hosts(place: Path_, datacenter: Datacenter, role: Role) -> Iterator[Finding
 
 
 def _only_for_hosts(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
-    if datacenter.provider == "hosts":
+    if datacenter.provider in ("hosts", "aws"):
         return
     for name in ("ssh", "firewall", "time_service"):
         if getattr(datacenter, name) != type(datacenter).model_fields[name].get_default():

@@ -1,0 +1,258 @@
+"""Who may do what: security groups by role, the way in through Systems Manager, and the machines' own rights.
+
+Invariant: what comes in is exactly the Blueprint's rules, each for one port; nothing comes in from everywhere. What
+goes out is the other end of the same rules, and web pages for packages where there is a way out. Machines may
+register for sessions, tell CloudWatch of themselves, and keep backups; nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pulumi
+import pulumi_aws as aws
+
+from kdeploy.blueprint import Place, Rule
+from kdeploy.infra.aws.network import EVERYWHERE, Network
+from kdeploy.infra.aws.site import Site
+from kdeploy.spec.lock import Role
+
+HTTPS, HTTP = 443, 80
+SERVICES: Final = ("ssm", "ssmmessages")
+"""Endpoints that Session Manager needs (AWS Systems Manager User Guide, "Improve the security of EC2 instances by using
+VPC endpoints", 2026-11; ec2messages is needed by agents before 3.3.40 alone)."""
+
+SESSIONS: Final = (
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+)
+"""What a machine needs for sessions, and no more (ibid., "Add Session Manager permissions to an existing IAM role"):
+AWS's own policy AmazonSSMManagedInstanceCore also reads every parameter of the account."""
+
+METRICS: Final = "kdeploy"
+"""The only namespace of CloudWatch that machines may write to."""
+
+
+class Access(pulumi.ComponentResource):
+    """Security groups, endpoints, role and bucket of a datacenter.
+
+    Attributes:
+        groups: Ids of the roles' security groups.
+        profile: Name of the instance profile.
+        bucket: Name of the bucket for backups; None where there is none.
+    """
+
+    def __init__(self, site: Site, place: Place, roles: Sequence[Role], network: Network) -> None:
+        super().__init__("kdeploy:aws:Access", site.name("access"))
+        self._site, self._place, self._network = site, place, network
+        self.groups: dict[Role, pulumi.Output[str]] = {role: self._group(role) for role in roles}
+        for rule in place.rules:
+            self._let_in(rule)
+        for role in roles:
+            self._let_out(role)
+        if place.through == "ssm" and place.vpc is None:
+            self._endpoints()
+        self.bucket = self._bucket() if place.bucket else None
+        self.profile = self._profile()
+        self.register_outputs({"groups": self.groups, "profile": self.profile, "bucket": self.bucket})
+
+    def _of(self, *parts: str) -> dict[str, Any]:
+        name = self._site.name(*parts)
+        return {"resource_name": name, "tags": self._site.tags(name)}
+
+    def _below(self, **options: Any) -> pulumi.ResourceOptions:  # noqa: ANN401
+        return self._site.below(self, **options)
+
+    def _group(self, name: str) -> pulumi.Output[str]:
+        group = aws.ec2.SecurityGroup(
+            **self._of(name),
+            name=self._site.outside(name),
+            description=f"{name} of {self._site.environment} in {self._site.datacenter}",
+            vpc_id=self._network.vpc_id,
+            # Two groups name each other: neither could be deleted before the other's rules are.
+            revoke_rules_on_delete=True,
+            opts=self._below(),
+        )
+        found: pulumi.Output[str] = group.id
+        return found
+
+    def _let_in(self, rule: Rule) -> None:
+        source = rule.group or str(rule.network).replace("/", "-")
+        aws.vpc.SecurityGroupIngressRule(
+            **self._of(rule.role, rule.protocol, str(rule.port), "from", source),
+            security_group_id=self.groups[rule.role],
+            ip_protocol=rule.protocol,
+            from_port=rule.port,
+            to_port=rule.port,
+            referenced_security_group_id=self.groups[rule.group] if rule.group else None,
+            cidr_ipv4=rule.network,
+            description=rule.why,
+            opts=self._below(),
+        )
+        if rule.group is not None:
+            self._out(rule.group, rule.port, rule.protocol, rule.role, self.groups[rule.role], rule.why)
+
+    def _out(
+        self,
+        role: str,
+        port: int,
+        protocol: str,
+        to: str,
+        group: pulumi.Input[str] | None,
+        why: str,
+        *,
+        network: str | None = None,
+        listed: pulumi.Input[str] | None = None,
+    ) -> None:
+        """A port that a role's machines may call: in a group, a network, or a list of AWS's."""
+        aws.vpc.SecurityGroupEgressRule(
+            **self._of(role, protocol, str(port), "to", to.replace("/", "-")),
+            security_group_id=self.groups[role],  # type: ignore[index]
+            ip_protocol=protocol,
+            from_port=port,
+            to_port=port,
+            referenced_security_group_id=group,
+            cidr_ipv4=network,
+            prefix_list_id=listed,
+            description=why,
+            opts=self._below(),
+        )
+
+    def _let_out(self, role: Role) -> None:
+        """Packages and AWS itself. Names and the time need no rule: they are asked of addresses that none holds for."""
+        if self._place.egress != "none":
+            for port in (HTTPS, HTTP):
+                self._out(role, port, "tcp", "everywhere", None, "packages, and AWS", network=EVERYWHERE)
+            return
+        self._out(role, HTTPS, "tcp", "endpoints", None, "AWS by its endpoints", network=self._place.cidr)
+        if self._network.objects is not None:
+            self._out(role, HTTPS, "tcp", "s3", None, "S3 by its gateway", listed=self._network.objects)
+
+    def _endpoints(self) -> None:
+        """Systems Manager without the internet; open to the machines alone."""
+        group = self._group("endpoints")
+        for role, source in self.groups.items():
+            aws.vpc.SecurityGroupIngressRule(
+                **self._of("endpoints", "tcp", str(HTTPS), "from", role),
+                security_group_id=group,
+                ip_protocol="tcp",
+                from_port=HTTPS,
+                to_port=HTTPS,
+                referenced_security_group_id=source,
+                description="sessions of Systems Manager",
+                opts=self._below(),
+            )
+        for service in SERVICES:
+            aws.ec2.VpcEndpoint(
+                **self._of(service),
+                vpc_id=self._network.vpc_id,
+                service_name=f"com.amazonaws.{self._site.region}.{service}",
+                vpc_endpoint_type="Interface",
+                subnet_ids=list(self._network.subnets.values()),
+                security_group_ids=[group],
+                private_dns_enabled=True,
+                opts=self._below(),
+            )
+
+    def _bucket(self) -> pulumi.Output[str]:
+        """For backups: closed to the public, encrypted, with what was written over kept."""
+        bucket = aws.s3.Bucket(
+            **self._of("backups"),
+            bucket_prefix=f"{self._site.outside()[:36]}-",
+            opts=self._below(protect=True, retain_on_delete=True),
+        )
+        name = self._site.name("backups")
+        aws.s3.BucketPublicAccessBlock(
+            name,
+            bucket=bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=self._below(),
+        )
+        algorithm: dict[str, Any] = {"sse_algorithm": "AES256"}
+        if self._place.kms_key:
+            algorithm = {"sse_algorithm": "aws:kms", "kms_master_key_id": self._place.kms_key}
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            name,
+            bucket=bucket.id,
+            rules=[{"apply_server_side_encryption_by_default": algorithm}],
+            opts=self._below(),
+        )
+        aws.s3.BucketVersioning(
+            name, bucket=bucket.id, versioning_configuration={"status": "Enabled"}, opts=self._below()
+        )
+        found: pulumi.Output[str] = bucket.id
+        return found
+
+    def _profile(self) -> pulumi.Output[str]:
+        """A role that only machines of EC2 take, with what they need."""
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "ec2.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                }
+            ],
+        }
+        role = aws.iam.Role(
+            **self._of("machine"),
+            name=self._site.outside()[:64],
+            description=f"Machines of {self._site.environment} in {self._site.datacenter}",
+            assume_role_policy=json.dumps(trust, sort_keys=True),
+            opts=self._below(),
+        )
+        aws.iam.RolePolicy(
+            self._site.name("machine"),
+            name="kdeploy",
+            role=role.id,
+            policy=self._rights(),
+            opts=self._below(),
+        )
+        profile = aws.iam.InstanceProfile(
+            **self._of("machine"), name=self._site.outside()[:64], role=role.name, opts=self._below()
+        )
+        found: pulumi.Output[str] = profile.name
+        return found
+
+    def _rights(self) -> pulumi.Input[str]:
+        statements: list[dict[str, Any]] = [
+            {
+                "Sid": "Metrics",
+                "Effect": "Allow",
+                "Action": ["cloudwatch:PutMetricData"],
+                "Resource": "*",
+                "Condition": {"StringEquals": {"cloudwatch:namespace": METRICS}},
+            }
+        ]
+        if self._place.through == "ssm":
+            statements.append(
+                {"Sid": "Sessions", "Effect": "Allow", "Action": list(SESSIONS), "Resource": "*"}
+            )
+        if self.bucket is None:
+            return _policy(statements)
+        return self.bucket.apply(lambda name: _policy([*statements, *_backups(name)]))
+
+
+def _policy(statements: list[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True)
+
+
+def _backups(bucket: str) -> list[dict[str, Any]]:
+    """Rights on one bucket: to list, read and write, not to delete."""
+    return [
+        {
+            "Sid": "Backups",
+            "Effect": "Allow",
+            "Action": ["s3:ListBucket", "s3:GetObject", "s3:PutObject"],
+            "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        }
+    ]

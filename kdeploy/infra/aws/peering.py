@@ -1,0 +1,78 @@
+"""Two datacenters joined: their VPCs peered, each reached from the other's subnets, names answered in both.
+
+Invariant: routes lead to the other VPC's range alone, and what may be called there is still the security groups' to
+say. Both are in one account; regions may differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from kdeploy.infra.aws.network import Network
+from kdeploy.infra.aws.site import Site
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two.
+
+    Attributes:
+        site: Where its resources belong.
+        cidr: Range of its VPC.
+        network: Its network.
+        zone_id: Its zone of names.
+    """
+
+    site: Site
+    cidr: str
+    network: Network
+    zone_id: pulumi.Input[str]
+
+
+class Peering(pulumi.ComponentResource):
+    """What joins them: the first one asks, the second one accepts."""
+
+    def __init__(self, asking: Side, accepting: Side) -> None:
+        name = asking.site.name("to", accepting.site.datacenter)
+        super().__init__("kdeploy:aws:Peering", name)
+        connection = aws.ec2.VpcPeeringConnection(
+            name,
+            vpc_id=asking.network.vpc_id,
+            peer_vpc_id=accepting.network.vpc_id,
+            peer_region=accepting.site.region,
+            auto_accept=False,
+            tags=asking.site.tags(name),
+            opts=asking.site.below(self),
+        )
+        accepted = aws.ec2.VpcPeeringConnectionAccepter(
+            name,
+            vpc_peering_connection_id=connection.id,
+            auto_accept=True,
+            tags=accepting.site.tags(name),
+            opts=accepting.site.below(self),
+        )
+        for own, other in ((asking, accepting), (accepting, asking)):
+            self._join(own, other, accepted)
+        self.register_outputs({"connection": connection.id})
+
+    def _join(self, own: Side, other: Side, accepted: aws.ec2.VpcPeeringConnectionAccepter) -> None:
+        """One side's routes to the other, and the other's names answered in it."""
+        for rack, table in own.network.route_tables.items():
+            aws.ec2.Route(
+                own.site.name("to", other.site.datacenter, rack),
+                route_table_id=table,
+                destination_cidr_block=other.cidr,
+                # Only one that was accepted leads anywhere.
+                vpc_peering_connection_id=accepted.vpc_peering_connection_id,
+                opts=own.site.below(self, depends_on=[accepted]),
+            )
+        aws.route53.ZoneAssociation(
+            other.site.name("names", "in", own.site.datacenter),
+            zone_id=other.zone_id,
+            vpc_id=own.network.vpc_id,
+            vpc_region=own.site.region,
+            opts=other.site.below(self),
+        )

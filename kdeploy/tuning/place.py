@@ -1,0 +1,348 @@
+"""What of AWS a cluster stands on: its network, who may reach which port, and each node's machine.
+
+Invariant: pure, and complete: whoever makes it decides nothing more. Ports are open by the table that the firewalls
+of the hosts are from (`kdeploy.tuning.firewall`), to groups where groups need them and to networks else. A machine
+depends on its own node alone, so one node more changes no other's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from kdeploy.spec.aws import MOST_SPREAD, Egress, Through
+from kdeploy.spec.lock import LockedDatacenter, LockedShape, Role
+from kdeploy.spec.model import Architecture, Datacenter, Environment
+
+LOCAL: Final = "local-nvme"
+"""The kind of volume that is the machine's own disk."""
+
+
+@dataclass(frozen=True)
+class DataVolume:
+    """An EBS volume of a node.
+
+    Attributes:
+        type: gp3, gp2, io2 or st1.
+        size: Bytes.
+        iops: Operations per second that are bought; None where none are sold.
+        throughput: Bytes per second that are bought; None where none are sold.
+    """
+
+    type: str
+    size: float
+    iops: float | None = None
+    throughput: float | None = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which machines share no hardware with it.
+
+    Attributes:
+        group: Name of the placement group, without the datacenter's.
+        strategy: spread (no two on one rack of AWS), or partition (no two partitions on one).
+        partition: Its partition, from 1; None in a spread group.
+    """
+
+    group: str
+    strategy: Literal["spread", "partition"]
+    partition: int | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The instance that a node runs on.
+
+    Attributes:
+        instance_type: EC2 type.
+        architecture: What its processors speak.
+        zone: Availability zone.
+        address: Its private address, whatever instance has it.
+        volumes: EBS volumes for data, in the order of the node's disks.
+        image: Machine image; None until one was chosen: the latest Debian 12 then.
+        placement: Its placement group.
+    """
+
+    instance_type: str
+    architecture: Architecture
+    zone: str
+    address: str
+    volumes: tuple[DataVolume, ...]
+    image: str | None
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class SubnetPlace:
+    """A rack's subnet.
+
+    Attributes:
+        rack: The rack.
+        zone: Its availability zone.
+        cidr: Range.
+        id: Of one that is there already; None where it is made.
+        gateway: Range of the subnet beside it with a NAT gateway; None where it has none of its own.
+    """
+
+    rack: str
+    zone: str
+    cidr: str
+    id: str | None = None
+    gateway: str | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A port that a security group lets in.
+
+    Attributes:
+        role: Whose group.
+        protocol: tcp or udp.
+        port: Its number.
+        why: What for.
+        group: The role whose group may come in; None where a network may.
+        network: The network that may; None where a group may.
+    """
+
+    role: Role
+    protocol: str
+    port: int
+    why: str
+    group: Role | None = None
+    network: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """One datacenter in AWS.
+
+    Attributes:
+        region: AWS region.
+        cidr: Range of the VPC.
+        vpc: Id of one that is there already; None where it is made.
+        subnets: One a rack, in their order.
+        egress: How machines reach the internet, where the VPC is made.
+        domain: The private zone with the nodes' names, and `bootstrap`.
+        bootstrap: Names of the brokers that `bootstrap` leads to.
+        rules: What security groups let in.
+        through: How SSH gets there.
+        user: Who logs in; None is the image's own user.
+        kms_key: Key that disks are encrypted with; None is the account's.
+        root_size: GiB of the disk with the operating system.
+        bucket: Whether there is a bucket for backups.
+        alarms: Whether each machine is watched.
+        alarm_topic: SNS topic that alarms are sent to.
+    """
+
+    region: str
+    cidr: str
+    vpc: str | None
+    subnets: tuple[SubnetPlace, ...]
+    egress: Egress
+    domain: str
+    bootstrap: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    through: Through
+    user: str | None = None
+    kms_key: str | None = None
+    root_size: int = 20
+    bucket: bool = False
+    alarms: bool = False
+    alarm_topic: str | None = None
+
+
+@dataclass(frozen=True)
+class Peering:
+    """Two datacenters whose networks are joined: the first one asks, the second one accepts."""
+
+    requester: str
+    accepter: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where all of it is kept, and what it is known by.
+
+    Attributes:
+        name: The environment's name, and the stack's.
+        backend: Pulumi's backend; None is a folder of this user's.
+        secrets_provider: What encrypts the state's secrets.
+        account: The only account that is right; None is any.
+        tags: On everything.
+        peerings: Datacenters whose networks are joined.
+    """
+
+    name: str
+    backend: str | None
+    secrets_provider: str
+    account: str | None
+    tags: dict[str, str] = field(default_factory=dict)
+    peerings: tuple[Peering, ...] = ()
+
+
+def account(environment: Environment) -> Account | None:
+    """What an environment has in AWS; None where that is nothing."""
+    places = [one for one in environment.datacenters if one.provider == "aws"]
+    if not places:
+        return None
+    wanted = environment.aws
+    # What routes there are in a VPC of somebody else's is theirs: they peer it themselves.
+    made = [one.name for one in places if one.network.vpc is None]
+    peerings = (Peering(made[0], made[1]),) if len(made) == 2 else ()
+    tags = dict(sorted(wanted.tags.items()))
+    return Account(environment.name, wanted.backend, wanted.secrets_provider, wanted.account, tags, peerings)
+
+
+def architecture(instance_type: str) -> Architecture:
+    """What an EC2 type's processors speak, by its name.
+
+    A `g` among the letters after the generation is Graviton (Amazon EC2 Instance Types, naming conventions); a1 was
+    the first of them. A test holds this for every type of the catalogue.
+
+    Example:
+        >>> architecture("m7g.large"), architecture("g6.xlarge")
+        ('arm64', 'x86_64')
+    """
+    family = instance_type.partition(".")[0]
+    found = re.match(r"[a-z]+[0-9]+([a-z]*)", family)
+    is_graviton = family == "a1" or (found is not None and "g" in found[1])
+    return "arm64" if is_graviton else "x86_64"
+
+
+def zone(region: str, rack: str) -> str:
+    """The availability zone that a rack is: its name, or the region's with the rack's letter."""
+    return rack if rack.startswith(region) else f"{region}{rack}"
+
+
+def place(environment: Environment, locked: LockedDatacenter) -> Place | None:
+    """What a datacenter stands on; None outside AWS."""
+    if locked.provider != "aws" or locked.region is None:
+        return None
+    wanted = next(one for one in environment.datacenters if one.name == locked.name)
+    return Place(
+        region=locked.region,
+        cidr=wanted.network.cidr,
+        vpc=wanted.network.vpc,
+        subnets=tuple(_subnets(wanted, locked)),
+        egress=wanted.network.egress,
+        domain=f"{locked.name}.{environment.name}.kdeploy.internal",
+        bootstrap=_bootstrap(locked),
+        rules=tuple(dict.fromkeys(_rules(environment, wanted, locked))),
+        through=through(wanted),
+        user=wanted.ssh.user,
+        kms_key=wanted.machine.kms_key,
+        root_size=wanted.machine.root_size,
+        bucket=wanted.machine.bucket,
+        alarms=wanted.machine.alarms,
+        alarm_topic=wanted.machine.alarm_topic,
+    )
+
+
+def through(wanted: Datacenter) -> Through:
+    """How SSH gets to a datacenter's machines; a jump host is a way of its own."""
+    default: Through = "ssm" if wanted.provider == "aws" and wanted.ssh.jump is None else "direct"
+    return wanted.ssh.through or default
+
+
+def _subnets(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[SubnetPlace]:
+    from kdeploy.planner.addresses import gateway_subnet
+
+    network, ranges = wanted.network, locked.subnets or {}
+    for at, rack in enumerate(wanted.racks):
+        there = network.subnets.get(rack)
+        has_gateway = network.vpc is None and (
+            network.egress == "nat-per-zone" or (network.egress == "nat" and at == 0)
+        )
+        yield SubnetPlace(
+            rack=rack,
+            zone=zone(str(locked.region), rack),
+            cidr=ranges[rack],
+            id=there.id if there else None,
+            gateway=gateway_subnet(network.cidr, ranges[rack]) if has_gateway else None,
+        )
+
+
+BOOTSTRAP: Final = 9
+"""Brokers that the name for bootstrap leads to: enough that some are up, few enough for one packet of DNS."""
+
+
+def _bootstrap(locked: LockedDatacenter) -> tuple[str, ...]:
+    """The first brokers; racks take turns in the lock, so all of them are there."""
+    return tuple(node.name for node in locked.nodes if node.role == "broker")[:BOOTSTRAP]
+
+
+def _rules(environment: Environment, wanted: Datacenter, locked: LockedDatacenter) -> Iterator[Rule]:
+    from kdeploy.tuning import firewall
+
+    settings = firewall.in_aws(environment, wanted)
+    roles = sorted({node.role for node in locked.nodes}, key=lambda role: role == "broker")
+    ensemble = tuple(role for role in roles if role != "broker")
+    groups: dict[str, tuple[Role, ...]] = {
+        firewall.BROKERS: ("broker",),
+        firewall.ENSEMBLE: ensemble,
+        firewall.OPERATORS: tuple(roles),  # kdeploy speaks to each node through the SSH of one of them
+    }
+    networks = {
+        firewall.CLIENTS: settings.clients,
+        firewall.OPERATORS: settings.operators,
+        firewall.LOGIN: settings.operators,
+    }
+    for role in roles:
+        ports = next(node.ports for node in locked.nodes if node.role == role)
+        for one in firewall.opened(role, ports, settings):
+            why = firewall.WHY[one.purpose]
+            for who in one.groups:
+                for group in groups.get(who, ()):
+                    yield Rule(role, one.protocol, one.port, why, group=group)
+            named = (network for who in one.groups for network in networks.get(who, ()))
+            for network in (*named, *one.networks):
+                yield Rule(role, one.protocol, one.port, why, network=network)
+
+
+def machine(locked: LockedDatacenter, name: str) -> Machine | None:
+    """A node's machine; None outside AWS."""
+    node = next(one for one in locked.nodes if one.name == name)
+    shape = locked.brokers if node.role == "broker" else locked.coordination
+    if locked.provider != "aws" or shape.instance_type is None or node.address is None:
+        return None
+    beside = [one.name for one in locked.nodes if (one.role, one.rack) == (node.role, node.rack)]
+    speaks = architecture(shape.instance_type)
+    return Machine(
+        instance_type=shape.instance_type,
+        architecture=speaks,
+        zone=zone(str(locked.region), node.rack),
+        address=node.address,
+        volumes=tuple(_volumes(shape)),
+        image=locked.images.get(speaks),
+        placement=_placement(node.role, node.rack, beside.index(name)),
+    )
+
+
+def _placement(role: Role, rack: str, at: int) -> Placement:
+    """The first seven of a role in a zone share no hardware; those beyond are in partitions that share none.
+
+    By its place among its own, so that one more never moves another: a machine has to stop to change its group.
+    """
+    if at < MOST_SPREAD:
+        return Placement(f"{role}-{rack}", "spread")
+    return Placement(f"{role}-{rack}-more", "partition", at % MOST_SPREAD + 1)
+
+
+def _volumes(shape: LockedShape) -> Iterator[DataVolume]:
+    for volumes in shape.volumes:
+        if volumes.type != LOCAL:
+            one = DataVolume(volumes.type, volumes.size, volumes.iops, volumes.throughput)
+            yield from [one] * volumes.count
+
+
+def devices(shape: LockedShape) -> tuple[str, ...]:
+    """Names of a node's data disks, until their paths are known: `volume:0` of EBS, `local:0` the machine's own."""
+    kinds = [
+        "local" if volumes.type == LOCAL else "volume"
+        for volumes in shape.volumes
+        for _ in range(volumes.count)
+    ]
+    return tuple(f"{kind}:{kinds[:at].count(kind)}" for at, kind in enumerate(kinds))
