@@ -6,8 +6,14 @@ hosts or clouds, and every administrative change is read back before it counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
+
+Proxy: TypeAlias = Callable[[], tuple[str, int]]
+"""Gives host and port of a SOCKS5 server that serves now, and makes one first where there is none (any more);
+raises KdeployError where none can be made. Every connection to a cluster asks it anew."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,8 @@ class Access:
         client_bootstrap: `host:port,...` of the client listeners.
         node_identity: PEM file with a certificate and key of the nodes' authority, for asking
             ZooKeeper nodes how they are; None with KRaft.
+        proxy: What every connection goes through, names of brokers being resolved on its far side; None where
+            this machine reaches the cluster by itself.
     """
 
     bootstrap: str
@@ -28,6 +36,7 @@ class Access:
     certificate: Path
     client_bootstrap: str
     node_identity: Path | None = None
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""A compacted topic of one partition, as a map: read whole, and written in batches, by librdkafka.
+"""A compacted topic of one partition, as a map: read whole, and written in batches, by librdkafka
+(through a proxy, by `proxied`).
 
 Invariant: read to the end as it was when reading began, in one pass; what is written is acknowledged by
 all in-sync replicas (acks=all, idempotent) before `write` returns. As the administrator, over mutual TLS.
@@ -11,10 +12,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from kdeploy.cluster import Access
+from kdeploy.cluster import Access, Proxy, proxied
 from kdeploy.cluster.client import Foreign
-from kdeploy.cluster.failure import ClusterError
-from kdeploy.cluster.roundtrip import LONGEST, PATIENCE, SILENT, Refusal, enqueue, flush
+from kdeploy.cluster.failure import ClusterError, Refusal
+from kdeploy.cluster.roundtrip import LONGEST, PATIENCE, SILENT, enqueue, flush
 
 AT_ONCE: Final = 10_000
 """Records handed over from librdkafka at a time."""
@@ -32,6 +33,8 @@ def read(access: Access, topic: str) -> dict[str, str]:
     Raises:
         ClusterError: The cluster does not answer, or turns the administrator away.
     """
+    if access.proxy is not None:
+        return _read_through(access, access.proxy, topic)
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     problems: list[Foreign] = []
@@ -46,6 +49,18 @@ def read(access: Access, topic: str) -> dict[str, str]:
             consumer.close()
     except KafkaException as error:
         raise _refusal(f"reading topic {topic} was refused", error.args[0]) from None
+
+
+def _read_through(access: Access, proxy: Proxy, topic: str) -> dict[str, str]:
+    found, left = proxied.compacted(_administrator(access), topic, proxy, patience=PATIENCE)
+    if left:
+        raise ClusterError(f"topic {topic} was read up to {left} records before its end only")
+    values: dict[str, str] = {}
+    for key, value in found:
+        values.pop(key.decode(errors="replace"), None)
+        if value:
+            values[key.decode(errors="replace")] = value.decode(errors="replace")
+    return values
 
 
 def _read(consumer: Foreign, start: Foreign, end: int, problems: list[Foreign]) -> dict[str, str]:
@@ -77,6 +92,16 @@ def write(access: Access, topic: str, values: Mapping[str, str | None]) -> None:
     Raises:
         ClusterError: One of them was not acknowledged.
     """
+    if access.proxy is not None:
+        texts = ((key, None if value is None else value.encode()) for key, value in values.items())
+        sent = [proxied.Sent(0, text, key.encode()) for key, text in texts]
+        client = _administrator(access)
+        proxied.produce(client, topic, sent, access.proxy, patience=LEADER_WITHIN, largest=LARGEST_BATCH)
+    else:
+        _write(access, topic, values)
+
+
+def _write(access: Access, topic: str, values: Mapping[str, str | None]) -> None:
     from confluent_kafka import KafkaException, Producer
 
     problems: list[Foreign] = []
@@ -125,17 +150,18 @@ def _patiently(ask: Foreign) -> Foreign:
             time.sleep(0.2)
 
 
-def _common(access: Access, problems: list[Foreign]) -> dict[str, Foreign]:
+def _administrator(access: Access) -> dict[str, str]:
     return {
         "bootstrap.servers": access.bootstrap,
         "security.protocol": "SSL",
         "ssl.ca.location": str(access.authority),
         "ssl.certificate.location": str(access.certificate),
         "ssl.key.location": str(access.certificate),
-        "log_level": 0,
-        "error_cb": problems.append,
-        "client.id": "kdeploy",
     }
+
+
+def _common(access: Access, problems: list[Foreign]) -> dict[str, Foreign]:
+    return {**_administrator(access), "log_level": 0, "error_cb": problems.append, "client.id": "kdeploy"}
 
 
 def _refusal(what: str, error: Foreign) -> Refusal:

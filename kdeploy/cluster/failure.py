@@ -5,7 +5,8 @@
     ├── AuthenticationFailed      1  a broker answered, and did not accept who we are
     ├── AuthorisationFailed       1  it knows us, and does not allow this
     ├── TimedOut                  1  it did not answer in time
-    └── NotStored                 1  it said yes, and the change cannot be read back
+    ├── NotStored                 1  it said yes, and the change cannot be read back
+    └── Refusal                   1  it turned a client with records away
 
 Invariant: no error of a Kafka client, of a socket or of TLS leaves this package;
 `translated` turns each into one of these. No message holds a password.
@@ -43,6 +44,14 @@ class TimedOut(ClusterError):
 
 class NotStored(ClusterError):
     """The cluster said yes, and the change cannot be read back."""
+
+
+class Refusal(ClusterError):
+    """The cluster turned a client away. `code` is librdkafka's name of the error, and Kafka's."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @contextmanager

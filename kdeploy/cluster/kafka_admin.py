@@ -54,7 +54,7 @@ class KafkaAdmin(KafkaConnection):
         if not brokers:
             return ()
         with ThreadPoolExecutor(min(AT_ONCE, len(brokers)), "kdeploy-alive") as pool:
-            found = pool.map(lambda one: why_not(one.host, one.port, self._tls, SILENT_AFTER), brokers)
+            found = pool.map(lambda one: self._silence(one.host, one.port), brokers)
             return tuple(broker.id for broker, why in zip(brokers, found, strict=True) if why)
 
     def topic_settings(self, topics: Collection[str], keys: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -79,7 +79,7 @@ class KafkaAdmin(KafkaConnection):
         wanted = frozenset(keys)
         found: listing.Settings = {}
         for some in batches.of(sorted(topics), batches.SETTINGS_READ):
-            asked = partial(listing.topic_settings, self._brokers(), self._tls, some)
+            asked = partial(listing.topic_settings, self._brokers(), self._tls, self.access.proxy, some)
             found |= self._ask("read topic settings", asked)
         return {
             topic: TopicSettings(
@@ -118,13 +118,18 @@ class KafkaAdmin(KafkaConnection):
 
     def stored_bytes(self, topics: Collection[str]) -> int:
         """Bytes of all copies of some topics on all brokers that answer."""
+        wanted, proxy = sorted(topics), self.access.proxy
         return sum(
             self._ask(
-                "read the sizes of topics", partial(listing.stored_bytes, one, self._tls, sorted(topics))
+                "read the sizes of topics", partial(listing.stored_bytes, one, self._tls, proxy, wanted)
             )
             for one in self._brokers()
-            if not why_not(*one, self._tls, SILENT_AFTER)
+            if not self._silence(*one)
         )
+
+    def _silence(self, host: str, port: int) -> str | None:
+        """Why a broker does not answer now; None when it does."""
+        return why_not(host, port, self._tls, SILENT_AFTER, self.access.proxy)
 
     def quorum(self) -> Quorum | None:
         """The KRaft quorum; None in ZooKeeper mode, whose brokers do not offer the question."""

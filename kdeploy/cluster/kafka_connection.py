@@ -15,8 +15,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from kdeploy.cluster import Access
-from kdeploy.cluster.client import DIRECT, Foreign, kafka
+from kdeploy.cluster import Access, Proxy
+from kdeploy.cluster.client import Foreign, kafka, way
 from kdeploy.cluster.failure import (
     AuthenticationFailed,
     AuthorisationFailed,
@@ -63,7 +63,7 @@ class KafkaConnection:
                 client_id="kdeploy",
                 security_protocol="SSL",
                 ssl_context=self._tls,
-                proxy_url=DIRECT,
+                proxy_url=way(access.proxy),
                 kafka_client=remember,
                 bootstrap_timeout_ms=int(timeout * 1000),
                 request_timeout_ms=int(REQUEST_TIMEOUT * 1000),
@@ -171,7 +171,7 @@ def _answering(access: Access, tls: ssl.SSLContext, timeout: float) -> list[str]
     while True:
         brokers = addresses(access.bootstrap)
         with ThreadPoolExecutor(min(AT_ONCE, len(brokers)), "kdeploy-connect") as pool:
-            found = list(pool.map(lambda one: why_not(one[0], one[1], tls, patience), brokers))
+            found = list(pool.map(lambda one: why_not(one[0], one[1], tls, patience, access.proxy), brokers))
         if not all(found):
             return [f"{host}:{port}" for (host, port), why in zip(brokers, found, strict=True) if not why]
         if time.monotonic() > deadline:
@@ -191,10 +191,10 @@ def _answering(access: Access, tls: ssl.SSLContext, timeout: float) -> list[str]
         time.sleep(0.2)
 
 
-def why_not(host: str, port: int, tls: ssl.SSLContext, timeout: float) -> str | None:
+def why_not(host: str, port: int, tls: ssl.SSLContext, timeout: float, proxy: Proxy | None) -> str | None:
     """None when a broker answers there, else why not."""
     try:
-        ask(host, port, tls, timeout)
+        ask(host, port, tls, proxy, timeout)
     except OSError as error:
         return reason(error)
     return None

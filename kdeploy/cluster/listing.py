@@ -12,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from kdeploy.cluster import Proxy
 from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.wire import call, connected
 
@@ -41,13 +42,14 @@ Settings: TypeAlias = dict[str, dict[str, tuple[str | None, bool]]]
 
 
 def topic_settings(
-    brokers: Sequence[tuple[str, int]], tls: ssl.SSLContext, topics: Sequence[str]
+    brokers: Sequence[tuple[str, int]], tls: ssl.SSLContext, proxy: Proxy | None, topics: Sequence[str]
 ) -> Settings:
     """All settings of topics, from the first broker that answers.
 
     Args:
         brokers: Where to ask: host and port of admin listeners.
         tls: As the administrator.
+        proxy: What to go through, if anything.
         topics: Their names; one that is gone is left out.
 
     Raises:
@@ -55,24 +57,29 @@ def topic_settings(
         ClusterError: Settings of a topic are refused.
     """
     body = struct.pack(">i", len(topics)) + b"".join(map(_wanted, topics)) + b"\0"
-    return _read_settings(_answer(brokers, tls, DESCRIBE_CONFIGS, body))
+    return _read_settings(_answer(brokers, tls, proxy, DESCRIBE_CONFIGS, body))
 
 
-def stored_bytes(broker: tuple[str, int], tls: ssl.SSLContext, topics: Sequence[str]) -> int:
+def stored_bytes(
+    broker: tuple[str, int], tls: ssl.SSLContext, proxy: Proxy | None, topics: Sequence[str]
+) -> int:
     """Bytes of some topics' copies on one broker, those on their way included.
 
     Raises:
         OSError: It does not answer.
     """
     wanted = frozenset(topics)
-    return _read_sizes(_answer([broker], tls, DESCRIBE_LOG_DIRS, struct.pack(">i", EVERY)), wanted)
+    body = struct.pack(">i", EVERY)
+    return _read_sizes(_answer([broker], tls, proxy, DESCRIBE_LOG_DIRS, body), wanted)
 
 
-def _answer(brokers: Sequence[tuple[str, int]], tls: ssl.SSLContext, api: int, body: bytes) -> bytes:
+def _answer(
+    brokers: Sequence[tuple[str, int]], tls: ssl.SSLContext, proxy: Proxy | None, api: int, body: bytes
+) -> bytes:
     failed: OSError = ConnectionError("no broker is known")
     for host, port in brokers:
         try:
-            with connected(host, port, tls, TIMEOUT) as channel:
+            with connected(host, port, tls, TIMEOUT, proxy) as channel:
                 return call(channel, api, 1, body)
         except OSError as error:
             failed = error

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 
-from kdeploy.cluster import Access
+from kdeploy.cluster import Access, Proxy
 from kdeploy.cluster.failure import ClusterError, Unreachable, translate
 from kdeploy.cluster.wire import METADATA, METADATA_VERSION, Refused, addresses, call, connected, context
 
@@ -43,7 +43,14 @@ broker took longer than all other questions together (200 users, 20,000 ACLs, 5,
 
 
 def accepted(
-    host: str, port: int, tls: ssl.SSLContext, user: str, password: str, timeout: float = 10.0
+    host: str,
+    port: int,
+    tls: ssl.SSLContext,
+    user: str,
+    password: str,
+    *,
+    proxy: Proxy | None,
+    timeout: float = 10.0,
 ) -> bool:
     """Log in once and leave.
 
@@ -54,14 +61,22 @@ def accepted(
         ClusterError: Neither is known: unreachable, TLS failed, or SCRAM is not offered.
     """
     try:
-        with connected(host, port, tls, timeout) as channel, _intelligible():
+        with connected(host, port, tls, timeout, proxy) as channel, _intelligible():
             return _scram(channel, user, password)
     except OSError as error:
         raise translate(error, f"log in as {user} at {host}:{port}") from None
 
 
 def topic_error(
-    host: str, port: int, tls: ssl.SSLContext, user: str, password: str, topic: str, timeout: float = 10.0
+    host: str,
+    port: int,
+    tls: ssl.SSLContext,
+    user: str,
+    password: str,
+    topic: str,
+    *,
+    proxy: Proxy | None,
+    timeout: float = 10.0,
 ) -> int | None:
     """Log in and ask for one topic.
 
@@ -75,7 +90,7 @@ def topic_error(
     name = topic.encode()
     body = struct.pack(">ih", 1, len(name)) + name + b"\0"
     try:
-        with connected(host, port, tls, timeout) as channel, _intelligible():
+        with connected(host, port, tls, timeout, proxy) as channel, _intelligible():
             if not _scram(channel, user, password):
                 return None
             return _first_topic_error(call(channel, METADATA, METADATA_VERSION, body))
@@ -103,7 +118,7 @@ def logins(access: Access, passwords: Mapping[str, str]) -> dict[str, bool]:
         for step in range(len(brokers)):
             host, port = brokers[(position + step) % len(brokers)]
             try:
-                answers.append(accepted(host, port, tls, user, passwords[user]))
+                answers.append(accepted(host, port, tls, user, passwords[user], proxy=access.proxy))
             except ClusterError as error:
                 failures.append(str(error))
             if answers and (not thorough or not answers[-1]):

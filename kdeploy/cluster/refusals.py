@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kdeploy.blueprint import ClusterBlueprint, Node
-from kdeploy.cluster import Access, Check, wire, zookeeper
+from kdeploy.cluster import Access, Check, Proxy, wire, zookeeper
 from kdeploy.cluster.failure import reason
 from kdeploy.cluster.login import AT_ONCE
 from kdeploy.tuning.firewall import for_peers_alone
@@ -46,16 +46,23 @@ class Port:
     guarded: bool = False
 
 
-def ports(cluster: ClusterBlueprint, purposes: Sequence[str]) -> tuple[Port, ...]:
+def ports(cluster: ClusterBlueprint, purposes: Sequence[str], proxy: Proxy | None) -> tuple[Port, ...]:
     """The brokers' listeners for some purposes, and with `secure` the ZooKeeper nodes' client ports."""
     brokers = [
-        Port(f"{node.name} {purpose}", _kafka(node.host, node.ports[purpose]), _guarded(node, purpose))
+        Port(
+            f"{node.name} {purpose}",
+            _kafka(node.host, node.ports[purpose], proxy),
+            _guarded(node, purpose),
+        )
         for node in cluster.brokers
         for purpose in purposes
         if purpose in node.ports
     ]
     ensemble = [
-        Port(node.name, _zookeeper(node.host, node.ports["secure"]))
+        Port(
+            node.name,
+            _zookeeper(node.host, node.ports["secure"], proxy),
+        )
         for node in cluster.coordinators
         if node.role == "zookeeper" and "secure" in purposes
     ]
@@ -71,15 +78,15 @@ def unauthenticated(access: Access, cluster: ClusterBlueprint, plaintext: bool) 
         plaintext: Whether the client listener was asked to be open.
     """
     purposes = ("internal", "admin", "secure") if plaintext else ("client", "internal", "admin", "secure")
-    tried = ports(cluster, purposes)
+    tried = ports(cluster, purposes, access.proxy)
     found = _let_in(tried, wire.context(access.authority))
     return _check("unauthenticated client refused", found, tried, plaintext)
 
 
-def in_plaintext(cluster: ClusterBlueprint, plaintext: bool) -> Check:
+def in_plaintext(access: Access, cluster: ClusterBlueprint, plaintext: bool) -> Check:
     """A client that does not speak TLS is refused; arguments as `unauthenticated`."""
     purposes = ("internal", "admin", "secure") if plaintext else ("client", "internal", "admin", "secure")
-    tried = ports(cluster, purposes)
+    tried = ports(cluster, purposes, access.proxy)
     return _check("plaintext client refused", _let_in(tried, None), tried, plaintext)
 
 
@@ -117,13 +124,13 @@ def _check(name: str, found: Iterable[str], tried: Sequence[Port], plaintext: bo
     return Check(name, not wrong, wrong or right)
 
 
-def _kafka(host: str, port: int) -> Callable[[ssl.SSLContext | None], None]:
-    return lambda tls: wire.ask(host, port, tls)
+def _kafka(host: str, port: int, proxy: Proxy | None) -> Callable[[ssl.SSLContext | None], None]:
+    return lambda tls: wire.ask(host, port, tls, proxy)
 
 
-def _zookeeper(host: str, port: int) -> Callable[[ssl.SSLContext | None], None]:
+def _zookeeper(host: str, port: int, proxy: Proxy | None) -> Callable[[ssl.SSLContext | None], None]:
     def ask(tls: ssl.SSLContext | None) -> None:
-        with wire.connected(host, port, tls, zookeeper.TIMEOUT) as channel:
+        with wire.connected(host, port, tls, zookeeper.TIMEOUT, proxy) as channel:
             channel.sendall(PLAIN_QUESTION)
             if zookeeper.read(0, "", wire.until_closed(channel).decode(errors="replace")).mode is None:
                 raise wire.Refused("the connection was closed")

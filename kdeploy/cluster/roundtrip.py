@@ -1,5 +1,7 @@
 """Records through one broker and back, by librdkafka as a client would: equal, in order, all acknowledged.
 
+Where the cluster is reached through a proxy, `proxied` carries them.
+
 Invariant: a passed round trip means that every record was acknowledged by all in-sync
 replicas (acks=all, idempotent) and read back at its own place. Nothing is logged, and
 both clients are closed when it returns.
@@ -13,8 +15,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+from kdeploy.cluster import Proxy, proxied
 from kdeploy.cluster.client import Foreign
-from kdeploy.cluster.failure import ClusterError
+from kdeploy.cluster.failure import ClusterError, Refusal
 
 RECORDS: Final = 10_000
 """Records through each broker."""
@@ -34,21 +37,16 @@ SILENT.addHandler(logging.NullHandler())
 SILENT.propagate = False
 
 
-class Refusal(ClusterError):
-    """The cluster turned a client away. `code` is librdkafka's name of the error."""
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def round_trip(client: Mapping[str, str], topic: str, partition: int, records: int = RECORDS) -> float:
+def round_trip(
+    client: Mapping[str, str], topic: str, partition: int, proxy: Proxy | None, records: int = RECORDS
+) -> float:
     """Produce records to a partition and read them back.
 
     Args:
         client: librdkafka settings: where, and as whom.
         topic: A topic that holds nothing else.
         partition: The partition to go through.
+        proxy: What to go through to get there, if anything.
         records: How many.
 
     Returns:
@@ -59,8 +57,8 @@ def round_trip(client: Mapping[str, str], topic: str, partition: int, records: i
     """
     began = time.monotonic()
     values = [f"{topic}/{partition}/{number}".encode().ljust(SIZE, b".") for number in range(records)]
-    produce(client, topic, partition, values)
-    read = consume(client, topic, partition, records)
+    produce(client, topic, partition, values, proxy)
+    read = consume(client, topic, partition, records, proxy)
     if read != values:
         wrong = next((n for n, (a, b) in enumerate(zip(read, values, strict=False)) if a != b), len(read))
         raise ClusterError(
@@ -69,12 +67,22 @@ def round_trip(client: Mapping[str, str], topic: str, partition: int, records: i
     return time.monotonic() - began
 
 
-def produce(client: Mapping[str, str], topic: str, partition: int, values: list[bytes]) -> None:
+def produce(
+    client: Mapping[str, str], topic: str, partition: int, values: list[bytes], proxy: Proxy | None
+) -> None:
     """Send records and wait until all are acknowledged by all in-sync replicas.
 
     Raises:
         Refusal: The first one that was not.
     """
+    if proxy is not None:
+        sent = [proxied.Sent(partition, value) for value in values]
+        proxied.produce(client, topic, sent, proxy, patience=PATIENCE)
+    else:
+        _produce(client, topic, partition, values)
+
+
+def _produce(client: Mapping[str, str], topic: str, partition: int, values: list[bytes]) -> None:
     from confluent_kafka import KafkaException, Producer
 
     problems: list[Foreign] = []
@@ -124,7 +132,9 @@ def enqueue(producer: Foreign, send: Callable[[], None]) -> None:
             producer.poll(0.1)
 
 
-def consume(client: Mapping[str, str], topic: str, partition: int, records: int) -> list[bytes]:
+def consume(
+    client: Mapping[str, str], topic: str, partition: int, records: int, proxy: Proxy | None
+) -> list[bytes]:
     """Read records from the beginning of a partition.
 
     Returns:
@@ -133,6 +143,8 @@ def consume(client: Mapping[str, str], topic: str, partition: int, records: int)
     Raises:
         Refusal: The cluster turned the reader away.
     """
+    if proxy is not None:
+        return proxied.consume(client, topic, partition, proxy, patience=PATIENCE, records=records)
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     problems: list[Foreign] = []

@@ -134,7 +134,13 @@ def _missing(admin: Admin, stage: Stage) -> str | None:
     for node in stage.brokers:
         for user, code in expected.items():
             said = topic_error(
-                node.host, node.ports["client"], tls, user, stage.passwords[user], stage.names.records
+                node.host,
+                node.ports["client"],
+                tls,
+                user,
+                stage.passwords[user],
+                stage.names.records,
+                proxy=stage.access.proxy,
             )
             if said is None:
                 return f"{node.name} does not accept the password of a new user"

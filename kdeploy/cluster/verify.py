@@ -18,7 +18,7 @@ from kdeploy.blueprint import ClusterBlueprint, Node
 from kdeploy.cluster import Access, Check, HealthReport, defaults, refusals, roundtrip, temporary
 from kdeploy.cluster.admin import Admin, connect
 from kdeploy.cluster.checks import check, judged
-from kdeploy.cluster.failure import ClusterError
+from kdeploy.cluster.failure import ClusterError, Refusal
 from kdeploy.cluster.health import observe
 from kdeploy.cluster.login import accepted
 from kdeploy.cluster.stage import Stage, leaderless, partitions_of, put_up, wait
@@ -84,7 +84,7 @@ def _prove(
     plaintext = environment.security.client_listener == "PLAINTEXT"
     closed: dict[str, Callable[[], Check]] = {
         UNAUTHENTICATED: lambda: refusals.unauthenticated(access, cluster, plaintext),
-        PLAINTEXT: lambda: refusals.in_plaintext(cluster, plaintext),
+        PLAINTEXT: lambda: refusals.in_plaintext(access, cluster, plaintext),
     }
     with ThreadPoolExecutor(AT_ONCE, "kdeploy-verify") as pool:
         early = [pool.submit(_made, name, work) for name, work in closed.items()]
@@ -155,7 +155,7 @@ def _records(admin: Admin, stage: Stage, cluster: ClusterBlueprint) -> Check:
     def through(position: int, node: Node) -> str | None:
         try:
             client = stage.client(node, temporary.CLIENT)
-            roundtrip.round_trip(client, stage.names.records, position)
+            roundtrip.round_trip(client, stage.names.records, position, stage.access.proxy)
         except ClusterError as error:
             return f"{node.name}: {_line(error)}"
         return None
@@ -188,7 +188,14 @@ def _wrong_password(stage: Stage) -> Check:
     wrong = [
         f"{node.name} let it in"
         for node in stage.brokers
-        if accepted(node.host, node.ports["client"], tls, user, stage.passwords[user] + "x")
+        if accepted(
+            node.host,
+            node.ports["client"],
+            tls,
+            user,
+            stage.passwords[user] + "x",
+            proxy=stage.access.proxy,
+        )
     ]
     return Check(
         PASSWORD, not wrong, "; ".join(wrong) or f"{len(stage.brokers)} brokers; the right one is accepted"
@@ -201,9 +208,10 @@ def _stranger(stage: Stage) -> Check:
     if not stage.acls:
         return Check(STRANGER, True, refusals.ASKED_FOR_NO_ACLS)
     topic, client = stage.names.records, stage.client(stage.brokers[0], temporary.STRANGER)
+    proxy = stage.access.proxy
     wrong = [
-        *_allowed("write", lambda: roundtrip.produce(client, topic, 0, [b"x"])),
-        *_allowed("read", lambda: roundtrip.consume(client, topic, 0, 1)),
+        *_allowed("write", lambda: roundtrip.produce(client, topic, 0, [b"x"], proxy)),
+        *_allowed("read", lambda: roundtrip.consume(client, topic, 0, 1, proxy)),
     ]
     return Check(STRANGER, not wrong, "; ".join(wrong) or "neither writes nor reads, though it is let in")
 
@@ -212,7 +220,7 @@ def _allowed(what: str, attempt: Callable[[], object]) -> tuple[str, ...]:
     """Why an attempt that should be refused was not; empty when it was."""
     try:
         attempt()
-    except roundtrip.Refusal as refusal:
+    except Refusal as refusal:
         return () if refusal.code in NOT_ALLOWED else (f"{what}: {refusal}",)
     return (f"it may {what}",)
 

@@ -1,7 +1,8 @@
 """A connection to one port, byte by byte: for questions that Kafka clients cannot ask.
 
 A Kafka client retries for ever where a listener refuses it, and cannot tell a refusal
-from a failure. Invariant: no socket outlives its block, and nothing is changed by asking.
+from a failure. Invariant: no socket outlives its block, and nothing is changed by asking. `connected` is
+the one door: where a cluster is reached through a proxy, no connection goes past it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from kdeploy.cluster import Proxy, socks
 from kdeploy.cluster.failure import ClusterError, reason
 
 METADATA: Final = 3
@@ -63,7 +65,9 @@ class Refused(ConnectionError):
 
 
 @contextmanager
-def connected(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Iterator[socket.socket]:
+def connected(
+    host: str, port: int, tls: ssl.SSLContext | None, timeout: float, proxy: Proxy | None
+) -> Iterator[socket.socket]:
     """A connection for the block.
 
     Args:
@@ -71,11 +75,13 @@ def connected(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) 
         port: Its port.
         tls: How to speak TLS; None for plaintext.
         timeout: Seconds that each step may take.
+        proxy: What to go through; None to go straight there.
 
     Raises:
         OSError: The connection, TLS (`ssl.SSLError`) or the wait (`TimeoutError`) failed.
+        KdeployError: There is no proxy to go through.
     """
-    with socket.create_connection((host, port), timeout=timeout) as plain:
+    with _opened(host, port, timeout, proxy) as plain:
         # Several small messages each way: with Nagle's algorithm each would wait 40 ms for an acknowledgement.
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is None:
@@ -83,6 +89,30 @@ def connected(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) 
             return
         with tls.wrap_socket(plain, server_hostname=host) as channel:
             yield channel
+
+
+def _opened(host: str, port: int, timeout: float, proxy: Proxy | None) -> socket.socket:
+    if proxy is None:
+        return socket.create_connection((host, port), timeout=timeout)
+    return socks.connect(proxy(), host, port, timeout)
+
+
+def speaks_tls(host: str, port: int, timeout: float, proxy: Proxy | None) -> bool:
+    """Whether something speaks TLS there, as every node does, whatever it thinks of us.
+
+    A port that only lets itself be connected to does not count: it may be a proxy's.
+    """
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    try:
+        with connected(host, port, anybody, timeout, proxy):
+            return True
+    except ssl.SSLEOFError:
+        return False
+    except ssl.SSLError as error:
+        return "ALERT" in str(error.reason)  # it was asked for a certificate of ours, and said so
+    except OSError:
+        return False
 
 
 def call(channel: socket.socket, api: int, version: int, body: bytes) -> bytes:
@@ -108,14 +138,14 @@ def until_closed(channel: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def ask(host: str, port: int, tls: ssl.SSLContext | None, timeout: float = 5.0) -> None:
+def ask(host: str, port: int, tls: ssl.SSLContext | None, proxy: Proxy | None, timeout: float = 5.0) -> None:
     """Ask a broker's listener for metadata without any SASL; returns when it answered.
 
     Raises:
         Refused: As `call`.
         OSError: As `connected`.
     """
-    with connected(host, port, tls, timeout) as channel:
+    with connected(host, port, tls, timeout, proxy) as channel:
         call(channel, METADATA, METADATA_VERSION, NO_TOPICS)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kdeploy.blueprint import Node
-from kdeploy.cluster import Access
+from kdeploy.cluster import Access, Proxy
 from kdeploy.cluster.failure import ClusterError, reason
 from kdeploy.cluster.wire import connected, context, until_closed
 
@@ -72,7 +72,7 @@ def ask(access: Access, nodes: Sequence[Node]) -> tuple[Member, ...]:
         return ()
     tls = context(access.authority, access.node_identity)
     with ThreadPoolExecutor(len(nodes), "kdeploy-zookeeper") as pool:
-        return tuple(pool.map(lambda node: _ask(node, tls), nodes))
+        return tuple(pool.map(lambda node: _ask(node, tls, access.proxy), nodes))
 
 
 def read(node_id: int, name: str, answer: str) -> Member:
@@ -101,9 +101,9 @@ def read(node_id: int, name: str, answer: str) -> Member:
     )
 
 
-def _ask(node: Node, tls: ssl.SSLContext) -> Member:
+def _ask(node: Node, tls: ssl.SSLContext, proxy: Proxy | None) -> Member:
     try:
-        with connected(node.host, node.ports["secure"], tls, TIMEOUT) as channel:
+        with connected(node.host, node.ports["secure"], tls, TIMEOUT, proxy) as channel:
             channel.sendall(b"srvr")
             return read(node.id, node.name, until_closed(channel).decode(errors="replace"))
     except OSError as error:

@@ -7,11 +7,11 @@ Blueprint says about one node at a time and decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-from kdeploy.blueprint import Blueprint, Node
+from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,19 @@ class AppliesTogether(Protocol):
 
     def apply_together(self, work: Sequence[tuple[Node, Secrets]]) -> None:
         """As `Provider.apply`, for every node at once."""
+        ...
+
+
+@runtime_checkable
+class Forwards(Protocol):
+    """A provider whose nodes may be where only SSH gets to."""
+
+    def proxy(self, cluster: ClusterBlueprint) -> Callable[[], tuple[str, int]] | None:
+        """What every connection to a cluster has to go through; None where this machine reaches it by itself.
+
+        It gives host and port of a SOCKS5 server, which is opened where there is none: nothing is opened before it is
+        called, so machines need not be there yet.
+        """
         ...
 
 

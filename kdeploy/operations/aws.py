@@ -9,11 +9,13 @@ its own turn. Where nothing is to be changed the engine runs once, and nothing i
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kdeploy.errors import KdeployError
+from kdeploy.errors import KdeployError, UsageError
 from kdeploy.operations import places
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.pending import Effect, Item
@@ -77,14 +79,62 @@ def stack_of(design: Design, vault: Vault | None, progress: Progress) -> Stack:
 
 
 def _program(design: Design) -> Any:  # noqa: ANN401 - a function that declares resources; imported late
-    blueprint = design.blueprint
+    blueprint, keys = design.blueprint, public_keys(design)
 
     def declare() -> None:
         from kdeploy.infra.aws.program import program
 
-        program(blueprint)()
+        program(blueprint, keys)()
 
     return declare
+
+
+def public_keys(design: Design) -> dict[str, str]:
+    """The public key of who logs in, by datacenter: the file beside the private one, or made from that."""
+    found = {}
+    for one in design.loaded.environment.datacenters:
+        if one.provider == "aws" and one.ssh.key is not None:
+            found[one.name] = _public_key(one.name, Path(one.ssh.key).expanduser())
+    return found
+
+
+def _public_key(datacenter: str, key: Path) -> str:
+    beside = key.with_name(f"{key.name}.pub")
+    try:
+        if beside.is_file():
+            return beside.read_text().strip()
+        done = subprocess.run(
+            ["ssh-keygen", "-y", "-P", "", "-f", str(key)],  # noqa: S607 - from PATH
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise _no_key(datacenter, beside, error.strerror or "it cannot be read") from None
+    if done.returncode != 0:
+        raise _no_key(datacenter, beside, "there is none, and none can be made from the private one")
+    return done.stdout.strip()
+
+
+def _no_key(datacenter: str, file: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"datacenter {datacenter}: the public key {file} is what machines let in, and {reason}\n"
+        "  name in ssh.key a private key that has it beside it"
+    )
+
+
+def refuse_closed(design: Design) -> None:
+    """Refuse to make machines that nobody could log in to.
+
+    Raises:
+        UsageError: Names the datacenter.
+    """
+    for one in design.loaded.environment.datacenters:
+        if one.provider == "aws" and one.ssh.key is None and not one.machine.images:
+            raise UsageError(
+                f"datacenter {one.name}: nobody could log in to its machines, because ssh.key names no key\n"
+                "  name a private key with its .pub beside it, or an image in machine.images that lets yours in"
+            )
 
 
 def provider_of(
@@ -261,6 +311,7 @@ def make(design: Design, vault: Vault, progress: Progress, held: Held | None) ->
     """
     from kdeploy.infra.aws.provider import Remaking, instances
 
+    refuse_closed(design)
     looked = outlook(design, vault, progress, settling=True)
     refuse_unsafe(looked)
     waiting = {one.urn for some in looked.disturbed.values() for one in some}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kdeploy.operations.prepare import Design
     from kdeploy.security.vault import Vault
     from kdeploy.spec.load import Loaded
+    from kdeploy.spec.model import Datacenter, Ssh
 
 
 def provider_of(
@@ -52,13 +53,16 @@ def provider_of(
     chosen = os.environ.get(SUDO_PASSWORD_FILE)
     password = Path(chosen).expanduser().absolute() if chosen else None
     datacenters = loaded.environment.datacenters
+    known, there = places.known_hosts_file(loaded), machines or {}
     shells = {
         one.name: Shell(
-            one.ssh,
-            places.known_hosts_file(loaded),
+            login(one),
+            known,
             folder / one.name,
             password,
-            (machines or {}).get(one.name, ()),
+            instances={machine.host: machine.instance for machine in there.get(one.name, ())},
+            region=one.region,
+            machines=there.get(one.name, ()),
         )
         for one in datacenters
     }
@@ -77,6 +81,17 @@ def provider_of(
             disk_sizes=sizes,
         )
     )
+
+
+def login(datacenter: Datacenter) -> Ssh:
+    """How SSH gets to a datacenter's machines, with what AWS's images bring where nothing else is wanted."""
+    if datacenter.provider != "aws":
+        return datacenter.ssh
+    from kdeploy.infra.aws import first
+    from kdeploy.tuning import place
+
+    user = datacenter.ssh.user or first.USER
+    return datacenter.ssh.model_copy(update={"user": user, "through": place.through(datacenter)})
 
 
 @dataclass(frozen=True)

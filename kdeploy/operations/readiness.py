@@ -6,7 +6,6 @@ when a process it waits for has died, and says what it waited for.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,7 +18,7 @@ from kdeploy.operations.site import Site
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
-    from kdeploy.cluster import Check, HealthReport
+    from kdeploy.cluster import Check, HealthReport, Proxy
     from kdeploy.cluster.admin import Admin
     from kdeploy.cluster.change import Change
     from kdeploy.cluster.gate import Verdict
@@ -32,6 +31,9 @@ PAUSE: Final = 0.25
 
 TELL: Final = 15.0
 """Seconds between two words about data that comes back, which takes minutes to days."""
+
+LISTENS: Final = 2.0
+"""Seconds for a controller to let itself be connected to, by way of SSH too."""
 
 CALM_READINGS: Final = 4
 """Times in a row that a cluster has to be seen at rest: brokers that have just come back are in sync by the
@@ -377,15 +379,18 @@ def _members(site: Site) -> tuple[Member, ...]:
 
 def _controllers(site: Site, needed: int) -> str | None:
     nodes = site.cluster.coordinators
-    listening = [node for node in nodes if _listens(node.host, node.ports["controller"])]
+    proxy = site.access.proxy
+    listening = [node for node in nodes if _listens(node.host, node.ports["controller"], proxy)]
     if len(listening) < needed:
         return f"{len(listening)} of {len(nodes)} controllers listen"
     return None
 
 
-def _listens(host: str, port: int) -> bool:
+def _listens(host: str, port: int, proxy: Proxy | None) -> bool:
+    from kdeploy.cluster import wire
+
     try:
-        with socket.create_connection((host, port), timeout=1):
+        with wire.connected(host, port, None, LISTENS, proxy):
             return True
     except OSError:
         return False

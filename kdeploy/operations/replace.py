@@ -10,7 +10,6 @@ may be on the old machine: an empty broker that comes in its place would be take
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
@@ -27,6 +26,7 @@ from kdeploy.operations.up import Outcome, up
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
+    from kdeploy.cluster import Proxy
     from kdeploy.spec.load import Loaded
 
 Fence = Literal["stopped", "vouched", "before"]
@@ -132,7 +132,7 @@ def _clear_the_way(
             return "before"
         provider = hosts.provider_of(exchanged.before, progress)
         reached = provider.reaches(node)
-        _refuse_running(node, provider.observe([node])[node.key].running)
+        _refuse_running(node, provider.observe([node])[node.key].running, here.access.proxy)
         if not reached and dead != node.host:
             raise KdeployError(
                 f"{node.host} cannot be reached, so nobody sees whether it runs {node.name}; two brokers of one id "
@@ -151,11 +151,11 @@ def _clear_the_way(
         return "stopped"
 
 
-def _refuse_running(old: Node, running: bool) -> None:
+def _refuse_running(old: Node, running: bool, proxy: Proxy | None) -> None:
     """Refuse where the broker runs, or speaks at its ports whatever can be seen of its machine otherwise."""
     where = f"{old.host} runs {old.name}" if running else ""
     for port in () if running else sorted(old.ports.values()):
-        if _speaks(old.host, port):
+        if _speaks(old.host, port, proxy):
             where = f"{old.host} answers on port {port} of {old.name}"
     if where:
         raise KdeployError(
@@ -164,17 +164,11 @@ def _refuse_running(old: Node, running: bool) -> None:
         )
 
 
-def _speaks(host: str, port: int) -> bool:
+def _speaks(host: str, port: int, proxy: Proxy | None) -> bool:
     """Whether something speaks TLS there, as every broker does; a proxy on the way that only listens does not count."""
-    try:
-        ssl.get_server_certificate((host, port), timeout=PROBE)
-    except ssl.SSLEOFError:
-        return False
-    except ssl.SSLError as error:
-        return "ALERT" in str(error.reason)  # it was asked for a certificate of ours, and said so
-    except OSError:
-        return False
-    return True
+    from kdeploy.cluster import wire
+
+    return wire.speaks_tls(host, port, PROBE, proxy)
 
 
 def _wait_until_nothing_is_lost(here: site.Site, node: Node, lost: Sequence[str], *, begun: bool) -> None:

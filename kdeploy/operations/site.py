@@ -18,7 +18,7 @@ from kdeploy.operations.progress import Progress
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import ClusterBlueprint, Node
-    from kdeploy.cluster import Access, live
+    from kdeploy.cluster import Access, Proxy, live
     from kdeploy.infra import Provider, Secrets
     from kdeploy.security.vault import Vault
     from kdeploy.spec.load import Loaded
@@ -227,11 +227,14 @@ def site_of(
     name = design.loaded.environment.name
     folder = places.administrator_folder(name)
     _write_administrator_files(folder, vault)
-    return Site(design, cluster, provider, vault, access(cluster, folder), progress)
+    from kdeploy.infra import Forwards
+
+    proxy = provider.proxy(cluster) if isinstance(provider, Forwards) else None
+    return Site(design, cluster, provider, vault, access(cluster, folder, proxy), progress)
 
 
-def access(cluster: ClusterBlueprint, folder: Path) -> Access:
-    """How to reach a cluster with the administrator's files in `folder`."""
+def access(cluster: ClusterBlueprint, folder: Path, proxy: Proxy | None) -> Access:
+    """How to reach a cluster with the administrator's files in `folder`, through a proxy or straight."""
     from kdeploy.cluster import Access
 
     return Access(
@@ -242,6 +245,7 @@ def access(cluster: ClusterBlueprint, folder: Path) -> Access:
         node_identity=folder / f"{cluster.datacenter}-node.pem"
         if cluster.coordination == "zookeeper"
         else None,
+        proxy=proxy,
     )
 
 

@@ -138,8 +138,8 @@ def test_a_setting_without_a_value_is_not_known(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "use",
     [
-        lambda client: roundtrip.produce(client, "t", 0, [b"x"]),
-        lambda client: roundtrip.consume(client, "t", 0, 1),
+        lambda client: roundtrip.produce(client, "t", 0, [b"x"], None),
+        lambda client: roundtrip.consume(client, "t", 0, 1, None),
     ],
 )
 def test_a_client_that_cannot_even_be_made_is_an_error_of_ours(use: Any) -> None:

@@ -123,7 +123,7 @@ def test_an_answer_that_is_none_of_kafkas_is_an_error_of_ours(body: bytes) -> No
             answer(channel, correlation, body)
 
     with listening(serve) as port, pytest.raises(ClusterError, match="the answer is not Kafka's"):
-        login.accepted("127.0.0.1", port, None, "alice", "right")  # type: ignore[arg-type]
+        login.accepted("127.0.0.1", port, None, "alice", "right", proxy=None)  # type: ignore[arg-type]
 
 
 def metadata(channel: socket.socket) -> None:
@@ -140,9 +140,13 @@ def closes(channel: socket.socket) -> None:
     channel.recv(1024)
 
 
+def kafka_port(name: str, port: int, *, guarded: bool = False) -> refusals.Port:
+    return refusals.Port(name, refusals._kafka("127.0.0.1", port, None), guarded)
+
+
 def test_a_port_that_answers_let_the_client_in() -> None:
     with listening(metadata) as port:
-        found = refusals._try(refusals.Port("broker-1 client", refusals._kafka("127.0.0.1", port)), None)
+        found = refusals._try(kafka_port("broker-1 client", port), None)
     assert found == "broker-1 client let it in"
 
 
@@ -151,21 +155,21 @@ def test_a_port_that_closes_or_speaks_otherwise_refused_the_client(
     serve: Callable[[socket.socket], None],
 ) -> None:
     with listening(serve) as port:
-        assert refusals._try(refusals.Port("p", refusals._kafka("127.0.0.1", port)), None) is None
+        assert refusals._try(kafka_port("p", port), None) is None
 
 
 def test_a_port_that_nobody_listens_on_proves_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    found = refusals._try(refusals.Port("p", refusals._kafka("127.0.0.1", port)), None)
+    found = refusals._try(kafka_port("p", port), None)
     assert found == "p proves nothing: connection refused"
-    guarded = refusals.Port("p", refusals._kafka("127.0.0.1", port), guarded=True)
+    guarded = kafka_port("p", port, guarded=True)
     assert refusals._try(guarded, None) is None, "unless a firewall keeps it for peers"
 
 
 def test_a_port_that_a_firewall_should_have_kept_for_peers_is_found_out_when_it_answers() -> None:
     with listening(metadata) as port:
-        guarded = refusals.Port("broker-1 internal", refusals._kafka("127.0.0.1", port), guarded=True)
+        guarded = kafka_port("broker-1 internal", port, guarded=True)
         assert refusals._try(guarded, None) == "broker-1 internal let it in"
 
 
@@ -175,7 +179,9 @@ def test_an_open_zookeeper_is_found_out() -> None:
         channel.sendall(b"Zookeeper version: 3.8.4\nMode: leader\n")
 
     with listening(serve) as port:
-        found = refusals._try(refusals.Port("zookeeper-1", refusals._zookeeper("127.0.0.1", port)), None)
+        found = refusals._try(
+            refusals.Port("zookeeper-1", refusals._zookeeper("127.0.0.1", port, None)), None
+        )
     assert found == "zookeeper-1 let it in"
 
 

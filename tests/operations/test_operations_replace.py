@@ -109,7 +109,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(readiness, "connected", connected)
     monkeypatch.setattr(operation, "FORGOTTEN", 0.0)
     monkeypatch.setattr(operation, "up", up)
-    monkeypatch.setattr(operation, "_speaks", lambda host, port: False)
+    monkeypatch.setattr(operation, "_speaks", lambda host, port, proxy: False)
     return made
 
 
@@ -154,7 +154,7 @@ def test_one_that_answers_at_a_port_is_refused_whatever_a_person_says(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.machines.reached = False
-    monkeypatch.setattr(operation, "_speaks", lambda host, port: port == 9094)
+    monkeypatch.setattr(operation, "_speaks", lambda host, port, proxy: port == 9094)
     before = world.files()
     with pytest.raises(KdeployError, match=f"{OLD} answers on port 9094 of broker-2"):
         world.replace(dead=OLD)
@@ -217,7 +217,7 @@ def test_only_what_speaks_tls_at_a_port_counts_as_a_broker(tmp_path: Path) -> No
 
             thread = threading.Thread(target=answer)
             thread.start()
-            spoken = operation._speaks("127.0.0.1", listening.getsockname()[1])
+            spoken = operation._speaks("127.0.0.1", listening.getsockname()[1], None)
             thread.join()
         return spoken
 
@@ -226,7 +226,7 @@ def test_only_what_speaks_tls_at_a_port_counts_as_a_broker(tmp_path: Path) -> No
     assert not serve("silent"), "something took the connection and said nothing"
     with socket.create_server(("127.0.0.1", 0)) as listening:
         closed = listening.getsockname()[1]
-    assert not operation._speaks("127.0.0.1", closed)
+    assert not operation._speaks("127.0.0.1", closed, None)
 
 
 class Killed(BaseException):

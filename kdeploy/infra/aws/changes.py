@@ -5,8 +5,9 @@ Invariant: pure, and without secrets: what the engine marks as secret is shown b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 Op = Literal["create", "update", "replace", "delete"]
@@ -128,6 +129,31 @@ def collected(steps: Iterable[Step]) -> tuple[ResourceChange, ...]:
             step.urn, step.type, name, op, () if op in ("create", "delete") else differs
         )
     return tuple(found.values())
+
+
+def strayed(steps: Iterable[Step]) -> tuple[ResourceChange, ...]:
+    """As `collected`, of what a refresh found: without what AWS fills in by itself where nothing was asked."""
+    told = []
+    for step in steps:
+        differs = tuple(one for one in step.differs if _was_asked(one, step.before))
+        if step.op != "update" or differs:
+            told.append(replace(step, differs=differs))
+    return collected(told)
+
+
+def _was_asked(path: str, inputs: Mapping[str, Any]) -> bool:
+    """Whether a property was asked for, by its path; a tag is somebody's wherever it is."""
+    value: Any = inputs
+    for step in re.findall(r"[^.\[\]\"]+", path):
+        if step in ("tags", "tagsAll"):
+            return step == "tags"
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, list | tuple) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return False
+    return value is not None
 
 
 def _properties(step: Step) -> tuple[Property, ...]:

@@ -16,7 +16,7 @@ from kdeploy.errors import KdeployError
 from kdeploy.infra import NodeState, Secrets, Standing, Strayed
 
 if TYPE_CHECKING:
-    from kdeploy.blueprint import Blueprint, Node
+    from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
     from kdeploy.infra.hosts.provider import HostsProvider
 
 VOLUME: Final = "volume:"
@@ -215,6 +215,12 @@ class AwsProvider:
     def use(self, found: Instances) -> None:
         """Go on with these machines."""
         self._found, self._hosts = dict(found), self._make(found)
+        for cluster in self._blueprint.clusters:  # what is open to them goes on through these
+            self._hosts.proxy(cluster)
+
+    def proxy(self, cluster: ClusterBlueprint) -> Callable[[], tuple[str, int]] | None:
+        """The way to a cluster's ports, which is one of its machines."""
+        return self._hosts.proxy(cluster)
 
     def unreached(self, nodes: Sequence[Node]) -> tuple[Node, ...]:
         """Those that have a machine which cannot be reached."""

@@ -170,7 +170,7 @@ class Stack:
             engine.preview_refresh(on_event=heard, parallel=PARALLEL, color="never", run_program=False)
 
         self._carry(run, heard, "drift", make=False)
-        return changes.collected(heard.found)
+        return changes.strayed(heard.found)
 
     def adopt(self, known: Mapping[str, str]) -> None:
         """Settle what a killed engine had begun to make: what is there is taken over, what is not is forgotten.

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
 from kdeploy.errors import KdeployError, LeaseHeld
 from kdeploy.infra import NodeState, Secrets, Standing, Strayed
-from kdeploy.infra.hosts import archive, look, preflight, variables
+from kdeploy.infra.hosts import archive, forward, look, preflight, variables
 from kdeploy.infra.hosts.sources import Failure, Played, Sources
 from kdeploy.infra.hosts.ssh import NoPrivilege, Unreachable
 from kdeploy.infra.hosts.systems import TIME_UNITS
@@ -65,6 +65,13 @@ class HostsProvider:
         self._sources = sources
         self._clusters: dict[str, ClusterBlueprint] = {}
         self._playing = threading.Lock()
+
+    def proxy(self, cluster: ClusterBlueprint) -> forward.Forward | None:
+        """A way over SSH alone to a cluster's ports, where hosts are behind a jump host or Systems Manager."""
+        # The coordination's hosts last: where one host carries everything, it should not be one of few.
+        nodes = (*cluster.brokers, *cluster.coordinators)
+        hosts = dict.fromkeys(node.host for node in nodes)
+        return forward.through(self._sources.shells[cluster.datacenter], tuple(hosts))
 
     def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
         """Look at nodes, by `Node.key`; read-only, and about a tenth of a second for a host."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from kdeploy.errors import KdeployError
 from kdeploy.spec.model import Ssh
@@ -32,7 +34,24 @@ UNREACHED: Final = 255
 CHECKING: Final = {"first-use": "accept-new", "known": "yes", "unchecked": "no"}
 """StrictHostKeyChecking for each way to believe hosts (ssh_config(5), OpenSSH 7.6 and later)."""
 
+SSM_PROGRAMS: Final = {
+    "aws": "install the AWS CLI, version 2",
+    "session-manager-plugin": "install the Session Manager plugin for the AWS CLI",
+}
+"""What SSH through Systems Manager needs on this machine, and the remedy (AWS Systems Manager User Guide, Allow and
+control permissions for SSH connections through Session Manager, 2026-11)."""
+
+SESSION: Final = "AWS-StartSSHSession"
+"""The document of Systems Manager that carries SSH (same place)."""
+
 WORDS: Final = (
+    ("TargetNotConnected", "Systems Manager does not reach it: its agent does not run, or has no way out"),
+    (
+        "Unable to locate credentials",
+        "AWS is not told who asks; set AWS_PROFILE, or log in with `aws sso login`",
+    ),
+    ("ExpiredToken", "the AWS credentials have expired; log in again"),
+    ("AccessDenied", "these AWS credentials may not start a session with it (ssm:StartSession)"),
     ("Permission denied", "it does not let {user} in: no key that is offered is accepted there"),
     ("Host key verification failed", "its host key is not the known one, in {known}"),
     ("REMOTE HOST IDENTIFICATION", "its host key is not the known one, in {known}"),
@@ -50,6 +69,28 @@ class Unreachable(KdeployError):
 
 class NoPrivilege(KdeployError):
     """A host is reached, but there is no way to root on it; the message is one line."""
+
+
+class Jump(NamedTuple):
+    """One host to go through, as `[USER@]HOST[:PORT]`."""
+
+    user: str | None
+    host: str
+    port: int | None
+
+    @classmethod
+    def read(cls, text: str) -> Jump:
+        """Take it apart; an IPv6 address with a port stands in brackets."""
+        user, _, place = text.rpartition("@")
+        host, _, port = place.rpartition(":")
+        if not host or not port.isdecimal() or (":" in host and not host.startswith("[")):
+            host, port = place, ""
+        return cls(user or None, host.strip("[]"), int(port) if port else None)
+
+    def settings(self) -> list[str]:
+        """What it says beside the host, as lines of an SSH configuration."""
+        said = (("User", self.user), ("Port", self.port))
+        return [f"  {name} {value}" for name, value in said if value is not None]
 
 
 @dataclass(frozen=True)
@@ -76,6 +117,8 @@ class Shell:
         known: File with the hosts' keys.
         folder: Folder for the SSH configuration (mode 0700).
         sudo_password: File with sudo's password; None where none is asked for.
+        instances: With `settings.through: ssm`, the EC2 instance behind each host that is to be reached.
+        region: Their AWS region; None for the one that the person's own configuration names.
         machines: Hosts that are called otherwise than where they are (provider aws).
     """
 
@@ -83,11 +126,30 @@ class Shell:
     known: Path
     folder: Path
     sudo_password: Path | None = None
+    instances: Mapping[str, str] = field(default_factory=dict)
+    region: str | None = None
     machines: tuple[Reached, ...] = ()
 
     @property
+    def by_ssm(self) -> bool:
+        """Whether hosts are reached through Systems Manager."""
+        return self.settings.through == "ssm"
+
+    @property
+    def jumps(self) -> tuple[Jump, ...]:
+        """The hosts to go through, in order."""
+        chain = "" if self.by_ssm else self.settings.jump or ""
+        return tuple(Jump.read(one) for one in chain.split(",") if one)
+
+    @property
     def configuration(self) -> Path:
-        """The SSH configuration, written where it is not as it should be."""
+        """The SSH configuration, written where it is not as it should be.
+
+        Raises:
+            KdeployError: A program that the way needs is not on this machine.
+        """
+        if self.by_ssm:
+            _refuse_missing_programs()
         file = self.folder / "ssh_config"
         text = self._text()
         if not file.exists() or file.read_text() != text:
@@ -129,7 +191,7 @@ class Shell:
         except subprocess.TimeoutExpired:
             raise Unreachable(f"{host} did not answer within {patience:.0f} s") from None
         if done.returncode == UNREACHED:
-            raise Unreachable(f"{host} cannot be reached: {self._meaning(done.stderr)}")
+            raise Unreachable(f"{host} cannot be reached: {self.meaning(host, done.stderr)}")
         if done.returncode == NO_ROOT:
             raise NoPrivilege(f"{host}: {self._no_root()}")
         if done.returncode != 0:
@@ -167,7 +229,13 @@ class Shell:
             return f"sudo does not accept the password in {self.sudo_password} for {who}"
         return f"{who} is not root, and sudo asks for a password; name a file with it in KDEPLOY_SUDO_PASSWORD_FILE"
 
-    def _meaning(self, stderr: str) -> str:
+    def meaning(self, host: str, stderr: str) -> str:
+        """What ssh said on its way to a host, in plain words."""
+        session = self._session_words(host)
+        if self.by_ssm and host not in self.instances:
+            return "no instance of it is known"
+        if self.by_ssm and session.exists():
+            stderr = session.read_text(errors="replace") + stderr
         for sign, words in WORDS:
             if sign in stderr:
                 return words.format(user=self.settings.user or "this user", known=self.known)
@@ -178,6 +246,7 @@ class Shell:
         settings = self.settings
         lines = [
             "# Written by kdeploy at every run.",
+            *self._hosts_alone(),
             "Host *",
             f"  StrictHostKeyChecking {CHECKING[settings.host_keys]}",
             f'  UserKnownHostsFile "{"/dev/null" if settings.host_keys == "unchecked" else self.known}"',
@@ -193,8 +262,8 @@ class Shell:
             f"  ControlPath {_sockets()}/%C",
             f"  ControlPersist {KEPT}",
         ]
-        chosen = (("User", settings.user), ("Port", settings.port), ("ProxyJump", settings.jump))
-        lines += [f"  {name} {value}" for name, value in chosen if value is not None]
+        if settings.user is not None:
+            lines.append(f"  User {settings.user}")
         if settings.key is not None:
             lines += [f'  IdentityFile "{Path(settings.key).expanduser()}"', "  IdentitiesOnly yes"]
         return "\n".join([*self._machines(), *lines, "  Include ~/.ssh/config", ""])
@@ -204,6 +273,48 @@ class Shell:
         for one in self.machines:
             lines += [f"Host {one.host}", f"  HostName {one.address}", f"  HostKeyAlias {one.instance}"]
         return lines
+
+    def _hosts_alone(self) -> list[str]:
+        """What holds for hosts alone, and what for those on the way to them alone.
+
+        ssh gives the same file to the ssh that it starts for a jump host (ssh(1), -J): where that had a
+        ProxyJump too, it would start itself without end.
+        """
+        if self.by_ssm:
+            return self._by_instance()
+        settings = self.settings
+        chosen = (("Port", settings.port), ("ProxyJump", settings.jump))
+        lines = [f"  {name} {value}" for name, value in chosen if value is not None]
+        others = "".join(f" !{one.host}" for one in self.jumps)
+        # A jump host may run a node too: then it is logged in to as a host in the same way.
+        own = [line for one in self.jumps for line in (f"Host {one.host}", *one.settings()) if one.settings()]
+        return [*own, f"Host *{others}", *lines] if lines else own
+
+    def _by_instance(self) -> list[str]:
+        """Each host through a session with its instance; one without an instance through nothing."""
+        port = [f"  Port {self.settings.port}"] if self.settings.port is not None else []
+        region = [] if self.region is None else ["--region", self.region]
+        lines = []
+        for host, instance in sorted(self.instances.items()):
+            session = ["aws", "ssm", "start-session", "--target", instance, "--document-name", SESSION]
+            command = shlex.join([*session, "--parameters", "portNumber=%p", *region])
+            # ssh throws away what the command says where it is to keep the connection (OpenSSH 9.2, sshconnect.c).
+            words = shlex.quote(str(self._session_words(host)).replace("%", "%%"))
+            lines += [f"Host {host}", f"  ProxyCommand {command} 2>{words}", *port]
+        return [*lines, "Host *", "  ProxyCommand exit 1"]
+
+    def _session_words(self, host: str) -> Path:
+        """File with what the AWS CLI last said when it was to begin a session with a host."""
+        return self.folder / f"session-{host}"
+
+
+def _refuse_missing_programs() -> None:
+    for program, remedy in SSM_PROGRAMS.items():
+        if shutil.which(program) is None:
+            raise KdeployError(
+                f"SSH through Systems Manager needs `{program}`, which is not on this machine\n"
+                f"  {remedy}, or set ssh.through: direct (with ssh.jump for a bastion)"
+            )
 
 
 NO_ROOT: Final = 77

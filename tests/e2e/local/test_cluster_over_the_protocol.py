@@ -146,10 +146,10 @@ def test_a_password_is_told_right_from_wrong_at_every_broker(cluster: RunningClu
     tls = login.context(cluster.access.authority)
     for host, port in login.addresses(cluster.access.client_bootstrap):
         deadline = time.monotonic() + 60
-        while not login.accepted(host, port, tls, "e2e-bob", PASSWORDS["e2e-bob"]):
+        while not login.accepted(host, port, tls, "e2e-bob", PASSWORDS["e2e-bob"], proxy=None):
             assert time.monotonic() < deadline
-        assert not login.accepted(host, port, tls, "e2e-bob", "wrong")
-        assert not login.accepted(host, port, tls, "e2e-nobody", "wrong")
+        assert not login.accepted(host, port, tls, "e2e-bob", "wrong", proxy=None)
+        assert not login.accepted(host, port, tls, "e2e-nobody", "wrong", proxy=None)
 
 
 def test_nobody_there_says_who_was_tried_and_why_and_leaves_no_thread(
