@@ -90,7 +90,7 @@ def test_every_pattern_of_the_model_has_words_for_a_message() -> None:
         one["pattern"]
         for kind in KINDS
         for _, part in schema.fields(kind)
-        for one in (part, part.get("items", {}))
+        for one in (part, part.get("items", {}), part.get("additionalProperties") or {})
         if "pattern" in one and not schema.kind_of_quantity(one) and one["type"] == "string"
     }
     assert patterns == set(explain._PATTERNS)
