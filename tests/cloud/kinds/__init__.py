@@ -1,0 +1,30 @@
+"""The resources that the provider knows, a module for each service."""
+
+from __future__ import annotations
+
+from tests.cloud.kinds import (
+    addresses,
+    endpoints,
+    groups,
+    identity,
+    machines,
+    names,
+    network,
+    volumes,
+)
+from tests.cloud.kinds.base import KINDS, Aws, Kind, Refused
+
+__all__ = [
+    "KINDS",
+    "Aws",
+    "Kind",
+    "Refused",
+    "addresses",
+    "endpoints",
+    "groups",
+    "identity",
+    "machines",
+    "names",
+    "network",
+    "volumes",
+]

@@ -1,0 +1,1 @@
+"""Tests of AWS environments with a real engine on an emulated AWS."""
