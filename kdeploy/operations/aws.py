@@ -274,10 +274,8 @@ def _item(design: Design, looked: Outlook, one: ResourceChange) -> Item:
     if stopped:
         why += ("; " if why else "") + f"{stopped.partition('/')[2]} is stopped for it, in its turn"
     effect: Effect = "restart" if stopped else EFFECTS[one.op]
-    return Item(
-        *(datacenter_of(design, one.name), "resources", f"{one.op}-resource", one.name),
-        *(f"{one.op} {called(one)}", why, None, None, effect),
-    )
+    datacenter, what = datacenter_of(design, one.name), f"{one.op} {called(one)}"
+    return Item(datacenter, "resources", f"{one.op}-resource", one.name, what, why, effect=effect)
 
 
 def called(one: ResourceChange) -> str:

@@ -143,7 +143,7 @@ def strayed(steps: Iterable[Step]) -> tuple[ResourceChange, ...]:
 
 def _was_asked(path: str, inputs: Mapping[str, Any]) -> bool:
     """Whether a property was asked for, by its path; a tag is somebody's wherever it is."""
-    value: Any = inputs
+    value: object = inputs
     for step in re.findall(r"[^.\[\]\"]+", path):
         if step in ("tags", "tagsAll"):
             return step == "tags"
