@@ -57,7 +57,19 @@ def test_the_installed_wheel_plans(installed: Path, tmp_path: Path) -> None:
     assert plan["feasible"] is True
 
 
-@pytest.mark.parametrize("name", ["datacenter-kraft", "datacenter-zk", "local", "local-kraft", "prod-eu"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "datacenter-kraft",
+        "datacenter-zk",
+        "dr-active-passive",
+        "global-active-active",
+        "local",
+        "local-kraft",
+        "prod-eu",
+        "prod-us-kraft",
+    ],
+)
 def test_the_installed_wheel_renders_the_environments_it_came_with(
     installed: Path, tmp_path: Path, name: str
 ) -> None:

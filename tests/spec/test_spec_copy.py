@@ -41,14 +41,27 @@ def origin_of(text: str) -> Loaded:
     return load(folder)
 
 
-@pytest.mark.parametrize("name", ["datacenter-kraft", "datacenter-zk", "local", "local-kraft", "prod-eu"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "datacenter-kraft",
+        "datacenter-zk",
+        "dr-active-passive",
+        "global-active-active",
+        "local",
+        "local-kraft",
+        "prod-eu",
+        "prod-us-kraft",
+    ],
+)
 def test_a_copy_says_what_the_original_says_but_its_name_and_ports(name: str) -> None:
     original = load(find(name))
     copied = load(copy("mine", original).parent)
     assert copied.environment.name == "mine"
     port = copied.environment.datacenters[0].base_port
     datacenter = original.environment.datacenters[0].model_copy(update={"base_port": port})
-    expected = original.environment.model_copy(update={"name": "mine", "datacenters": (datacenter,)})
+    datacenters = (datacenter, *original.environment.datacenters[1:])
+    expected = original.environment.model_copy(update={"name": "mine", "datacenters": datacenters})
     assert copied.environment == expected
 
 
@@ -70,7 +83,7 @@ def test_ten_local_environments_share_no_port() -> None:
         if loaded.environment.datacenters[0].provider == "local":
             assert not taken & ports_of(loaded), name
             taken |= ports_of(loaded)
-    assert len(available()) == 13
+    assert len(available()) == 16
 
 
 def test_when_no_ports_are_left_it_says_so() -> None:

@@ -10,7 +10,16 @@ from kdeploy.errors import InvalidEnvironment, UsageError
 from kdeploy.spec import load
 from kdeploy.spec.model import Environment
 
-SHIPPED = ("datacenter-kraft", "datacenter-zk", "local", "local-kraft", "prod-eu")
+SHIPPED = (
+    "datacenter-kraft",
+    "datacenter-zk",
+    "dr-active-passive",
+    "global-active-active",
+    "local",
+    "local-kraft",
+    "prod-eu",
+    "prod-us-kraft",
+)
 
 
 def make(folder: Path, text: str = "kafka: {}\n") -> Path:
@@ -54,7 +63,7 @@ def test_a_path_is_a_path(here: Path, given: str) -> None:
     ("given", "message"),
     [
         ("lcoal", r"no environment called lcoal\n  did you mean `local`\?"),
-        ("production", r"known: datacenter-kraft, datacenter-zk, local, local-kraft, prod-eu"),
+        ("production", r"known: datacenter-kraft, datacenter-zk, dr-active-passive, global-active-active, "),
         ("some/where", r"there is no some/where/environment.yaml"),
         ("../local", r"there is no ../local/environment.yaml\n  did you mean `local`"),
         ("", r"needs a name"),
@@ -121,12 +130,19 @@ def test_the_shipped_environments_are_what_the_documentation_says() -> None:
     assert said == {
         "datacenter-kraft": ("4", "kraft", "hosts"),
         "datacenter-zk": ("3", "zookeeper", "hosts"),
+        "dr-active-passive": ("3", "zookeeper", "aws"),
+        "global-active-active": ("4", "kraft", "aws"),
         "local": ("3", "zookeeper", "local"),
         "local-kraft": ("4", "kraft", "local"),
         "prod-eu": ("3", "zookeeper", "aws"),
+        "prod-us-kraft": ("4", "kraft", "aws"),
     }
     assert shipped["prod-eu"].datacenters[0].region == "eu-west-1"
-    assert all(len(one.datacenters[0].racks) == 3 for one in shipped.values())
+    assert all(len(place.racks) == 3 for one in shipped.values() for place in one.datacenters)
+    regions = {name: tuple(place.region for place in one.datacenters) for name, one in shipped.items()}
+    assert regions["prod-us-kraft"] == ("us-east-1",)
+    assert regions["global-active-active"] == ("eu-west-1", "us-east-1")
+    assert regions["dr-active-passive"] == ("eu-central-1", "eu-west-1")
 
 
 def test_the_shipped_environments_are_all_that_stands_there() -> None:

@@ -18,7 +18,16 @@ from tests.tuning.builders import fixed_ids
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
-SHIPPED = ("datacenter-kraft", "datacenter-zk", "local", "local-kraft", "prod-eu")
+SHIPPED = (
+    "datacenter-kraft",
+    "datacenter-zk",
+    "dr-active-passive",
+    "global-active-active",
+    "local",
+    "local-kraft",
+    "prod-eu",
+    "prod-us-kraft",
+)
 
 
 def rendered(name: str) -> Blueprint:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, ip_network
 from itertools import combinations
 from typing import Final
 
-from kdeploy.spec.aws import SMALL, Network, Subnet, cut
+from kdeploy.spec.aws import Network, Subnet, cut
 from kdeploy.spec.check.finding import Finding, duplicates
 from kdeploy.spec.firewall import Firewall
 from kdeploy.spec.model import Datacenter, Environment
@@ -119,8 +119,7 @@ def _made(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
     prefix, _ = cut(network.cidr, len(racks))
     if prefix > SMALLEST:
         wrong = f"{network.cidr} is too small for a subnet in each of {len(racks)} racks"
-        length = SMALL - len(racks).bit_length()
-        right = f"write a larger range, of /{length} or less"
+        right = f"write a larger range, for example a /{SMALLEST - 2 - len(racks).bit_length()}"
         yield Finding((*place, "cidr"), wrong, right, (place[:-1],))
         return
     if network.egress == "nat-per-zone" and len(racks) > 2 ** (SMALLEST - prefix):

@@ -69,12 +69,33 @@ class Recording:
         return [one for one in self.resources if one.type == f"aws:{kind}"]
 
     def golden(self) -> str:
-        """The same as text, one resource a block, in order."""
-        listed = [
-            {"type": one.type, "name": one.name, "inputs": one.inputs, "options": self.options[one.key]}
-            for one in sorted(self.resources, key=lambda one: one.key)
-        ]
-        return json.dumps(listed, indent=1, sort_keys=True) + "\n"
+        """The same as text, one resource a block, sorted by type and name."""
+        return "\n".join(self._block(one) for one in sorted(self.resources, key=lambda one: one.key))
+
+    def _block(self, one: Declared) -> str:
+        options = [name for name, said in self.options[one.key].items() if said is True]
+        options += [f"ignores {name}" for name in self.options[one.key]["ignore"]]
+        said = f" ({', '.join(options)})" if options else ""
+        lines = [f"{one.type} {one.name}{said}"]
+        for name, value in sorted(one.inputs.items()):
+            shown = value.splitlines() if isinstance(value, str) and "\n" in value else [text(value)]
+            lines.append(f"  {name}: {shown[0]}")
+            lines += [f"    {line}" for line in shown[1:]]
+        return "\n".join(lines) + "\n"
+
+
+def text(value: Any) -> str:
+    """A value on one line; whole numbers without a fraction, which the wire adds."""
+    return value if isinstance(value, str) else json.dumps(whole(value), sort_keys=True)
+
+
+def whole(value: Any) -> Any:
+    """The same with whole numbers."""
+    if isinstance(value, dict):
+        return {key: whole(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class _Monitor(mocks.MockMonitor):

@@ -1,0 +1,519 @@
+"""What is declared to Pulumi: the shipped environments whole as goldens, and what must hold for any environment.
+
+A wanted change is accepted with `pytest --accept-goldens tests/infra/aws`, and reviewed in git.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from functools import cache
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdeploy.blueprint import Blueprint, draw
+from kdeploy.planner.decide import decide
+from kdeploy.planner.result import Volumes
+from kdeploy.spec.aws import MOST_SPREAD
+from kdeploy.spec.lock import Lock
+from kdeploy.spec.model import Environment
+from tests.infra.aws.recorded import ACCOUNT, Recording, record
+from tests.tuning import builders
+from tests.tuning.test_tuning_goldens import rendered
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "aws"
+SHIPPED = ("dr-active-passive", "global-active-active", "prod-eu", "prod-us-kraft")
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample operator"
+GIB = 2.0**30
+
+
+@cache
+def shipped(name: str) -> Recording:
+    blueprint = rendered(name)
+    return record(blueprint, {cluster.datacenter: KEY for cluster in blueprint.clusters})
+
+
+def aws(**fields: Any) -> dict[str, Any]:
+    """A datacenter in AWS."""
+    return {"name": "dc1", "provider": "aws", "region": "eu-west-1", "racks": ["a", "b", "c"], **fields}
+
+
+def planned(environment: Environment, brokers: int, coordinators: int = 3, disks: int = 1) -> Any:
+    """A plan with instance types and volumes."""
+    from dataclasses import replace
+
+    plan = builders.plan(environment, brokers, coordinators)
+    data = (Volumes("gp3", disks, 100 * GIB, 6000.0, 250 * 2.0**20),)
+    places = tuple(
+        replace(
+            one,
+            brokers=replace(one.brokers, instance_type="m7g.large", volumes=data),
+            coordination=replace(
+                one.coordination,
+                instance_type="m6i.large",
+                volumes=(Volumes("gp3", 1, 20 * GIB, None, None),),
+            ),
+        )
+        for one in plan.datacenters
+    )
+    return replace(plan, datacenters=places)
+
+
+def decided(
+    datacenters: list[dict[str, Any]], brokers: int = 3, previous: Lock | None = None, **sizes: int
+) -> tuple[Blueprint, Lock]:
+    """A small environment drawn, with the lock it was drawn from."""
+    kraft = sizes.pop("kraft", 0)
+    kafka = {"version": "4.3.1", "coordination": "kraft"} if kraft else {"version": "3.9.2"}
+    environment = builders.environment(kafka=kafka, datacenters=datacenters)
+    plan = planned(environment, brokers, **sizes)
+    lock = decide(environment, plan, previous, builders.fixed_ids())
+    return draw(environment, plan, lock), lock
+
+
+def small(brokers: int = 3, **fields: Any) -> Blueprint:
+    return decided([aws(**fields)], brokers)[0]
+
+
+TWO = [
+    aws(name="one", network={"cidr": "10.1.0.0/16"}),
+    aws(name="two", region="us-east-1", network={"cidr": "10.2.0.0/16"}),
+]
+KINDS: dict[str, list[dict[str, Any]]] = {
+    "one": [aws()],
+    "two": TWO,
+    "by hand": [
+        aws(
+            network={"operators": ["192.0.2.0/24"], "clients": ["198.51.100.0/24"], "egress": "none"},
+            ssh={"through": "direct", "user": "deploy"},
+            firewall={"also": [{"port": 9100, "sources": ["203.0.113.0/24"]}], "ssh_ports": [22, 2222]},
+            machine={"kms_key": "arn:aws:kms:eu-west-1:123456789012:key/k", "bucket": True, "alarms": True},
+        )
+    ],
+    "there": [
+        aws(
+            network={
+                "vpc": "vpc-01234567",
+                "cidr": "172.31.0.0/16",
+                "subnets": {
+                    rack: {"id": f"subnet-0123456{at}", "cidr": f"172.31.{16 * at}.0/20", "first": 64}
+                    for at, rack in enumerate("abc")
+                },
+            }
+        )
+    ],
+}
+
+
+@cache
+def recorded(kind: str) -> tuple[Blueprint, Recording]:
+    blueprint, _ = decided(KINDS[kind], 4, disks=2)
+    return blueprint, record(blueprint, {"dc1": KEY})
+
+
+EVERY = pytest.mark.parametrize("found", [*SHIPPED, *KINDS])
+
+
+def recording(found: str) -> Recording:
+    return shipped(found) if found in SHIPPED else recorded(found)[1]
+
+
+def drawn(found: str) -> Blueprint:
+    return rendered(found) if found in SHIPPED else recorded(found)[0]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_environment_declares_what_was_reviewed(name: str, request: pytest.FixtureRequest) -> None:
+    found = shipped(name).golden()
+    file = GOLDEN / f"{name}.txt"
+    if request.config.getoption("--accept-goldens"):
+        GOLDEN.mkdir(exist_ok=True)
+        file.write_text(found)
+    assert found == file.read_text(), "resources changed; review with pytest --accept-goldens"
+
+
+@EVERY
+def test_nothing_is_let_in_from_every_address(found: str) -> None:
+    rules = recording(found).of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    assert rules
+    for rule in rules:
+        networks = [rule.inputs[name] for name in ("cidrIpv4", "cidrIpv6") if name in rule.inputs]
+        assert all(ip_network(one).prefixlen >= 8 for one in networks), rule
+        assert rule.inputs["fromPort"] == rule.inputs["toPort"], "a rule opens one port"
+        assert rule.inputs["ipProtocol"] in ("tcp", "udp")
+    for group in recording(found).of("ec2/securityGroup:SecurityGroup"):
+        assert not {"ingress", "egress"} & group.inputs.keys(), "rules are resources of their own"
+
+
+@EVERY
+def test_each_declared_port_is_opened_to_its_declared_peers_and_no_other_is(found: str) -> None:
+    result = recording(found)
+    opened = Counter()
+    for rule in result.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule"):
+        said = rule.inputs
+        source = said.get("referencedSecurityGroupId") or said["cidrIpv4"]
+        opened[said["securityGroupId"], said["ipProtocol"], int(said["fromPort"]), source] += 1
+    wanted = Counter()
+    for cluster in drawn(found).clusters:
+        assert cluster.place
+        for rule in cluster.place.rules:
+            group, other = (f"{cluster.datacenter}-{role}-id" for role in (rule.role, rule.group))
+            wanted[group, rule.protocol, rule.port, other if rule.group else rule.network] += 1
+        if cluster.place.through == "ssm" and cluster.place.vpc is None:
+            for role in {node.role for node in cluster.nodes}:
+                wanted[
+                    f"{cluster.datacenter}-endpoints-id", "tcp", 443, f"{cluster.datacenter}-{role}-id"
+                ] += 1
+    assert opened == wanted
+    assert set(opened.values()) == {1}
+
+
+@EVERY
+def test_who_may_come_in_by_a_group_may_go_out_to_it(found: str) -> None:
+    result = recording(found)
+
+    def pairs(kind: str, own: str, other: str) -> set[tuple[str, str, int]]:
+        return {
+            (one.inputs[own], one.inputs[other], int(one.inputs["fromPort"]))
+            for one in result.of(f"vpc/securityGroup{kind}Rule:SecurityGroup{kind}Rule")
+            if "referencedSecurityGroupId" in one.inputs and "endpoints" not in one.name
+        }
+
+    inward = pairs("Ingress", "referencedSecurityGroupId", "securityGroupId")
+    assert inward == pairs("Egress", "securityGroupId", "referencedSecurityGroupId")
+
+
+@EVERY
+def test_every_volume_is_encrypted_protected_and_kept(found: str) -> None:
+    result = recording(found)
+    volumes = result.of("ebs/volume:Volume")
+    nodes = drawn(found).nodes
+    assert len(volumes) == sum(len(node.disks) for node in nodes)
+    for volume in volumes:
+        assert volume.inputs["encrypted"] is True
+        assert result.options[volume.key]["protect"]
+        assert result.options[volume.key]["retain"]
+    for instance in result.of("ec2/instance:Instance"):
+        assert instance.inputs["rootBlockDevice"]["encrypted"] is True
+
+
+@EVERY
+def test_an_instance_has_no_public_address_and_answers_only_sessions_of_its_own(found: str) -> None:
+    result = recording(found)
+    for instance in result.of("ec2/instance:Instance"):
+        said = instance.inputs
+        assert said["metadataOptions"] == {
+            "httpEndpoint": "enabled",
+            "httpTokens": "required",
+            "httpPutResponseHopLimit": 1,
+        }
+        assert not {"associatePublicIpAddress", "keyName", "subnetId"} & said.keys()
+        assert result.options[instance.key]["delete first"], "the interface and the volumes are in use"
+    assert all(one.inputs["mapPublicIpOnLaunch"] is False for one in result.of("ec2/subnet:Subnet"))
+    assert {one.name.split("-gateway-")[0] for one in result.of("ec2/eip:Eip")} <= {
+        cluster.datacenter for cluster in drawn(found).clusters
+    }
+
+
+@EVERY
+def test_addresses_are_each_node_s_own_and_inside_its_subnet(found: str) -> None:
+    blueprint, result = drawn(found), recording(found)
+    addresses = [node.machine.address for node in blueprint.nodes if node.machine]
+    assert len(set(addresses)) == len(blueprint.nodes)
+    for cluster in blueprint.clusters:
+        assert cluster.place
+        subnets = {one.rack: ip_network(one.cidr) for one in cluster.place.subnets}
+        gateways = [ip_network(one.gateway) for one in cluster.place.subnets if one.gateway]
+        assert not [one for one in gateways for other in subnets.values() if one.overlaps(other)]
+        for node in cluster.nodes:
+            assert node.machine
+            address = ip_address(node.machine.address)
+            assert address in subnets[node.rack]
+            assert address not in list(subnets[node.rack])[:4], "AWS keeps the first four"
+            assert address != subnets[node.rack].broadcast_address, "and the last one"
+    interfaces = {one.name: one for one in result.of("ec2/networkInterface:NetworkInterface")}
+    for node in blueprint.nodes:
+        interface = interfaces[f"{node.datacenter}-{node.name}-interface"]
+        assert interface.inputs["privateIps"] == [node.machine.address if node.machine else None]
+
+
+@EVERY
+def test_everything_that_can_be_tagged_says_what_it_is(found: str) -> None:
+    result = recording(found)
+    for one in result.resources:
+        if "tags" in one.inputs:
+            assert one.inputs["tags"]["kdeploy:resource"] == one.name
+    tagged = {one.type for one in result.resources if "tags" in one.inputs}
+    untagged = {one.type for one in result.resources if one.type.startswith("aws:")} - tagged
+    assert {one.rpartition(":")[2] for one in untagged} <= {
+        *("RouteTableAssociation", "Route", "VolumeAttachment", "RolePolicy", "Record", "ZoneAssociation"),
+        *("BucketPublicAccessBlock", "BucketServerSideEncryptionConfiguration", "BucketVersioning"),
+    }
+
+
+@EVERY
+def test_no_name_is_there_twice_and_none_is_too_long_for_aws(found: str) -> None:
+    result = recording(found)
+    keys = Counter(one.key for one in result.resources)
+    assert [key for key, times in keys.items() if times > 1] == []
+    for kind, most in (("iam/role:Role", 64), ("iam/instanceProfile:InstanceProfile", 128)):
+        assert all(len(one.inputs["name"]) <= most for one in result.of(kind))
+    taken = Counter((one.type, one.inputs["name"]) for one in result.resources if "name" in one.inputs)
+    assert [name for name, times in taken.items() if times > 1] == []
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_secret_is_in_what_is_declared(name: str, shipped_secrets: Any) -> None:
+    found = shipped(name)
+    said = found.golden() + json.dumps(found.outputs)
+    secrets = shipped_secrets(name)
+    assert len(secrets) > 10
+    assert [one for one in secrets if one in said] == []
+
+
+@pytest.fixture(scope="module")
+def shipped_secrets() -> Any:
+    """Every private key and password of an environment's own vault, as the lines and words they are written with."""
+    from datetime import UTC, datetime
+
+    from kdeploy import planner
+    from kdeploy.security import issue
+    from kdeploy.spec.load import load, shipped_folder
+
+    def secrets(name: str) -> list[str]:
+        environment = load(shipped_folder() / name).environment
+        lock = decide(environment, planner.plan(environment), None, builders.fixed_ids())
+        vault = issue.complete(None, issue.requirements(environment, lock), datetime.now(UTC))
+        keys = [line for one in vault.identities().values() for line in one.key_pem.decode().splitlines()]
+        return [line for line in keys if "-----" not in line] + list(vault.passwords.values())
+
+    return secrets
+
+
+def by_node(result: Recording) -> dict[str, list[tuple[str, str]]]:
+    """What each node is made of: every resource that carries its name."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for one in result.resources:
+        node = re.search(r"(broker|zookeeper|controller)-\d+", one.name)
+        if node and not one.type.startswith("aws:vpc/"):
+            inputs = json.dumps(one.inputs, sort_keys=True)
+            found.setdefault(node[0], []).append((one.key, inputs))
+    return {name: sorted(parts) for name, parts in found.items()}
+
+
+@pytest.mark.parametrize(("before", "after"), [(3, 4), (3, 6), (20, 22), (21, 24), (23, 24)])
+def test_one_node_more_changes_no_other_s_resources(before: int, after: int) -> None:
+    first, lock = decided([aws()], before)
+    second, _ = decided([aws()], after, previous=lock)
+    old, new = by_node(record(first)), by_node(record(second))
+    assert {name: new[name] for name in old} == old
+    assert len(new) == len(old) + after - before
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=4))
+@settings(max_examples=25)
+def test_however_a_cluster_grows_addresses_and_placements_stay_and_are_never_given_twice(
+    steps: list[int],
+) -> None:
+    lock, known = None, {}
+    for count in sorted({max(3, step) for step in steps}):
+        blueprint, lock = decided([aws()], count, previous=lock)
+        now = {node.name: node.machine for node in blueprint.nodes}
+        assert {name: now[name] for name in known} == known
+        assert len({one.address for one in now.values() if one}) == len(now)
+        known = now
+
+
+def test_up_to_seven_of_a_role_in_a_zone_are_spread_and_the_rest_are_in_partitions() -> None:
+    blueprint = small(30)
+    placements = Counter(
+        (node.machine.placement.group, node.machine.placement.strategy)
+        for node in blueprint.nodes
+        if node.machine and node.role == "broker" and node.rack == "a"
+    )
+    assert placements == {("broker-a", "spread"): MOST_SPREAD, ("broker-a-more", "partition"): 3}
+    partitions = [
+        node.machine.placement.partition
+        for node in blueprint.nodes
+        if node.machine and node.machine.placement.strategy == "partition" and node.rack == "a"
+    ]
+    assert partitions == [1, 2, 3]
+    groups = record(blueprint).of("ec2/placementGroup:PlacementGroup")
+    counts = {one.name: one.inputs.get("partitionCount") for one in groups}
+    assert counts["dc1-apart-broker-a"] is None
+    assert counts["dc1-apart-broker-a-more"] == MOST_SPREAD
+
+
+def test_what_is_known_afterwards_is_exported() -> None:
+    blueprint, result = recorded("two")
+    assert result.outputs["nodes"].keys() == {node.key for node in blueprint.nodes}
+    assert result.outputs["nodes"]["one/broker-1"] == {
+        "address": "10.1.0.17",
+        "image": "ami-of-arm64",
+        "instance": "one-broker-1-id",
+        "instance_type": "m7g.large",
+        "subnet": "one-subnet-a-id",
+        "zone": "eu-west-1a",
+        "volumes": ["one-broker-1-data-0-id", "one-broker-1-data-1-id"],
+    }
+    assert result.outputs["clusters"]["two"] == {
+        "vpc": "two-vpc-id",
+        "account": ACCOUNT,
+        "zone_id": "two-names-zone",
+        "bucket": None,
+        "images": {"arm64": "ami-of-arm64", "x86_64": "ami-of-amd64"},
+    }
+
+
+def test_an_image_that_was_chosen_is_not_asked_for_again() -> None:
+    images = {"arm64": "ami-0123456789abcdef0", "x86_64": "ami-01234567"}
+    first, lock = decided([aws(machine={"images": images})])
+    assert lock.datacenters[0].images == images
+    result = record(first)
+    assert {one.inputs["ami"] for one in result.of("ec2/instance:Instance")} == set(images.values())
+    assert not [token for token, _ in result.asked if "getParameter" in token]
+    # The lock remembers what `up` noted, where the environment says nothing.
+    noted = lock.model_copy(
+        update={
+            "datacenters": (lock.datacenters[0].model_copy(update={"images": {"arm64": "ami-89abcdef"}}),)
+        }
+    )
+    _, again = decided([aws()], previous=noted)
+    assert again.datacenters[0].images == {"arm64": "ami-89abcdef"}
+
+
+def test_two_datacenters_are_joined_both_ways() -> None:
+    _, result = recorded("two")
+    (asked,) = result.of("ec2/vpcPeeringConnection:VpcPeeringConnection")
+    assert (asked.inputs["vpcId"], asked.inputs["peerVpcId"]) == ("one-vpc-id", "two-vpc-id")
+    assert asked.inputs["peerRegion"] == "us-east-1"
+    routes = {
+        (one.inputs["routeTableId"], one.inputs["destinationCidrBlock"])
+        for one in result.of("ec2/route:Route")
+        if "vpcPeeringConnectionId" in one.inputs
+    }
+    assert routes == {(f"one-routes-{rack}-id", "10.2.0.0/16") for rack in "abc"} | {
+        (f"two-routes-{rack}-id", "10.1.0.0/16") for rack in "abc"
+    }
+    names = {
+        (one.inputs["zoneId"], one.inputs["vpcId"], one.inputs["vpcRegion"])
+        for one in result.of("route53/zoneAssociation:ZoneAssociation")
+    }
+    assert names == {
+        ("one-names-zone", "two-vpc-id", "us-east-1"),
+        ("two-names-zone", "one-vpc-id", "eu-west-1"),
+    }
+    clients = {
+        (one.inputs["securityGroupId"], one.inputs["cidrIpv4"])
+        for one in result.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+        if "cidrIpv4" in one.inputs and one.inputs["fromPort"] == 9092
+    }
+    both = ("10.1.0.0/16", "10.2.0.0/16")
+    assert clients == {(f"{name}-broker-id", network) for name in ("one", "two") for network in both}
+
+
+def test_a_network_that_is_there_is_used_and_nothing_of_it_is_made() -> None:
+    blueprint, result = recorded("there")
+    for kind in (
+        "vpc:Vpc",
+        "subnet:Subnet",
+        "routeTable:RouteTable",
+        "natGateway:NatGateway",
+        "vpcEndpoint:VpcEndpoint",
+    ):
+        assert not result.of(f"ec2/{kind}")
+    assert {one.inputs["vpcId"] for one in result.of("ec2/securityGroup:SecurityGroup")} == {"vpc-01234567"}
+    placed = {one.inputs["subnetId"] for one in result.of("ec2/networkInterface:NetworkInterface")}
+    assert placed == {"subnet-01234560", "subnet-01234561", "subnet-01234562"}
+    assert min(ip_address(node.machine.address) for node in blueprint.nodes if node.machine) == ip_address(
+        "172.31.0.64"
+    )
+
+
+def test_without_a_way_out_machines_reach_the_endpoints_alone() -> None:
+    _, result = recorded("by hand")
+    assert not result.of("ec2/natGateway:NatGateway")
+    assert not result.of("ec2/internetGateway:InternetGateway")
+    for rule in result.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule"):
+        assert rule.inputs.get("cidrIpv4") in (None, "10.20.0.0/16")
+    lists = {
+        rule.inputs["prefixListId"]
+        for rule in result.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+        if "prefixListId" in rule.inputs
+    }
+    assert lists == {"dc1-s3-list"}
+
+
+@pytest.mark.parametrize(
+    ("through", "ports"), [({"through": "direct"}, {22}), ({"through": "ssm"}, set()), ({}, set())]
+)
+def test_ssh_is_open_to_operators_alone_and_to_nobody_through_systems_manager(
+    through: dict[str, str], ports: set[int]
+) -> None:
+    network = {"operators": ["192.0.2.0/24"]} if ports else {}
+    result = record(small(ssh=through, network=network))
+    rules = result.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    assert {int(one.inputs["fromPort"]) for one in rules} & {22} == ports
+    assert {one.inputs["cidrIpv4"] for one in rules if one.inputs["fromPort"] == 22} <= {"192.0.2.0/24"}
+    data = result.of("ec2/instance:Instance")[0].inputs["userData"]
+    assert ("amazon-ssm-agent" in data) == (not ports)
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        (None, {"ssh_authorized_keys": [KEY]}),
+        ("admin", {"ssh_authorized_keys": [KEY]}),
+        ("root", {"ssh_authorized_keys": [KEY], "disable_root": False}),
+    ],
+)
+def test_an_operator_s_key_is_all_of_the_first_start_where_ssh_is_direct(
+    user: str | None, said: dict[str, Any]
+) -> None:
+    ssh = {"through": "direct"} | ({"user": user} if user else {})
+    blueprint = small(ssh=ssh, network={"operators": ["192.0.2.0/24"]})
+    data = record(blueprint, {"dc1": KEY}).of("ec2/instance:Instance")[0].inputs["userData"]
+    header, _, document = data.partition("\n")
+    assert header == "#cloud-config"
+    assert json.loads(document) == {"package_update": False, **said}
+
+
+def test_another_user_is_made_and_may_become_root() -> None:
+    data = recorded("by hand")[1].of("ec2/instance:Instance")[0].inputs["userData"]
+    default, named = json.loads(data.partition("\n")[2])["users"]
+    assert default == "default"
+    assert (named["name"], named["ssh_authorized_keys"]) == ("deploy", [KEY])
+
+
+def test_a_bucket_is_closed_encrypted_and_kept_and_machines_may_not_delete_from_it() -> None:
+    _, result = recorded("by hand")
+    (bucket,) = result.of("s3/bucket:Bucket")
+    assert result.options[bucket.key]["protect"]
+    (closed,) = result.of("s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
+    assert all(value is True for name, value in closed.inputs.items() if name != "bucket")
+    (policy,) = result.of("iam/rolePolicy:RolePolicy")
+    actions = {action for one in json.loads(policy.inputs["policy"])["Statement"] for action in one["Action"]}
+    assert actions == {"cloudwatch:PutMetricData", "s3:ListBucket", "s3:GetObject", "s3:PutObject"}
+
+
+def test_rights_of_a_machine_name_no_star_of_actions() -> None:
+    for name in SHIPPED:
+        for policy in shipped(name).of("iam/rolePolicy:RolePolicy"):
+            for statement in json.loads(policy.inputs["policy"])["Statement"]:
+                assert all("*" not in action for action in statement["Action"])
+
+
+def test_recovery_is_asked_for_where_data_outlives_the_machine() -> None:
+    alarms = shipped("prod-eu").of("cloudwatch/metricAlarm:MetricAlarm")
+    assert len(alarms) == 2 * len(rendered("prod-eu").nodes)
+    actions = {one.inputs["metricName"]: one.inputs["alarmActions"] for one in alarms}
+    assert actions == {
+        "StatusCheckFailed_System": ["arn:aws:automate:eu-west-1:ec2:recover"],
+        "StatusCheckFailed_Instance": [],
+    }
