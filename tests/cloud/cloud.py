@@ -15,9 +15,13 @@ import uuid
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.cloud import engine
+from tests.fleet.fleet import Fleet
+
+if TYPE_CHECKING:
+    from tests.cloud.hosts import Machine
 
 ACCOUNT: Final = "123456789012"
 """The account's number."""
@@ -101,6 +105,30 @@ class Cloud:
     def publish(self, build: str, region: str = "eu-west-1") -> dict[str, str]:
         """Put out newer Debian images; their ids by architecture."""
         return dict(self._ask("publish", {"region": region, "build": build}))
+
+    @property
+    def key(self) -> Path:
+        """The private key that logs in to every machine, as root and as the image's own user."""
+        return self.folder / "machines" / "id_ed25519"
+
+    def hosts(self) -> dict[str, Machine]:
+        """The hosts of instances, by the instance's id."""
+        from tests.cloud import hosts
+
+        found = (hosts.read(Path(one["folder"])) for one in self._ask("hosts", {}))
+        return {one.instance: one for one in found}
+
+    def host(self, address: str) -> Machine:
+        """The host that has an address."""
+        return next(one for one in self.hosts().values() if one.address == address)
+
+    def run(self, machine: Machine, command: str, *, check: bool = True) -> str:
+        """What a command says on a machine, run by root."""
+        return Fleet(self.folder / "machines").run(machine, command, check=check).stdout.strip()
+
+    def wait(self, machine: Machine) -> None:
+        """Wait until a machine has booted."""
+        Fleet(self.folder / "machines").wait(machine)
 
     def _ask(self, what: str, given: dict[str, Any]) -> Any:
         asked = urllib.request.Request(f"{self.endpoint}/cloud/{what}", json.dumps(given).encode())

@@ -31,6 +31,10 @@ GROUPS: Final[dict[tuple[str, str], dict[str, Group]]] = {}
 """By account and region, then by name."""
 
 
+LAUNCHED: Final[list[Callable[[Any], None]]] = []
+"""What else is done with an instance that was launched."""
+
+
 class Group(TaggedEC2Resource):
     """A placement group."""
 
@@ -184,6 +188,8 @@ def _run_instances(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
             one.placement.group_name = name or ""
             one.placement.partition_number = partition or _next_partition(backend, name)
             one.disable_api_termination = self._get_param("DisableApiTermination") or False
+            for done in LAUNCHED:
+                done(one)
         return answer
 
     return run

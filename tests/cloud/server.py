@@ -16,7 +16,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from tests.cloud.machines import Machines
 
 os.environ.setdefault("MOTO_ENABLE_AMI_VALIDATION", "true")
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
@@ -41,7 +44,8 @@ Start = Callable[[str, list[tuple[str, str]]], Any]
 class Door:
     """A WSGI application in front of moto's."""
 
-    def __init__(self) -> None:
+    def __init__(self, machines: Machines | None) -> None:
+        self.machines = machines
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.counted: Counter[str] = Counter()
         self.regions: set[str] = set()
@@ -87,15 +91,27 @@ class Door:
         troubles.configure(given)
         return troubles.SETTINGS.to_json()
 
+    def on_hosts(self, given: dict[str, Any]) -> list[dict[str, str]]:
+        """Hosts of instances: which, where, and the folder that holds each."""
+        found = self.machines.all() if self.machines else []
+        return [{"instance": one.instance, "address": one.address, "folder": one.folder} for one in found]
+
+    def on_remove(self, given: dict[str, Any]) -> None:
+        """End all hosts."""
+        if self.machines:
+            self.machines.remove()
+
     def on_publish(self, given: dict[str, Any]) -> dict[str, str]:
         """Put out newer images."""
         return images.publish(DEFAULT_ACCOUNT_ID, given["region"], given["build"])
 
 
-def _follow(parent: int) -> None:
-    """End when whoever started this has ended."""
+def _follow(parent: int, machines: Machines | None) -> None:
+    """End, with all hosts, when whoever started this has ended."""
     while os.getppid() == parent:
         time.sleep(0.5)
+    if machines:
+        machines.remove()
     os._exit(0)
 
 
@@ -106,12 +122,14 @@ def main() -> None:
     parser.add_argument("--machines")
     asked = parser.parse_args()
     troubles.configure({"key": asked.key})
+    machines: Machines | None = None
     if asked.machines:
-        from tests.cloud import machines
+        from tests.cloud.machines import install
 
-        machines.install(asked.machines)
-    server = make_server("127.0.0.1", 0, Door(), threaded=True, request_handler=MotoRequestHandler)
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+        machines = install(asked.machines)
+    door = Door(machines)
+    server = make_server("127.0.0.1", 0, door, threaded=True, request_handler=MotoRequestHandler)
+    threading.Thread(target=_follow, args=(os.getppid(), machines), daemon=True).start()
     sys.stdout.write(f"{server.server_address[1]}\n")
     sys.stdout.flush()
     server.serve_forever()

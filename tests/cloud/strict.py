@@ -300,6 +300,8 @@ def _terminate(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         answer = original(self)
         for one in kept:
             self.detach_eni(one)
+            # Moto describes a terminated instance by the interface that it had.
+            self.nics[0] = one
         return answer
 
     return terminate
@@ -321,6 +323,12 @@ def _description(self: Any) -> str | None:
     return str(found) if found else None
 
 
+def _interfaces(self: Any) -> list[Any]:
+    """Of an instance that is not gone: what is gone has none."""
+    return [] if self.state == "terminated" else list(self.nics.values())
+
+
+Instance.network_interfaces = property(_interfaces)  # type: ignore[assignment,method-assign]
 SecurityGroupRule.description = property(_description)  # type: ignore[assignment]
 Instance.terminate = _terminate(Instance.terminate)  # type: ignore[method-assign]
 EC2Backend.delete_nat_gateway = _delete_nat_gateway(EC2Backend.delete_nat_gateway)  # type: ignore[method-assign]

@@ -63,9 +63,8 @@ class Fleet:
         """Boot hosts until there are so many: of the first half up to three coordinate, the rest are brokers."""
         root = base()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._note_shared()
-        if not self.key.exists():
-            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet", "-f", str(self.key))
+        self.note_shared()
+        self.make_key()
         _bridge()
         present = {one.name for one in self.hosts()}
         for number in range(count):
@@ -73,6 +72,11 @@ class Fleet:
             if made.name not in present:
                 made.make(root)
         return self.start()
+
+    def make_key(self) -> None:
+        """Make the key that logs in, once."""
+        if not self.key.exists():
+            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet", "-f", str(self.key))
 
     def start(self) -> list[Host]:
         """Boot every host that is down, and wait until all answer."""
@@ -138,7 +142,7 @@ class Fleet:
                 host.read(folder).remove()
         if not any(line.split()[1:2] == [BRIDGE] for line in _links()):
             subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False)
-        self._restore_shared()
+        self.restore_shared()
         shutil.rmtree(self.folder)
 
     def _host(self, number: int, count: int, coordinator: str, disks: int) -> Host:
@@ -157,13 +161,15 @@ class Fleet:
             authorized=self.key.with_suffix(".pub").read_text(),
         )
 
-    def _note_shared(self) -> None:
+    def note_shared(self) -> None:
+        """Note the kernel's settings as they are before any host sets one."""
         file = self.folder / "kernel.json"
         if not file.exists():
             before = {path: _setting(path) for path in SHARED if Path(path).exists()}
             file.write_text(json.dumps(before, indent=1))
 
-    def _restore_shared(self) -> None:
+    def restore_shared(self) -> None:
+        """Put the kernel's settings back as they were noted."""
         file = self.folder / "kernel.json"
         for path, value in json.loads(file.read_text()).items() if file.exists() else ():
             if _setting(path) != value:

@@ -67,6 +67,11 @@ class Host:
         return self.home / "root"
 
     @property
+    def hostname(self) -> str:
+        """What it calls itself at first."""
+        return self.name
+
+    @property
     def devices(self) -> list[str]:
         """Its disks by the stable paths that it has for them."""
         return [f"/dev/disk/by-id/fleet-{self.name}-{number}" for number in range(self.disks)]
@@ -85,15 +90,23 @@ class Host:
 
     def personalise(self) -> None:
         """Its name, its keys, who may log in, and what it does at boot."""
+        self.introduce()
+        self.prepare_boot()
+
+    def introduce(self) -> None:
+        """Its name, its keys, and who may log in."""
         root = self.root
-        (root / "etc/hostname").write_text(self.name + "\n")
-        (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.address} {self.name}\n")
+        (root / "etc/hostname").write_text(self.hostname + "\n")
+        (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.address} {self.hostname}\n")
         key = root / "etc/ssh/ssh_host_ed25519_key"
         if not key.exists():
             _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(key))
         ssh = root / "root/.ssh"
         ssh.mkdir(mode=0o700, exist_ok=True)
         (ssh / "authorized_keys").write_text(self.authorized)
+
+    def prepare_boot(self) -> None:
+        """What it does at boot: its network, its disks."""
         disks = self.loops()
         links = "\n".join(
             # By the kernel's own name, as on any machine: below /sys a disk is found by it.
@@ -101,11 +114,9 @@ class Host:
             f"ln -sfn ../../{loop.removeprefix('/dev/')} {self.devices[number]}"
             for number, loop in enumerate(disks)
         )
-        boot = f"""
+        boot = """
         mount -o remount,bind,rw /proc/sys
         for part in /sys/kernel /sys/devices; do mount -o remount,rw $part; done
-        ip link set host0 up
-        ip address replace {self.address}/24 dev host0
         mkdir -p /dev/disk/by-id /dev/disk/by-uuid
         """
         follow = """
@@ -116,11 +127,19 @@ class Host:
           done
         done
         """
-        folder = root / "usr/local/sbin"
+        folder = self.root / "usr/local/sbin"
         (folder / "fleet-boot").write_text(
-            textwrap.dedent(boot) + links + "\n/bin/sh -c '" + _links_once() + "'\n"
+            textwrap.dedent(boot)
+            + "\n".join([*self.network(), links])
+            + "\n/bin/sh -c '"
+            + _links_once()
+            + "'\n"
         )
         (folder / "fleet-disks").write_text(textwrap.dedent(follow))
+
+    def network(self) -> list[str]:
+        """What puts it on the network at boot."""
+        return ["ip link set host0 up", f"ip address replace {self.address}/24 dev host0"]
 
     def loops(self) -> list[str]:
         """Its loop devices, attached first where they are not."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from tests.cloud.kinds import (
     addresses,
+    alarms,
+    balancers,
+    buckets,
     endpoints,
     groups,
     identity,
     machines,
     names,
     network,
+    peering,
     volumes,
 )
 from tests.cloud.kinds.base import KINDS, Aws, Kind, Refused
@@ -20,11 +24,15 @@ __all__ = [
     "Kind",
     "Refused",
     "addresses",
+    "alarms",
+    "balancers",
+    "buckets",
     "endpoints",
     "groups",
     "identity",
     "machines",
     "names",
     "network",
+    "peering",
     "volumes",
 ]

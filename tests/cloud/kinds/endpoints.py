@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.cloud.kinds.base import Aws, Kind, Values, given, gone_is_none, retag, specification, tag_map
 
 MISSING = ("InvalidVpcEndpointId.NotFound",)
@@ -50,6 +52,7 @@ class VpcEndpoint(Kind):
             "subnetIds": sorted(one.get("SubnetIds") or []),
             "securityGroupIds": sorted(groups) or state.get("securityGroupIds", []),
             "policy": one.get("PolicyDocument") or "",
+            "prefixListId": _prefix_list(aws, one),
             "tags": tag_map(one.get("Tags")),
         }
 
@@ -76,3 +79,12 @@ class VpcEndpoint(Kind):
 
     def delete(self, aws: Aws, identity: str, state: Values) -> None:
         gone_is_none(lambda: aws.ec2.delete_vpc_endpoints(VpcEndpointIds=[identity]), *MISSING)
+
+
+def _prefix_list(aws: Aws, one: Any) -> str:
+    """The list of addresses that a gateway endpoint leads to, for rules and routes."""
+    if one["VpcEndpointType"] != "Gateway":
+        return ""
+    filters = [{"Name": "prefix-list-name", "Values": [one["ServiceName"]]}]
+    found = aws.ec2.describe_managed_prefix_lists(Filters=filters)["PrefixLists"]
+    return str(found[0]["PrefixListId"]) if found else ""

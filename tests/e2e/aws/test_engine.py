@@ -53,18 +53,6 @@ def test_a_type_changes_in_place_by_stop_and_start_and_the_instance_stays(stack:
     assert calls["ec2:RunInstances"] == calls["ec2:TerminateInstances"] == 0
 
 
-def test_volumes_grow_in_place_and_refuse_to_shrink(stack: Stack) -> None:
-    from pulumi.automation.errors import CommandError
-
-    stack.run(replace(TWO, gib=12))
-    volume = stack.stack.outputs()["broker-1-volume"].value
-    ec2 = stack.cloud.client("ec2")
-    assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 12
-    with pytest.raises(CommandError, match=r"New size cannot be smaller than existing size"):
-        stack.run(replace(TWO, gib=11))
-    assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 12
-
-
 def test_what_changed_behind_the_engines_back_is_named_and_put_right(stack: Stack) -> None:
     stack.run()
     ec2 = stack.cloud.client("ec2")
@@ -97,6 +85,18 @@ def test_a_terminated_instance_is_replaced_with_its_old_address_and_volume(
     (one,) = ec2.describe_instances(InstanceIds=[after["broker-1"]])["Reservations"][0]["Instances"]
     assert one["PrivateIpAddress"] == "10.20.0.17"
     assert after["broker-1-volume"] in {disk["Ebs"]["VolumeId"] for disk in one["BlockDeviceMappings"]}
+
+
+def test_volumes_grow_in_place_and_refuse_to_shrink(stack: Stack) -> None:
+    from pulumi.automation.errors import CommandError
+
+    stack.run(replace(TWO, gib=12))
+    volume = stack.stack.outputs()["broker-1-volume"].value
+    ec2 = stack.cloud.client("ec2")
+    assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 12
+    with pytest.raises(CommandError, match=r"New size cannot be smaller than existing size"):
+        stack.run(replace(TWO, gib=11))
+    assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 12
 
 
 def test_nothing_is_left_after_a_destroy(cloud: Cloud, tmp_path: Path) -> None:
