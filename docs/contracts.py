@@ -26,6 +26,7 @@ from pydantic import TypeAdapter
 
 from kdeploy.planner.arithmetic import Arithmetic
 from kdeploy.planner.capacity import FleetCapacity
+from kdeploy.planner.costs import Costs
 from kdeploy.planner.result import Assumption, Plan
 
 FOLDER: Final = Path(__file__).parent / "schemas"
@@ -155,6 +156,7 @@ def _documents() -> dict[str, Schema]:
     shared = ("feasible", "throughput", "peak", "bottleneck", "limits")
     return {
         "kdeploy.plan/v1": of(Plan),
+        "kdeploy.cost/v1": of(Costs),
         "kdeploy.explain/v1": fields(explanations=items(of(Arithmetic))),
         "kdeploy.capacity/v1": fields(
             environment=optional(TEXT),

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,43 @@ def missing() -> str | None:
     if SSHD is None:
         return "there is no sshd (Debian: openssh-server)"
     return None if shutil.which("ssh") else "there is no ssh"
+
+
+AWS = """#!{python}
+import os, socket, sys, threading
+with open({record!r}, "a") as record:
+    print(*sys.argv[1:], file=record)
+target = sys.argv[sys.argv.index("--target") + 1]
+if target != {instance!r}:
+    sys.exit("An error occurred (TargetNotConnected) when calling the StartSession operation: "
+             + target + " is not connected.")
+channel = socket.socket(socket.AF_UNIX if isinstance({where!r}, str) else socket.AF_INET)
+channel.connect({where!r})
+def up():
+    while part := os.read(0, 65536):
+        channel.sendall(part)
+    channel.shutdown(socket.SHUT_WR)
+threading.Thread(target=up, daemon=True).start()
+while part := channel.recv(65536):
+    os.write(1, part)
+"""
+
+
+def fake_aws(folder: Path, instance: str, where: tuple[str, int] | str) -> Path:
+    """A folder for PATH with the AWS CLI and its plugin, as far as ssh's command line goes.
+
+    Args:
+        folder: To be made; the file `asked` in it gets a line for each time that it is called.
+        instance: The one that sessions are to be had with.
+        where: Where they lead: an address, or the path of a Unix socket.
+    """
+    folder.mkdir()
+    text = AWS.format(python=sys.executable, record=str(folder / "asked"), instance=instance, where=where)
+    (folder / "aws").write_text(text)
+    (folder / "session-manager-plugin").write_text("#!/bin/sh\n")
+    for program in folder.iterdir():
+        program.chmod(0o755)
+    return folder
 
 
 @dataclass

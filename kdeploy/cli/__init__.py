@@ -26,6 +26,7 @@ from kdeploy.errors import KdeployError, MissingExtra, Stopped
 
 COMMANDS: Final = {
     "plan": ("plan", "Size brokers and coordination for a workload, and price them."),
+    "cost": ("cost", "Say what an environment costs a month, by part."),
     "capacity": ("capacity", "Say what produce rate a given fleet can take."),
     "catalogue": ("catalogue", "List the EC2 types that the planner knows, with prices."),
     "init": ("environment", "Make a new environment from an existing one."),

@@ -138,6 +138,9 @@ def _looks(consumer: Foreign, place: Foreign, patience: float) -> Iterator[Itera
         some = consumer.poll(timeout_ms=int(POLL * 1000), max_records=AT_ONCE).get(place, ())
         if some:
             moved = monotonic()
+        elif place.topic in consumer._cluster.unauthorized_topics:
+            # Without a group nobody but the metadata says so (kafka-python 3.0.12).
+            raise kafka().errors.TopicAuthorizationFailedError(place.topic)
         yield some
 
 

@@ -46,13 +46,14 @@ def connect(server: tuple[str, int], host: str, port: int, timeout: float) -> so
     Raises:
         OSError: The server cannot be reached, is none, or could not connect.
     """
+    wanted = _address(host) + struct.pack(">H", port)
     channel = socket.create_connection(server, timeout=timeout)
     try:
         channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         channel.sendall(bytes((VERSION, 1, NO_AUTHENTICATION)))
         if _exactly(channel, 2) != bytes((VERSION, NO_AUTHENTICATION)):
             raise ConnectionError("what answers is not a SOCKS5 server that lets us in")
-        channel.sendall(bytes((VERSION, CONNECT, 0)) + _address(host) + struct.pack(">H", port))
+        channel.sendall(bytes((VERSION, CONNECT, 0)) + wanted)
         version, reply, _, kind = _exactly(channel, 4)
         if version != VERSION or reply:
             code = REPLIES.get(reply)

@@ -162,6 +162,15 @@ class Forwards(Protocol):
 
 
 @runtime_checkable
+class KnowsTypes(Protocol):
+    """A provider whose machines are of types that have a price."""
+
+    def types(self, nodes: Sequence[Node]) -> dict[str, str]:
+        """The EC2 type of each node's machine as it is now, by `Node.key`; nodes without a machine are left out."""
+        ...
+
+
+@runtime_checkable
 class Reboots(Protocol):
     """A provider whose nodes have machines of their own, that can be booted anew."""
 

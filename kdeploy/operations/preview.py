@@ -110,7 +110,7 @@ def of_design(design: prepare.Design, password_file: Path | None = None) -> Prev
     if vault is not None:
         expiry.refuse_ended(design, vault)
     provider, resources, unseen = _resources(design, vault)
-    more = (*resources, *cost_items(design))
+    more = (*resources, *cost_items(design, provider))
     clusters = [_preview(design, cluster, vault, provider) for cluster in design.blueprint.clusters]
     notes = dict.fromkeys([*unseen, *(note for cluster in clusters for note in cluster.notes)])
     priced = tuple(
@@ -226,15 +226,27 @@ def _of_nodes(here: site.Site, todo: Sequence[Action], states: Mapping[str, Node
     return items
 
 
-def cost_items(design: prepare.Design) -> tuple[Item, ...]:
-    """What machines and volumes cost a month before and after, where both have a price and they differ."""
-    from kdeploy.planner.locked import monthly_usd
+def cost_items(design: prepare.Design, provider: Provider | None = None) -> tuple[Item, ...]:
+    """What machines and volumes cost a month before and after, where both have a price and they differ.
 
-    if design.previous is None:
-        return ()
+    Before is what the lock that was found says; where the provider knows what its machines are, by what they are
+    now, so that a lock which was written anew already does not hide what its change costs.
+    """
+    from kdeploy.infra import KnowsTypes
+    from kdeploy.planner.locked import parts
+
     discount = design.loaded.environment.planner.price_discount
-    before = {one.name: monthly_usd(one, discount) for one in design.previous.datacenters}
-    after = {one.name: monthly_usd(one, discount) for one in design.lock.datacenters}
+    after = {one.name: parts(one, discount) for one in design.lock.datacenters}
+    before: dict[str, dict[str, float] | None] = {}
+    if isinstance(provider, KnowsTypes):
+        for cluster in design.blueprint.clusters:
+            known = provider.types(cluster.nodes)
+            types = {node.name: known[node.key] for node in cluster.nodes if node.key in known}
+            previous = design.previous or design.lock
+            for one in (one for one in previous.datacenters if one.name == cluster.datacenter):
+                before[one.name] = parts(one, discount, types)
+    elif design.previous is not None:
+        before = {one.name: parts(one, discount) for one in design.previous.datacenters}
     return tuple(
         _of_cost(name, old, new)
         for name, new in after.items()
@@ -242,11 +254,18 @@ def cost_items(design: prepare.Design) -> tuple[Item, ...]:
     )
 
 
-def _of_cost(datacenter: str, before: float, after: float) -> Item:
-    old, new = f"${before:,.0f}", f"${after:,.0f}"
-    more = f"${abs(after - before):,.0f} {'more' if after > before else 'less'}"
-    what = f"machines and volumes: {old} → {new} a month, {more}"
-    return Item(datacenter, "cost", "cost", datacenter, what, "", old, new, "none")
+def _of_cost(datacenter: str, before: Mapping[str, float], after: Mapping[str, float]) -> Item:
+    whole = [sum(before.values()), sum(after.values())]
+    old, new = (f"${usd:,.0f}" for usd in whole)
+    what = f"machines and volumes: {old} → {new} a month, {_more(whole[1] - whole[0])}"
+    why = ", ".join(
+        f"{part} {_more(usd - before[part])}" for part, usd in after.items() if usd != before[part]
+    )
+    return Item(datacenter, "cost", "cost", datacenter, what, why, old, new, "none")
+
+
+def _more(usd: float) -> str:
+    return f"${abs(usd):,.0f} {'more' if usd > 0 else 'less'}"
 
 
 def _host_files(cluster: ClusterBlueprint) -> Callable[[str], bool]:

@@ -189,9 +189,14 @@ def shipped_volumes(region: str) -> dict[str, Kind]:
 
     Volumes have no ratio of their own in the data: class m's stands in for it outside us-east-1.
     """
-    document = _document()
-    ratio = document["regions"].get(region, {}).get("price_ratio", {}).get("m", 1.0)
-    return {name: kind_of(name, one, ratio) for name, one in document["volumes"].items()}
+    ratio = usual_ratio(region)
+    return {name: kind_of(name, one, ratio) for name, one in _document()["volumes"].items()}
+
+
+def usual_ratio(region: str) -> float:
+    """What a region's prices usually are of us-east-1's, for what has no ratio of its own; 1 where it is not known."""
+    ratio: float = _document()["regions"].get(region, {}).get("price_ratio", {}).get("m", 1.0)
+    return ratio
 
 
 @lru_cache(maxsize=8)

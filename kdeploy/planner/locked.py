@@ -6,6 +6,8 @@ is left out: it follows the workload, not what is there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from kdeploy.planner import catalogue
@@ -24,22 +26,48 @@ def monthly_usd(locked: LockedDatacenter, discount: float = 0.0) -> float | None
     Returns:
         The price; None outside AWS, or where a type or a kind of volume has no price (any more).
     """
+    found = parts(locked, discount)
+    return None if found is None else round(sum(found.values()), 2)
+
+
+def parts(
+    locked: LockedDatacenter, discount: float = 0.0, types: Mapping[str, str] | None = None
+) -> dict[str, float] | None:
+    """The same by part, as the plan names them: brokers, volumes, coordination (with its own volumes).
+
+    Args:
+        locked: As `monthly_usd`.
+        discount: As `monthly_usd`.
+        types: The EC2 type that each node has now, by its name: it is priced in place of the lock's, and nodes
+            that are not in it are not there.
+    """
     if locked.region is None:
         return None
-    brokers = sum(node.role == "broker" for node in locked.nodes)
     shapes = catalogue.load(locked.region)
-    each = [_of_shape(shape, shapes) for shape in (locked.brokers, locked.coordination)]
-    if each[0] is None or each[1] is None:
-        return None
-    together = each[0] * brokers + each[1] * (len(locked.nodes) - brokers)
-    return round(together * (1 - discount), 2)
+    found = dict.fromkeys(("brokers", "volumes", "coordination"), 0.0)
+    for role, shape in ((True, locked.brokers), (False, locked.coordination)):
+        names = [node.name for node in locked.nodes if (node.role == "broker") is role]
+        kinds = [shape.instance_type if types is None else types.get(name) for name in names]
+        there = [kind for kind in kinds if types is None or kind is not None]
+        machines = [_of_machine(kind, shapes) for kind in there]
+        volumes = _of_volumes(shape, shapes) if there else 0.0
+        if volumes is None or None in machines:
+            return None
+        price = sum(one for one in machines if one is not None)
+        found["brokers" if role else "coordination"] += price
+        found["volumes" if role else "coordination"] += volumes * len(there)
+    return {name: round(usd * (1 - discount), 2) for name, usd in found.items()}
 
 
-def _of_shape(shape: LockedShape, shapes: catalogue.Catalogue) -> float | None:
-    """One node's machine and volumes."""
-    if shape.instance_type not in shapes.names:
+def _of_machine(kind: str | None, shapes: catalogue.Catalogue) -> float | None:
+    if kind not in shapes.names:
         return None
-    price = float(shapes.usd_per_hour[shapes.names.index(shape.instance_type)]) * HOURS_PER_MONTH
+    return float(shapes.usd_per_hour[shapes.names.index(kind)]) * HOURS_PER_MONTH
+
+
+def _of_volumes(shape: LockedShape, shapes: catalogue.Catalogue) -> float | None:
+    """One node's volumes."""
+    volumes = 0.0
     for one in shape.volumes:
         if one.type == "local-nvme":  # comes with the machine
             continue
@@ -51,5 +79,5 @@ def _of_shape(shape: LockedShape, shapes: catalogue.Catalogue) -> float | None:
             np.array([kind.free_iops if one.iops is None else one.iops]),
             np.array([kind.free_throughput if one.throughput is None else one.throughput]),
         )
-        price += one.count * float(kind.monthly_usd(bought)[0])
-    return price
+        volumes += one.count * float(kind.monthly_usd(bought)[0])
+    return volumes

@@ -12,17 +12,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kdeploy.blueprint import ClusterBlueprint
 from kdeploy.cluster import socks
 from kdeploy.errors import KdeployError
+from kdeploy.infra import Forwards
 from kdeploy.infra.hosts import forward
 from kdeploy.infra.hosts.forward import Forward
+from kdeploy.infra.hosts.provider import HostsProvider
+from kdeploy.infra.hosts.sources import Sources
 from kdeploy.infra.hosts.ssh import Jump, Shell, Unreachable
+from kdeploy.operations import site
 from kdeploy.spec.model import Ssh
 from tests import sshd
+from tests.infra.nodes import node
 
 pytestmark = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 
@@ -133,6 +140,8 @@ def test_a_closed_forward_leaves_nothing_behind(opened: Forward, server: sshd.Se
     until(lambda: not server.sessions())
 
 
+INSTANCE = "i-0123456789abcdef0"
+
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -215,38 +224,12 @@ def test_a_jump_host_is_taken_apart(text: str, expected: Jump) -> None:
     assert Jump.read(text) == expected
 
 
-FAKE_AWS = """#!{python}
-import os, socket, sys, threading
-with open({record!r}, "a") as record:
-    print(*sys.argv[1:], file=record)
-target = sys.argv[sys.argv.index("--target") + 1]
-port = int(sys.argv[sys.argv.index("--parameters") + 1].partition("=")[2])
-if target != "i-0123456789abcdef0":
-    sys.exit("An error occurred (TargetNotConnected) when calling the StartSession operation: "
-             + target + " is not connected.")
-channel = socket.create_connection(("127.0.0.1", port))
-def up():
-    while part := os.read(0, 65536):
-        channel.sendall(part)
-    channel.shutdown(socket.SHUT_WR)
-threading.Thread(target=up, daemon=True).start()
-while part := channel.recv(65536):
-    os.write(1, part)
-"""
-
-
 @pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An `aws` that takes a session to the sshd here, and notes what it was asked; beside it the plugin it needs."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    record = tmp_path / "asked"
-    (programs / "aws").write_text(FAKE_AWS.format(python=sys.executable, record=str(record)))
-    (programs / "session-manager-plugin").write_text("#!/bin/sh\n")
-    for program in programs.iterdir():
-        program.chmod(0o755)
+def aws(server: sshd.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `aws` that takes sessions with one instance to the sshd here; the file with what it was asked."""
+    programs = sshd.fake_aws(tmp_path / "bin", INSTANCE, ("127.0.0.1", server.port))
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    return record
+    return programs / "asked"
 
 
 def by_ssm(server: sshd.Server, folder: Path, **instances: str) -> Shell:
@@ -263,7 +246,7 @@ def by_ssm(server: sshd.Server, folder: Path, **instances: str) -> Shell:
 def test_systems_manager_carries_programs_and_connections(
     server: sshd.Server, tmp_path: Path, aws: Path
 ) -> None:
-    shell = by_ssm(server, tmp_path / "shell", broker_1="i-0123456789abcdef0", broker_0="i-0aaaaaaaaaaaaaaaa")
+    shell = by_ssm(server, tmp_path / "shell", broker_1=INSTANCE, broker_0="i-0aaaaaaaaaaaaaaaa")
     assert shell.run("broker.1", "print('done')") == "done\n"
     made = Forward(shell, ["broker.0", "broker.1"])
     try:
@@ -276,7 +259,7 @@ def test_systems_manager_carries_programs_and_connections(
         f"--parameters portNumber={server.port} --region eu-west-1"
     )
     assert set(aws.read_text().splitlines()) == {
-        asked.format("i-0123456789abcdef0"),
+        asked.format(INSTANCE),
         asked.format("i-0aaaaaaaaaaaaaaaa"),
     }
 
@@ -309,3 +292,60 @@ def test_a_missing_program_of_systems_manager_is_named_with_the_remedy(
     shell = Shell(Ssh(through="ssm"), tmp_path / "known", tmp_path / "shell")
     with pytest.raises(KdeployError, match=rf"needs `{lacks}`, which is not on this machine\n  install"):
         shell.run("broker-1", "pass")
+
+
+def provider_with(shell: Shell) -> HostsProvider:
+    return HostsProvider(
+        Sources(
+            shells={"dc1": shell},
+            play=lambda part, given: pytest.fail("nothing is to be played"),
+            jars=lambda version: (),
+            cache=Path(),
+            private=Path(),
+            tell=lambda what, words: None,
+            disk_sizes={},
+        )
+    )
+
+
+NODES = (
+    node("zookeeper-1", role="zookeeper", host="10.0.0.1", ports={"secure": 2182}),
+    node("broker-1", host="10.0.0.2", ports={"admin": 9094, "client": 9092}),
+)
+CLUSTER = ClusterBlueprint("dc1", "hosts", "zookeeper", "3.9.2", None, NODES)
+
+
+def test_a_provider_has_one_way_to_a_cluster_for_the_whole_run(server: sshd.Server) -> None:
+    shell = server.shell(jump=server.jump)
+    first, second = (provider_with(shell).proxy(CLUSTER) for _ in range(2))
+    try:
+        assert isinstance(provider_with(shell), Forwards)
+        assert first is second is not None
+        assert first.hosts == ("10.0.0.2", "10.0.0.1"), "brokers first"
+        assert first._running is None, "nothing is opened before it is needed"
+    finally:
+        forward.close_all()
+    assert provider_with(server.shell()).proxy(CLUSTER) is None
+
+
+def test_machines_that_are_made_later_are_gone_through_too(
+    server: sshd.Server, tmp_path: Path, aws: Path
+) -> None:
+    """As when AWS has none yet when a run begins."""
+    before = by_ssm(server, tmp_path / "shell")
+    proxy = provider_with(before).proxy(CLUSTER)
+    assert proxy is not None
+    try:
+        with pytest.raises(Unreachable, match="no instance of it is known"):
+            proxy()
+        provider_with(replace(before, instances={"10.0.0.2": INSTANCE})).proxy(CLUSTER)
+        with echo() as port:
+            assert said(proxy, "127.0.0.1", port) == b"heard hello"
+    finally:
+        forward.close_all()
+    assert aws.read_text().count("start-session") == 1
+
+
+def test_addresses_stay_the_brokers_own(tmp_path: Path) -> None:
+    access = site.access(CLUSTER, tmp_path, lambda: ("127.0.0.1", 1))
+    assert (access.bootstrap, access.client_bootstrap) == ("10.0.0.2:9094", "10.0.0.2:9092")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from kdeploy.blueprint import Node
 from kdeploy.cluster.change import Kind
 from kdeploy.errors import InvalidEnvironment, KdeployError, UsageError
 from kdeploy.operations import expected, pending
@@ -312,6 +313,36 @@ def test_where_machines_have_a_price_it_is_said_before_and_after(tmp_path: Path)
         == f"machines and volumes: {item.before} → {item.after} a month, {item.what.split(', ')[-1]}"
     )
     assert item.what.endswith(" more")
+    assert "brokers $" in item.why
+    assert "volumes $" in item.why
+    assert cost_items(grown, Machines({})) == cost_items(
+        prepare.design(load.load(folder), freeze=False, previous=grown.lock), Machines({})
+    ), "what is there counts, and nothing is: whatever the lock says"
+    (first,) = cost_items(grown, Machines({}))
+    assert first.before == "$0"
+    types = {
+        node.key: before.lock.datacenters[0].brokers.instance_type or ""
+        for node in before.blueprint.nodes
+        if node.role == "broker"
+    }
+    types |= {
+        node.key: before.lock.datacenters[0].coordination.instance_type or ""
+        for node in before.blueprint.nodes
+        if node.role != "broker"
+    }
+    assert cost_items(again, Machines(types)) == (), "as many machines, of the types that the lock says"
+    (smaller,) = cost_items(again, Machines({**types, before.blueprint.nodes[0].key: "m6g.8xlarge"}))
+    assert smaller.what.endswith(" less"), "a machine that is larger than the lock says becomes smaller"
+
+
+class Machines:
+    """A provider as far as it knows types."""
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self.known = known
+
+    def types(self, nodes: Sequence[Node]) -> dict[str, str]:
+        return {node.key: self.known[node.key] for node in nodes if node.key in self.known}
 
 
 class Drifted:

@@ -1,0 +1,225 @@
+"""What an environment costs a month, by datacenter and part: what its lock says is there, else what would be planned.
+
+Invariant: pure; of an environment without a lock it is what the plan says, part for part. Machines that somebody has
+already cost nothing that is known here: that is said, and no zero stands for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from kdeploy.planner import catalogue, locked
+from kdeploy.planner.result import DatacenterPlan, Plan, Volumes
+from kdeploy.units import HOURS_PER_MONTH, format_bytes, format_usd
+
+if TYPE_CHECKING:
+    from kdeploy.planner.catalogue import Catalogue
+    from kdeploy.spec.lock import Lock, LockedDatacenter, LockedShape
+    from kdeploy.spec.model import Datacenter, Environment
+
+COST_SCHEMA: Final = "kdeploy.cost/v1"
+
+NAT_GATEWAY: Final = 0.045 + 0.005
+"""US dollars an hour of a NAT gateway and of its public address in us-east-1 (Amazon VPC pricing, NAT gateway and public
+IPv4 addresses, 2026-06). Elsewhere it is multiplied as volumes are."""
+
+TRAFFIC: Final = {"cross_zone_traffic": "cross-zone traffic", "cross_region_traffic": "cross-region traffic"}
+"""Parts that follow the workload and not what is there, and what they are called."""
+
+MACHINES: Final = ("brokers", "volumes", "coordination")
+"""Parts that a lock decides."""
+
+YOURS: Final = {
+    "local": "processes on this machine, which cost nothing that kdeploy knows of",
+    "hosts": "machines that you have, which cost nothing that kdeploy knows of",
+}
+"""What is said where nothing has a price."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the price.
+
+    Attributes:
+        name: brokers, volumes, coordination, root_disks, nat_gateways, cross_zone_traffic or cross_region_traffic.
+        what: What it is of, in words.
+        monthly_usd: US dollars a month of 730 hours.
+    """
+
+    name: str
+    what: str
+    monthly_usd: float
+
+
+@dataclass(frozen=True)
+class DatacenterCost:
+    """What one datacenter costs.
+
+    Attributes:
+        name: Its name.
+        provider: Where its nodes come from.
+        region: AWS region; None without a cloud.
+        monthly_usd: US dollars a month; None where nothing has a price, or something has none any more.
+        parts: The same by part.
+        notes: What a person should know of the figures, a sentence each.
+    """
+
+    name: str
+    provider: str
+    region: str | None
+    monthly_usd: float | None
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an environment costs.
+
+    Attributes:
+        environment: Its name.
+        source: lock, where that says what is there; else plan.
+        monthly_usd: US dollars a month of all datacenters that have a price; None where none has.
+        yearly_usd: Twelve times that.
+        datacenters: Each of its datacenters.
+    """
+
+    environment: str
+    source: Literal["lock", "plan"]
+    monthly_usd: float | None
+    yearly_usd: float | None
+    datacenters: tuple[DatacenterCost, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract `kdeploy.cost/v1`."""
+        from dataclasses import asdict
+
+        return {"schema": COST_SCHEMA, **asdict(self)}
+
+
+def costs(environment: Environment, plan: Plan, lock: Lock | None) -> Costs:
+    """What an environment costs.
+
+    Args:
+        environment: What is wanted; its workload decides the traffic.
+        plan: Its plan, made from the lock where there is one.
+        lock: What was decided before.
+    """
+    planned = {one.name: one for one in plan.datacenters}
+    wanted = {one.name: one for one in environment.datacenters}
+    discount = environment.planner.price_discount
+    found = (
+        tuple(_of_plan(one, wanted[one.name], discount) for one in plan.datacenters)
+        if lock is None
+        else tuple(
+            _of_lock(one, wanted.get(one.name), planned.get(one.name), discount) for one in lock.datacenters
+        )
+    )
+    priced = [one.monthly_usd for one in found if one.monthly_usd is not None]
+    monthly = round(sum(priced), 2) if priced else None
+    yearly = None if monthly is None else round(12 * monthly, 2)
+    return Costs(environment.name, "plan" if lock is None else "lock", monthly, yearly, found)
+
+
+def _of_plan(planned: DatacenterPlan, wanted: Datacenter, discount: float) -> DatacenterCost:
+    cost, brokers, coordination = planned.cost, planned.brokers, planned.coordination
+    if planned.region is None or cost.monthly_usd is None:
+        return DatacenterCost(planned.name, planned.provider, None, None, (), (YOURS[planned.provider],))
+    words = {
+        "brokers": f"{brokers.count} × {brokers.instance_type}",
+        "volumes": _disks(brokers.volumes),
+        "coordination": _machines(coordination.nodes, coordination.instance_type, coordination.volumes),
+        "cross_zone_traffic": _crossing(planned),
+    }
+    parts = [Part(name, words.get(name, ""), usd) for name, usd in cost.parts.items()]
+    shapes = catalogue.load(planned.region)
+    parts += _network(wanted, planned.region, brokers.count + coordination.nodes, shapes, discount)
+    return _priced(planned.name, planned.region, parts, _notes(shapes, discount))
+
+
+def _of_lock(
+    one: LockedDatacenter, wanted: Datacenter | None, planned: DatacenterPlan | None, discount: float
+) -> DatacenterCost:
+    if one.region is None:
+        return DatacenterCost(one.name, one.provider, None, None, (), (YOURS[one.provider],))
+    machines = locked.parts(one, discount)
+    if machines is None:
+        kinds = ", ".join(dict.fromkeys(str(each.instance_type) for each in (one.brokers, one.coordination)))
+        note = f"there is no price of {kinds} or of their volumes in {one.region}; `kdeploy catalogue` lists what has one"
+        return DatacenterCost(one.name, one.provider, one.region, None, (), (note,))
+    brokers = sum(node.role == "broker" for node in one.nodes)
+    words = {
+        "brokers": f"{brokers} × {one.brokers.instance_type}",
+        "volumes": _disks(_volumes(one.brokers)),
+        "coordination": _machines(
+            len(one.nodes) - brokers, one.coordination.instance_type, _volumes(one.coordination)
+        ),
+    }
+    parts = [Part(name, words[name], usd) for name, usd in machines.items()]
+    shapes = catalogue.load(one.region)
+    notes = _notes(shapes, discount)
+    if wanted is None:
+        notes += ("the environment does not have this datacenter any more",)
+    elif planned is None:
+        notes += ("traffic is not in it: nothing fits what the environment asks for",)
+    else:
+        traffic = {name: usd for name, usd in planned.cost.parts.items() if name in TRAFFIC}
+        said = {"cross_zone_traffic": _crossing(planned)}
+        parts += [Part(name, said.get(name, ""), usd) for name, usd in traffic.items()]
+        parts += _network(wanted, one.region, len(one.nodes), shapes, discount)
+    return _priced(one.name, one.region, parts, notes)
+
+
+def _priced(name: str, region: str, parts: list[Part], notes: tuple[str, ...]) -> DatacenterCost:
+    kept = tuple(one for one in parts if one.monthly_usd or one.name in MACHINES)
+    monthly = round(sum(one.monthly_usd for one in kept), 2)
+    return DatacenterCost(name, "aws", region, monthly, kept, notes)
+
+
+def _notes(shapes: Catalogue, discount: float) -> tuple[str, ...]:
+    origin = (
+        "published" if shapes.exact else "derived from us-east-1's by the region's usual ratio: an estimate"
+    )
+    stated = f"instances and volumes are {discount:.0%} below the list, as you stated"
+    return (
+        f"on demand, 730 h, prices of {shapes.date}, {origin}; catalogue: {shapes.origin}",
+        *((stated,) if discount else ()),
+    )
+
+
+def _network(
+    wanted: Datacenter, region: str, nodes: int, shapes: Catalogue, discount: float
+) -> Iterator[Part]:
+    """What is declared beside brokers and coordination: disks of operating systems, and ways to the internet."""
+    root = getattr(getattr(wanted, "machine", None), "root_size", None)
+    if root is not None:
+        usd = nodes * root * shapes.gp3.usd_per_gib * (1 - discount)
+        yield Part("root_disks", f"{nodes} × gp3 {format_bytes(root * 2.0**30)}", round(usd, 2))
+    network = getattr(wanted, "network", None)
+    if network is not None and network.vpc is None and network.egress != "none":
+        count = len(wanted.racks) if network.egress == "nat-per-zone" else 1
+        ratio = catalogue.usual_ratio(region)
+        what = f"{count} with {'their addresses' if count > 1 else 'its address'}; what packages carry over them is not in it"
+        yield Part("nat_gateways", what, round(count * NAT_GATEWAY * ratio * HOURS_PER_MONTH, 2))
+
+
+def _crossing(planned: DatacenterPlan) -> str:
+    crossed = planned.cost.cross_zone_traffic
+    return ", ".join(f"{part} {format_usd(usd)}" for part, usd in crossed.items())
+
+
+def _volumes(shape: LockedShape) -> tuple[Volumes, ...]:
+    return tuple(Volumes(one.type, one.count, one.size, one.iops, one.throughput) for one in shape.volumes)
+
+
+def _disks(volumes: tuple[Volumes, ...]) -> str:
+    from kdeploy.planner.report import volumes_in_words
+
+    return "; ".join(f"{volumes_in_words(one)} per broker" for one in volumes)
+
+
+def _machines(count: int, kind: str | None, volumes: tuple[Volumes, ...]) -> str:
+    disks = "".join(f", {one.count} × {one.type} {format_bytes(one.size)} each" for one in volumes)
+    return f"{count} × {kind}{disks}"

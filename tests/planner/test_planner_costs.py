@@ -1,0 +1,160 @@
+"""What an environment costs, by part: the plan's figures, or those of what its lock says is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from kdeploy import planner
+from kdeploy.cli import kdeploy
+from kdeploy.planner import catalogue, costs
+from kdeploy.planner.decide import decide
+from kdeploy.spec import load
+from kdeploy.spec.lock import Lock
+from kdeploy.spec.model import Environment
+from tests.contracts import hold
+
+SHIPPED = Path(__file__).parents[2] / "environments"
+PROD = (SHIPPED / "prod-eu" / "environment.yaml").read_text()
+US = "  - name: us-east-1\n    provider: aws\n    region: us-east-1\n    racks: [a, b, c]\n"
+TWO = PROD.replace("\nworkload:", f"{US}\nworkload:")
+
+
+def environment(tmp_path: Path, text: str) -> Environment:
+    folder = tmp_path / "some"
+    folder.mkdir(exist_ok=True)
+    (folder / "environment.yaml").write_text(text)
+    return load.load(folder).environment
+
+
+def locked(wanted: Environment) -> Lock:
+    ids = (f"{number:022d}" for number in range(10**6))
+    return decide(wanted, planner.plan(wanted), None, lambda: next(ids))
+
+
+@pytest.mark.parametrize("text", [PROD, TWO, PROD + "planner: {price_discount: 30%}\n"])
+def test_without_a_lock_it_is_the_plan_part_for_part(tmp_path: Path, text: str) -> None:
+    wanted = environment(tmp_path, text)
+    plan = planner.plan(wanted)
+    found = costs.costs(wanted, plan, None)
+    assert found.source == "plan"
+    for one, planned in zip(found.datacenters, plan.datacenters, strict=True):
+        assert {part.name: part.monthly_usd for part in one.parts} == planned.cost.parts
+        assert one.monthly_usd == pytest.approx(planned.cost.monthly_usd, abs=0.02)
+    assert found.monthly_usd == pytest.approx(
+        sum(one.cost.monthly_usd or 0 for one in plan.datacenters), abs=0.02
+    )
+
+
+@pytest.mark.parametrize("text", [PROD, TWO, PROD + "planner: {price_discount: 30%}\n"])
+def test_a_lock_that_was_just_decided_costs_what_the_plan_does(tmp_path: Path, text: str) -> None:
+    wanted = environment(tmp_path, text)
+    lock = locked(wanted)
+    by_plan = costs.costs(wanted, planner.plan(wanted), None)
+    by_lock = costs.costs(wanted, planner.plan(wanted, lock), lock)
+    assert by_lock.source == "lock"
+    for one, other in zip(by_lock.datacenters, by_plan.datacenters, strict=True):
+        assert [(part.name, part.what) for part in one.parts] == [
+            (part.name, part.what) for part in other.parts
+        ]
+        assert [part.monthly_usd for part in one.parts] == pytest.approx(
+            [part.monthly_usd for part in other.parts], abs=0.02
+        )
+
+
+def test_a_lock_is_what_is_there_whatever_is_wanted_by_now(tmp_path: Path) -> None:
+    lock = locked(environment(tmp_path, PROD))
+    more = environment(tmp_path, PROD.replace("throughput: 200MB/s", "throughput: 900MB/s"))
+    before = costs.costs(more, planner.plan(more, lock), lock).datacenters[0]
+    brokers = sum(node.role == "broker" for node in lock.datacenters[0].nodes)
+    assert before.parts[0].what == f"{brokers} × {lock.datacenters[0].brokers.instance_type}"
+    without = costs.costs(more, planner.plan(more), None).datacenters[0]
+    assert (before.monthly_usd or 0) < (without.monthly_usd or 0)
+    crossed = [one.parts[-1] for one in (before, without)]
+    assert crossed[0].name == "cross_zone_traffic"
+    assert crossed[0].monthly_usd == crossed[1].monthly_usd, "traffic follows the workload"
+
+
+def test_what_has_no_price_any_more_is_said_and_not_left_out_of_a_sum(tmp_path: Path) -> None:
+    wanted = environment(tmp_path, TWO)
+    lock = locked(wanted)
+    gone = lock.datacenters[0].brokers.model_copy(update={"instance_type": "m0.gone"})
+    first = lock.datacenters[0].model_copy(update={"brokers": gone})
+    lock = lock.model_copy(update={"datacenters": (first, lock.datacenters[1])})
+    found = costs.costs(wanted, planner.plan(wanted), lock)
+    assert found.datacenters[0].monthly_usd is None
+    assert "there is no price of m0.gone" in found.datacenters[0].notes[0]
+    assert found.monthly_usd == found.datacenters[1].monthly_usd
+
+
+@pytest.mark.parametrize(("name", "said"), [("local", "this machine"), ("datacenter-zk", "you have")])
+def test_machines_that_somebody_has_cost_nothing_that_is_known(name: str, said: str) -> None:
+    wanted = load.load(SHIPPED / name).environment
+    found = costs.costs(wanted, planner.plan(wanted), None)
+    assert (found.monthly_usd, found.yearly_usd) == (None, None)
+    assert said in found.datacenters[0].notes[0]
+
+
+@pytest.mark.parametrize(
+    ("network", "gateways"),
+    [
+        ({"vpc": None, "egress": "nat"}, 1),
+        ({"vpc": None, "egress": "nat-per-zone"}, 3),
+        ({"vpc": None, "egress": "none"}, 0),
+        ({"vpc": "vpc-0123abcd", "egress": "nat"}, 0),
+    ],
+)
+def test_ways_to_the_internet_cost_by_the_gateway(network: dict[str, Any], gateways: int) -> None:
+    wanted: Any = SimpleNamespace(racks=("a", "b", "c"), network=SimpleNamespace(**network))
+    found = list(costs._network(wanted, "us-east-1", 6, catalogue.load("us-east-1"), 0.0))
+    assert [(one.name, one.monthly_usd) for one in found] == (
+        [("nat_gateways", pytest.approx(gateways * 36.5))] if gateways else []
+    ), "$0.050 an hour, 730 hours"
+
+
+def test_disks_of_operating_systems_cost_by_the_node() -> None:
+    wanted: Any = SimpleNamespace(racks=("a",), machine=SimpleNamespace(root_size=20))
+    (found,) = costs._network(wanted, "us-east-1", 6, catalogue.load("us-east-1"), 0.5)
+    assert (found.name, found.monthly_usd) == ("root_disks", pytest.approx(6 * 20 * 0.08 / 2))
+    assert found.what == "6 × gp3 20 GiB"
+
+
+def run(*arguments: str) -> str:
+    ended = CliRunner().invoke(kdeploy, ["cost", *arguments])
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout
+
+
+def test_the_command_says_it_on_80_columns_as_markdown_and_as_its_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = environment(tmp_path, TWO)
+    monkeypatch.chdir(tmp_path)
+    place = str(tmp_path / "some")
+    text = run(place)
+    assert max(map(len, text.splitlines())) <= 80
+    document = json.loads(run(place, "--output", "json"))
+    hold(document)
+    assert document["source"] == "plan"
+    assert f"costs ${document['monthly_usd']:,.0f} a month" in text
+    for part in ("brokers", "volumes", "coordination", "cross-zone traffic", "together"):
+        assert part in text
+        assert f"| {part} |" in run(place, "--output", "markdown")
+    lock = locked(wanted)
+    from kdeploy.spec import lockfile
+
+    lockfile.write_lock(tmp_path / "some" / "lock.yaml", lock)
+    assert json.loads(run(place, "--output", "json"))["source"] == "lock"
+    (tmp_path / "some" / "environment.yaml").write_text(TWO.replace("200MB/s", "300MB/s"))
+    ended = CliRunner().invoke(kdeploy, ["cost", place])
+    assert "workload.throughput" in ended.stderr
+    assert "not in what is told here" in ended.stderr
+
+
+def test_an_environment_without_a_price_says_so_in_its_first_line() -> None:
+    assert run("local").splitlines()[0] == "local has no price that kdeploy knows."
