@@ -218,6 +218,10 @@ class AwsProvider:
         for cluster in self._blueprint.clusters:  # what is open to them goes on through these
             self._hosts.proxy(cluster)
 
+    def types(self, nodes: Sequence[Node]) -> dict[str, str]:
+        """EC2 types of machines as they are, by `Node.key`; nodes without one are left out."""
+        return {node.key: self._found[node.key].type for node in nodes if self._has(node)}
+
     def proxy(self, cluster: ClusterBlueprint) -> Callable[[], tuple[str, int]] | None:
         """The way to a cluster's ports, which is one of its machines."""
         return self._hosts.proxy(cluster)

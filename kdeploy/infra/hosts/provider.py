@@ -347,6 +347,7 @@ class HostsProvider:
             "logs": variables.log_folder(node),
             "settings": [list(one) for one in variables.settings(node)],
             "queues": {disk.device: disk.queues for disk in node.disks},
+            "sizes": {disk.device: disk.mount for disk in node.disks},
             "firewall": node.firewall.digest if node.firewall else "",
             **more,
         }
