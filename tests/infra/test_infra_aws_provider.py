@@ -81,9 +81,9 @@ def test_a_node_without_a_machine_is_not_there_and_its_host_is_not_asked() -> No
     assert provider.types(NODES) == {"here/broker-1": "m6i.large", "here/broker-3": "m6i.large"}
     with pytest.raises(KdeployError, match="no machine of here/broker-2"):
         provider.provision(BLUEPRINT)
-    with pytest.raises(KdeployError, match="here/broker-2 has no machine"):
-        provider.start(NODES[1])
     provider.stop(NODES[1])
+    provider.delete(NODES[1])
+    assert not provider.reaches(NODES[1])
 
 
 def test_a_disk_is_found_by_its_volume_and_a_path_stays_a_path() -> None:
@@ -121,8 +121,9 @@ def test_a_machine_that_boots_is_waited_for_and_one_that_never_answers_is_named(
 ) -> None:
     monkeypatch.setattr(module, "PAUSE", 0.0)
     provider, _ = made(answers={"here/broker-1": 3, "here/broker-3": 1})
-    assert provider.unreached(NODES) == (NODES[0], NODES[2])
+    assert [one.name for one in provider.unreached(NODES)] == ["broker-1", "broker-3"]
     provider.wait(NODES)
+    assert provider.unreached(NODES) == ()
     monkeypatch.setattr(module, "COMES_BACK", -1.0)
     provider, _ = made(answers={"here/broker-3": 9})
     with pytest.raises(KdeployError, match=r"no answer by SSH .* from broker-3 \(i-3\)"):
