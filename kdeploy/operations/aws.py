@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -90,12 +91,30 @@ def _program(design: Design) -> Any:  # noqa: ANN401 - a function that declares 
 
 
 def public_keys(design: Design) -> dict[str, str]:
-    """The public key of who logs in, by datacenter: the file beside the private one, or made from that."""
+    """The public key of who logs in, by datacenter: the file beside the private one, or made from that.
+
+    Where no key is named it is the person's own, as ssh itself would take it.
+    Without one a preview is the same, since what a machine does at its first start changes none; `refuse_closed`
+    sees to it that none is made.
+    """
     found = {}
     for one in design.loaded.environment.datacenters:
-        if one.provider == "aws" and one.ssh.key is not None:
-            found[one.name] = _public_key(one.name, Path(one.ssh.key).expanduser())
+        key = _private_key(one.ssh.key) if one.provider == "aws" else None
+        if key is not None:
+            with suppress(UsageError):
+                found[one.name] = _public_key(one.name, key)
     return found
+
+
+OWN_KEYS: Final = ("id_ed25519", "id_ecdsa", "id_rsa")
+"""What ssh tries by itself, in ~/.ssh (ssh(1), -i; of those that AWS's images take)."""
+
+
+def _private_key(named: str | None) -> Path | None:
+    if named is not None:
+        return Path(named).expanduser()
+    own = (Path.home() / ".ssh" / name for name in OWN_KEYS)
+    return next((key for key in own if key.is_file()), None)
 
 
 def _public_key(datacenter: str, key: Path) -> str:
@@ -130,9 +149,15 @@ def refuse_closed(design: Design) -> None:
         UsageError: Names the datacenter.
     """
     for one in design.loaded.environment.datacenters:
-        if one.provider == "aws" and one.ssh.key is None and not one.machine.images:
+        if one.provider != "aws":
+            continue
+        key = _private_key(one.ssh.key)
+        if key is not None:
+            _public_key(one.name, key)
+        elif not one.machine.images:
             raise UsageError(
-                f"datacenter {one.name}: nobody could log in to its machines, because ssh.key names no key\n"
+                f"datacenter {one.name}: nobody could log in to its machines, because ssh.key names no key, and "
+                "there is none in ~/.ssh\n"
                 "  name a private key with its .pub beside it, or an image in machine.images that lets yours in"
             )
 
