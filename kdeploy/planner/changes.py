@@ -151,8 +151,7 @@ def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str
         return
     yield from _refusal(f"{place}: region", locked.region, wanted.region, moved)
     if locked.network is not None:
-        network = wanted.network.vpc or wanted.network.cidr
-        yield from _refusal(f"{place}: network", locked.network, network, "machines cannot move to another")
+        yield from _of_network(wanted, locked)
     for rack in sorted({node.rack for node in locked.nodes} - set(wanted.racks)):
         yield _gone(f"{place}: rack {rack}", "its brokers' partitions would have to move first")
     if wanted.provider == "hosts":
@@ -162,6 +161,19 @@ def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str
                 yield _gone(f"{place}: host {node.host} of {node.name}", "its data would have to move first")
     if wanted.provider == "local":
         yield from _of_ports(wanted, locked)
+
+
+def _of_network(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:
+    """What the address and the disks of every machine rest on (provider aws)."""
+    place = f"datacenter {wanted.name}"
+    network = wanted.network.vpc or wanted.network.cidr
+    yield from _refusal(f"{place}: network", locked.network, network, "machines cannot move to another")
+    for rack, subnet in wanted.network.subnets.items():
+        known = (locked.subnets or {}).get(rack, subnet.cidr)
+        why = "the addresses of its machines are in it"
+        yield from _refusal(f"{place}: subnet of rack {rack}", known, subnet.cidr, why)
+    why = "a volume keeps the key that it was made with, so its data would have to be copied"
+    yield from _refusal(f"{place}: machine.kms_key", locked.kms_key, wanted.machine.kms_key, why)
 
 
 def _of_ports(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:

@@ -86,6 +86,7 @@ def _datacenter(
         network=addresses.network(wanted),
         subnets=subnets,
         images={**(before.images if before else {}), **wanted.machine.images},
+        kms_key=wanted.machine.kms_key,
     )
 
 

@@ -67,7 +67,7 @@ class LockedDatacenter(Frozen):
 
     Of provider aws: `network` is the VPC's id, or the range of the one that is made; `subnets` is the range of each
     rack's; `images` are the machine images by architecture, noted by the first `up` where the environment names
-    none, so that a newer one never replaces a machine by itself.
+    none, so that a newer one never replaces a machine by itself; `kms_key` is what the volumes were encrypted with.
     """
 
     name: str
@@ -82,6 +82,7 @@ class LockedDatacenter(Frozen):
     network: str | None = None
     subnets: dict[str, str] | None = None
     images: dict[str, str] = Field(default_factory=dict)
+    kms_key: str | None = None
 
 
 class Lock(Frozen):

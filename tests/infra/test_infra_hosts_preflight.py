@@ -118,6 +118,16 @@ def test_a_host_that_will_not_do_is_refused_with_its_name(changes: dict[str, Any
     assert problem.startswith("10.0.0.1 (broker-1): ")
 
 
+def test_a_name_need_not_lead_back_where_the_address_is_in_the_certificate() -> None:
+    from dataclasses import replace
+
+    from tests.tuning.places import small
+
+    in_aws = replace(HOST, machine=small().nodes[-1].machine)
+    facts = {**GOOD, "names": {"b": {"addresses": ["10.0.0.2"], "back": ["ip-10-0-0-2"]}}}
+    assert list(problems([in_aws], {HOST.key: facts}, {HOST.key: 0}, {HOST.key: None}, "3.9.2")) == []
+
+
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     found = judged(clock=600, os="alpine", cores=1, memory=2**30, ports=[9092], disks=with_disk(type="ext4"))
     assert len(found) == 6

@@ -25,6 +25,15 @@ def cloud(**datacenter: Any) -> Environment:
     return environment(datacenters=[place], workload={"throughput": "50MB/s"})
 
 
+def there(cidr: str) -> dict[str, Any]:
+    subnets = {
+        "a": {"id": "subnet-01234567", "cidr": cidr},
+        "b": {"id": "subnet-01234568", "cidr": "10.20.16.0/20"},
+        "c": {"id": "subnet-01234569", "cidr": "10.20.32.0/20"},
+    }
+    return {"vpc": "vpc-01234567", "subnets": subnets}
+
+
 def local(**datacenter: Any) -> Environment:
     return environment(datacenters=[{"name": "dc1", **datacenter}])
 
@@ -66,6 +75,24 @@ REFUSED: list[tuple[str, Environment, Environment, str]] = [
         cloud(),
         cloud(region="eu-central-1"),
         "region: the lock says eu-west-1, the environment says eu-central-1",
+    ),
+    (
+        "network",
+        cloud(),
+        cloud(network={"cidr": "10.77.0.0/16"}),
+        "network: the lock says 10.20.0.0/16, the environment says 10.77.0.0/16",
+    ),
+    (
+        "key-of-volumes",
+        cloud(),
+        cloud(machine={"kms_key": "arn:aws:kms:eu-west-1:123456789012:key/k"}),
+        "machine.kms_key: the lock says none, the environment says arn:aws:kms:eu-west-1:123456789012:key/k",
+    ),
+    (
+        "subnet",
+        cloud(network=there("10.20.0.0/20")),
+        cloud(network=there("10.20.48.0/20")),
+        "subnet of rack a: the lock says 10.20.0.0/20, the environment says 10.20.48.0/20",
     ),
     (
         "rack",
@@ -268,3 +295,11 @@ def test_a_difference_is_found_exactly_when_there_is_one(parts: dict[str, Any]) 
     lock = lock_of(environment())
     changed = environment(**parts)
     assert bool(stale(changed, lock)) == (changed != environment())
+
+
+def test_what_is_said_of_aws_alone_makes_no_other_lock_stale_and_tags_make_none() -> None:
+    before = cloud()
+    tagged = before.model_copy(update={"aws": before.aws.model_copy(update={"tags": {"team": "data"}})})
+    assert stale(tagged, lock_of(before)) == ()
+    (difference,) = stale(cloud(network={"clients": ["10.0.0.0/8"]}), lock_of(before))
+    assert "network.clients" in difference

@@ -133,3 +133,14 @@ def test_a_certificate_is_made_anew_exactly_when_the_node_is_reached_by_somethin
     assert renewed.nodes["dc1/zookeeper-1"] is vault.nodes["dc1/zookeeper-1"]
     assert (renewed.passwords, renewed.brokers) == (vault.passwords, vault.brokers)
     assert issue.made_out_anew(renewed, elsewhere, "dc1/broker-1", now) is renewed
+
+
+def test_a_node_in_aws_is_certified_for_its_address_since_it_leads_back_to_no_name() -> None:
+    found = lock("aws", "zookeeper")
+    nodes = tuple(one.model_copy(update={"address": "10.20.0.17"}) for one in found.datacenters[0].nodes[:1])
+    placed = found.model_copy(
+        update={"datacenters": (found.datacenters[0].model_copy(update={"nodes": nodes}),)}
+    )
+    (needed,) = issue.requirements(Environment(name="prod"), placed).nodes
+    assert needed.addresses == ("10.20.0.17",)
+    assert "broker-1.dc1.prod.kdeploy.internal" in needed.names

@@ -45,11 +45,13 @@ class Access(pulumi.ComponentResource):
         groups: Ids of the roles' security groups.
         profile: Name of the instance profile.
         bucket: Name of the bucket for backups; None where there is none.
+        ready: What has to be there before a machine of a role can fetch anything.
     """
 
     def __init__(self, site: Site, place: Place, roles: Sequence[Role], network: Network) -> None:
         super().__init__("kdeploy:aws:Access", site.name("access"))
         self._site, self._place, self._network = site, place, network
+        self.ready: dict[Role, list[pulumi.Resource]] = {role: [] for role in roles}
         self.groups: dict[Role, pulumi.Output[str]] = {role: self._group(role) for role in roles}
         for rule in place.rules:
             self._let_in(rule)
@@ -99,7 +101,7 @@ class Access(pulumi.ComponentResource):
 
     def _out(
         self,
-        role: str,
+        role: Role,
         port: int,
         protocol: str,
         to: str,
@@ -108,11 +110,11 @@ class Access(pulumi.ComponentResource):
         *,
         network: str | None = None,
         listed: pulumi.Input[str] | None = None,
-    ) -> None:
+    ) -> pulumi.Resource:
         """A port that a role's machines may call: in a group, a network, or a list of AWS's."""
-        aws.vpc.SecurityGroupEgressRule(
+        rule: pulumi.Resource = aws.vpc.SecurityGroupEgressRule(
             **self._of(role, protocol, str(port), "to", to.replace("/", "-")),
-            security_group_id=self.groups[role],  # type: ignore[index]
+            security_group_id=self.groups[role],
             ip_protocol=protocol,
             from_port=port,
             to_port=port,
@@ -122,16 +124,21 @@ class Access(pulumi.ComponentResource):
             description=why,
             opts=self._below(),
         )
+        return rule
 
     def _let_out(self, role: Role) -> None:
         """Packages and AWS itself. Names and the time need no rule: they are asked of addresses that none holds for."""
+        ready = self.ready[role]
         if self._place.egress != "none":
             for port in (HTTPS, HTTP):
-                self._out(role, port, "tcp", "everywhere", None, "packages, and AWS", network=EVERYWHERE)
+                why = "packages, and AWS"
+                ready.append(self._out(role, port, "tcp", "everywhere", None, why, network=EVERYWHERE))
             return
-        self._out(role, HTTPS, "tcp", "endpoints", None, "AWS by its endpoints", network=self._place.cidr)
+        cidr = self._place.cidr
+        ready.append(self._out(role, HTTPS, "tcp", "endpoints", None, "AWS by its endpoints", network=cidr))
         if self._network.objects is not None:
-            self._out(role, HTTPS, "tcp", "s3", None, "S3 by its gateway", listed=self._network.objects)
+            listed = self._network.objects
+            ready.append(self._out(role, HTTPS, "tcp", "s3", None, "S3 by its gateway", listed=listed))
 
     def _endpoints(self) -> None:
         """Systems Manager without the internet; open to the machines alone."""
@@ -148,7 +155,7 @@ class Access(pulumi.ComponentResource):
                 opts=self._below(),
             )
         for service in SERVICES:
-            aws.ec2.VpcEndpoint(
+            endpoint = aws.ec2.VpcEndpoint(
                 **self._of(service),
                 vpc_id=self._network.vpc_id,
                 service_name=f"com.amazonaws.{self._site.region}.{service}",
@@ -158,6 +165,8 @@ class Access(pulumi.ComponentResource):
                 private_dns_enabled=True,
                 opts=self._below(),
             )
+            for ready in self.ready.values():
+                ready.append(endpoint)
 
     def _bucket(self) -> pulumi.Output[str]:
         """For backups: closed to the public, encrypted, with what was written over kept."""

@@ -44,18 +44,26 @@ def user_data(place: Place, architecture: Architecture, public_key: str | None) 
     if public_key is not None:
         config |= _login(place.user, public_key)
     if place.through == "ssm":
-        address = AGENT.format(region=place.region, architecture=DEBIAN[architecture])
-        file = "/run/amazon-ssm-agent.deb"
-        fetch = "import sys, urllib.request; urllib.request.urlretrieve(sys.argv[1], sys.argv[2])"  # no curl there
         config["runcmd"] = [
-            [
-                "sh",
-                "-c",
-                f"command -v amazon-ssm-agent || (python3 -c '{fetch}' {address} {file} && dpkg -i {file})",
-            ],
+            ["sh", "-c", _install(place.region, architecture)],
             ["systemctl", "enable", "--now", "amazon-ssm-agent"],
         ]
     return "#cloud-config\n" + json.dumps(config, indent=1, sort_keys=True) + "\n"
+
+
+TRIES: Final = 60
+"""How often the agent is fetched, ten seconds apart: as long as a gateway takes to let a new network out."""
+
+
+def _install(region: str, architecture: Architecture) -> str:
+    """Fetches the agent and installs it, where the image has none; Debian's images have no curl."""
+    address = AGENT.format(region=region, architecture=DEBIAN[architecture])
+    file = "/run/amazon-ssm-agent.deb"
+    fetch = "import sys, urllib.request; urllib.request.urlretrieve(sys.argv[1], sys.argv[2])"
+    return (
+        f"for _ in $(seq {TRIES}); do command -v amazon-ssm-agent && break; "
+        f"python3 -c '{fetch}' {address} {file} && dpkg -i {file} && break; sleep 10; done"
+    )
 
 
 def _login(user: str | None, public_key: str) -> dict[str, Any]:

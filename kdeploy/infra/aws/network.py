@@ -26,6 +26,7 @@ class Network(pulumi.ComponentResource):
         subnets: Ids of the racks' subnets.
         route_tables: Ids of their route tables; empty where the VPC was there already.
         objects: Id of the prefix list of S3, that machines reach by a gateway; None where they do not.
+        ready: What has to be there before a machine of a rack can fetch anything.
     """
 
     def __init__(self, site: Site, place: Place) -> None:
@@ -34,6 +35,7 @@ class Network(pulumi.ComponentResource):
         self.subnets: dict[str, pulumi.Input[str]] = {}
         self.route_tables: dict[str, pulumi.Output[str]] = {}
         self.objects: pulumi.Output[str] | None = None
+        self.ready: dict[str, list[pulumi.Resource]] = {one.rack: [] for one in place.subnets}
         self.vpc_id: pulumi.Input[str]
         if place.vpc is not None:
             self.vpc_id = place.vpc
@@ -76,12 +78,13 @@ class Network(pulumi.ComponentResource):
             opts=self._below(),
         )
         table = aws.ec2.RouteTable(**self._of("routes", place.rack), vpc_id=self.vpc_id, opts=self._below())
-        aws.ec2.RouteTableAssociation(
+        tied = aws.ec2.RouteTableAssociation(
             self._site.name("routes", place.rack),
             subnet_id=subnet.id,
             route_table_id=table.id,
             opts=self._below(),
         )
+        self.ready[place.rack].append(tied)
         self.subnets[place.rack] = subnet.id
         self.route_tables[place.rack] = table.id
 
@@ -101,13 +104,14 @@ class Network(pulumi.ComponentResource):
         }
         shared = next(iter(gateways.values()))
         for one in self._place.subnets:
-            aws.ec2.Route(
+            route = aws.ec2.Route(
                 self._site.name("out", one.rack),
                 route_table_id=self.route_tables[one.rack],
                 destination_cidr_block=EVERYWHERE,
                 nat_gateway_id=gateways.get(one.rack, shared),
                 opts=self._below(),
             )
+            self.ready[one.rack].append(route)
 
     def _gateway(
         self, place: SubnetPlace, table: aws.ec2.RouteTable, internet: aws.ec2.InternetGateway
@@ -148,3 +152,5 @@ class Network(pulumi.ComponentResource):
             opts=self._below(),
         )
         self.objects = endpoint.prefix_list_id
+        for rack in self.ready:
+            self.ready[rack].append(endpoint)

@@ -43,6 +43,7 @@ class Surroundings:
         user_data: What it does when it first starts.
         kms_key: Key of its disks; None is the account's.
         root_size: GiB of its first disk.
+        ready: What has to be there before it first starts: ways out, without which it fetches nothing.
     """
 
     subnet: pulumi.Input[str]
@@ -53,6 +54,7 @@ class Surroundings:
     user_data: str
     kms_key: str | None
     root_size: int
+    ready: tuple[pulumi.Resource, ...] = ()
 
 
 def placement_groups(site: Site, machines: Iterable[Machine]) -> dict[str, pulumi.Output[str]]:
@@ -146,7 +148,12 @@ class Instance(pulumi.ComponentResource):
             user_data=around.user_data,
             user_data_replace_on_change=False,
             # It acts at the first start alone, and a change of it would stop a machine that runs.
-            opts=self._site.below(self, delete_before_replace=True, ignore_changes=["userData"]),
+            opts=self._site.below(
+                self,
+                delete_before_replace=True,
+                ignore_changes=["userData"],
+                depends_on=list(around.ready),
+            ),
         )
 
     def _volume(self, at: int, volume: DataVolume) -> aws.ebs.Volume:

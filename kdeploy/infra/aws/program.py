@@ -131,4 +131,5 @@ class _Made:
             user_data=first.user_data(place, machine.architecture, self._key),
             kms_key=place.kms_key,
             root_size=place.root_size,
+            ready=(*network.ready[node.rack], *access.ready[node.role]),
         )

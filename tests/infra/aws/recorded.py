@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,7 +135,12 @@ def record(blueprint: Blueprint, public_keys: Mapping[str, str] | None = None) -
         )
         settings.set_root_resource(None)  # set_mocks makes a stack of its own, which exports nothing
         loop.run_until_complete(stack.run_in_stack(program(blueprint, public_keys)))
+        loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+        with warnings.catch_warnings():
+            # Threads of the SDK have event loops of their own, and leave them open.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
     return Recording(tuple(recorder.found), monitor.options, tuple(recorder.asked), monitor.outputs)
