@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 FAULTS := tests/e2e/local/test_faults.py tests/e2e/fleet/test_hosts_running.py tests/e2e/fleet/test_hosts_kraft.py
 
-.PHONY: up down test check fast fleet docs bench soak clean
+.PHONY: up down test check fast cloud fleet docs bench soak clean
 
 up: $(VENV)/.local
 	$(BIN)/kdeploy up local
@@ -22,7 +22,11 @@ check: $(VENV)/.dev
 	PATH="$(abspath $(BIN)):$$PATH" ansible-lint --offline --profile production -q kdeploy/playbooks
 
 fast: $(VENV)/.dev
-	$(BIN)/pytest -m "not kafka and not fleet"
+	$(BIN)/pytest -m "not kafka and not fleet and not cloud"
+
+# A real Pulumi engine on an emulated AWS; where instances are hosts, as root.
+cloud: $(VENV)/.dev
+	$(BIN)/pytest -v -m cloud
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py

@@ -71,7 +71,8 @@ def _by_path(service: str, method: str, path: str, query: str) -> str:
         for name, verb, pattern, required in _patterns(service)
         if verb == method and required <= asked and pattern.fullmatch(path.rstrip("/") or "/")
     ]
-    return max(fitting)[1] if fitting else f"{method} {path}"
+    # Of two that look alike, the plain one: directory buckets and access points have longer names.
+    return max(fitting, key=lambda one: (one[0], -len(one[1])))[1] if fitting else f"{method} {path}"
 
 
 @functools.cache

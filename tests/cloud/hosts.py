@@ -47,6 +47,7 @@ class Machine(Host):
         volumes: Ids of the volumes that are attached to it.
         storage: Folder with the files of all volumes.
         resolver: Who answers names.
+        domain: Of the region's own names.
     """
 
     instance: str = ""
@@ -55,6 +56,7 @@ class Machine(Host):
     volumes: tuple[str, ...] = ()
     storage: str = ""
     resolver: str = ""
+    domain: str = ""
 
     @property
     def hostname(self) -> str:
@@ -79,7 +81,7 @@ class Machine(Host):
         # As EC2's images: names are asked of the network, not of a file.
         (self.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
         (self.root / "etc/resolv.conf").unlink(missing_ok=True)
-        (self.root / "etc/resolv.conf").write_text(f"nameserver {self.resolver}\n")
+        (self.root / "etc/resolv.conf").write_text(f"search {self.domain}\nnameserver {self.resolver}\n")
 
     def network(self) -> list[str]:
         lines = [

@@ -176,6 +176,9 @@ def _check_group(backend: Any, name: str, partition: int | None, zone: str) -> N
 def _run_instances(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def run(self: Any) -> Any:
         backend = self.ec2_backend
+        before = _with_token(backend, self._get_param("ClientToken"))
+        if before is not None:
+            return ActionResult(before)
         zone = _zone(self)
         name = self._get_param("Placement.GroupName")
         partition = int(self._get_param("Placement.PartitionNumber") or 0) or None
@@ -193,6 +196,14 @@ def _run_instances(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return answer
 
     return run
+
+
+def _with_token(backend: Any, token: str | None) -> Any:
+    """What was launched with a token before: who asks again, not having heard the answer, gets it again."""
+    for reservation in backend.reservations.values():
+        if token and any(one.client_token == token for one in reservation.instances):
+            return reservation
+    return None
 
 
 def _next_partition(backend: Any, name: str | None) -> int | None:

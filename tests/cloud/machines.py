@@ -7,8 +7,10 @@ Invariant: moto says what there is, this module makes it so; an instance's state
 from __future__ import annotations
 
 import base64
+import copy
 import functools
 import ipaddress
+import re
 import shutil
 import subprocess
 import threading
@@ -68,25 +70,26 @@ class Machines:
         subnet = ipaddress.ip_network(nic.subnet.cidr_block)
         with self.lock:
             self.connect(subnet, _vpc_range(nic))
-            name = _name(instance.id)
-            made = Machine(
-                folder=str(self.folder / "hosts" / name),
-                name=name,
-                address=nic.private_ip_address,
-                rack=instance.availability_zone[-1],
-                role="instance",
-                disks=self.own_disks(instance.instance_type),
-                bridge=BRIDGE,
-                authorized=self.fleet.key.with_suffix(".pub").read_text(),
-                instance=instance.id,
-                mac=nic.mac_address,
-                prefix=subnet.prefixlen,
-                storage=str(self.folder / "volumes"),
-                resolver=_resolver(_vpc_range(nic)),
-            )
-            made.make(base())
-            made.first_boot(_text(instance.user_data))
-            made.boot()
+        name = _name(instance.id)
+        made = Machine(
+            folder=str(self.folder / "hosts" / name),
+            name=name,
+            address=nic.private_ip_address,
+            rack=instance.availability_zone[-1],
+            role="instance",
+            disks=self.own_disks(instance.instance_type),
+            bridge=BRIDGE,
+            authorized=self.fleet.key.with_suffix(".pub").read_text(),
+            instance=instance.id,
+            mac=nic.mac_address,
+            prefix=subnet.prefixlen,
+            storage=str(self.folder / "volumes"),
+            resolver=_resolver(_vpc_range(nic)),
+            domain=_domain(nic.ec2_backend.region_name),
+        )
+        made.make(base())
+        made.first_boot(_text(instance.user_data))
+        made.boot()
 
     @staticmethod
     def own_disks(sort: str) -> int:
@@ -131,6 +134,8 @@ class Machines:
             if machine is not None:
                 machine.shut_down()
             with self.lock:
+                if instance._state.name != during:
+                    return  # stopped while it was terminated, or the other way round: the later order holds
                 then()
                 instance._state.name, instance._state.code = after, final
 
@@ -189,11 +194,6 @@ class Machines:
             if before.name == "stopped":
                 self.start(instance)
 
-    def on_stop_instances(self, _: Any, changed: Any, *__: Any, **___: Any) -> None:
-        for instance, before in changed:
-            if before.name == "running":
-                self.stop(instance)
-
     def on_reboot_instances(self, _: Any, rebooted: Any, *__: Any, **___: Any) -> None:
         for instance in rebooted:
             machine = self.of(instance.id)
@@ -244,6 +244,11 @@ def _resolver(network: Any) -> str:
     return str(network.network_address + 2)
 
 
+def _domain(region: str) -> str:
+    """Where EC2's own names of instances are (EC2 user guide, "Instance hostname types", 2026-11)."""
+    return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+
+
 def _text(user_data: Any) -> str:
     """User data as it was given."""
     if not user_data:
@@ -265,10 +270,12 @@ def lookup(asker: str, name: str, kind: int) -> list[str] | None:
     if vpc is None:
         return None
     region, found = vpc
-    address = resolver.reverse(name)
+    domain, address = _domain(region), resolver.reverse(name)
     if kind == resolver.PTR and address:
-        domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
         return [f"ip-{address.replace('.', '-')}.{domain}"]
+    own = re.fullmatch(rf"ip-(\d+)-(\d+)-(\d+)-(\d+)\.{re.escape(domain)}", name)
+    if own:
+        return [".".join(own.groups())] if kind == resolver.A else []
     zones = route53_backends[DEFAULT_ACCOUNT_ID]["aws"].zones.values()
     for zone in zones:
         if any(one["vpc_id"] == found for one in zone.vpcs):
@@ -305,11 +312,12 @@ def install(folder: str) -> Machines:
     machines = Machines(Path(folder))
     machines.prepare()
     launch.LAUNCHED.append(machines.launch)
-    for name in ("start_instances", "stop_instances", "reboot_instances"):
+    for name in ("start_instances", "reboot_instances"):
         _after(name, getattr(machines, f"on_{name}"))
     for name in ("attach_volume", "modify_volume", "delete_volume"):
         _after(name, getattr(machines, f"on_{name}"))
     _detaching(machines)
+    _stopping(machines)
     _terminating(machines)
     return machines
 
@@ -325,13 +333,21 @@ def _detaching(machines: Machines) -> None:
     EC2Backend.detach_volume = detach  # type: ignore[method-assign]
 
 
+def _stopping(machines: Machines) -> None:
+    def stop(self: Any) -> Any:
+        before = copy.copy(self._state)
+        if before.name == "running":
+            machines.stop(self)
+        return before
+
+    Instance.stop = stop  # type: ignore[method-assign]
+
+
 def _terminating(machines: Machines) -> None:
     original = Instance.terminate
 
     @functools.wraps(original)
     def terminate(self: Any) -> Any:
-        import copy
-
         before = copy.copy(self._state)
         if before.name not in ("terminated", "shutting-down"):
             machines.terminate(self, lambda: original(self))

@@ -30,6 +30,9 @@ VERSION: Final = "7.51.1"
 
 WORKERS: Final = 32
 
+PARENT: Final = os.getppid()
+"""The engine, unless it has ended already."""
+
 VERBS: Final = {"Create": "creating", "Update": "updating", "Delete": "deleting", "Read": "reading"}
 
 
@@ -93,7 +96,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kind = _known(request.urn)
         old, new = values.read(request.old_inputs), values.read(request.news)
         ignored = {path.split(".")[0].split("[")[0] for path in request.ignoreChanges}
-        changed = values.changed(old, new) - ignored - {"tagsAll"}
+        changed = values.wanted(old, new, kind.computed) - ignored - {"tagsAll"}
         replaces = sorted(changed - kind.changes)
         named = bool(replaces) and kind.named is not None and _same_name(kind, old, new)
         return _diff_response(sorted(changed), replaces, old, new, delete_first=named)
@@ -143,7 +146,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def _update(self, kind: Kind, request: Any, old: Values, new: Values) -> Any:
         aws = self._where(new)
         before = values.read(request.old_inputs)
-        changed = values.changed(before, new) - {path.split(".")[0] for path in request.ignoreChanges}
+        changed = values.wanted(before, new, kind.computed) - {
+            path.split(".")[0] for path in request.ignoreChanges
+        }
         kind.update(aws, request.id, {**old, **before}, new, changed)
         state = self._state(kind, aws, request.id, {**old, **new})
         return provider_pb2.UpdateResponse(properties=values.write(state))
@@ -346,19 +351,19 @@ def _credentials(aws: Aws) -> list[str]:
 
 def _follow(parent: int) -> None:
     """End when the engine has ended, so that a killed engine leaves no provider behind."""
-    while os.getppid() == parent:
+    while os.getppid() == parent and parent != 1:
         time.sleep(0.5)
     os._exit(1)
 
 
 def serve() -> None:
     """Serve on a port of this machine's own loopback, and say which on the standard output."""
+    threading.Thread(target=_follow, args=(PARENT,), daemon=True).start()
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(futures.ThreadPoolExecutor(WORKERS), options=options)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     server.wait_for_termination()

@@ -121,6 +121,14 @@ def no_public_addresses(self: Any, internet_gateway_id: str, vpc_id: str) -> Non
             )
 
 
+@before("create_nat_gateway")
+def network_has_a_gateway(self: Any, subnet_id: str, *_: Any, **named: Any) -> None:
+    vpc = self.get_subnet(subnet_id).vpc_id
+    attached = any(one.vpc and one.vpc.id == vpc for one in self.internet_gateways.values())
+    if (named.get("connectivity_type") or "public") == "public" and not attached:
+        refuse("Gateway.NotAttached", f"Network {vpc} has no Internet gateway attached")
+
+
 @before("release_address")
 def address_is_not_mapped(self: Any, address: str | None = None, allocation_id: str | None = None) -> None:
     for one in self.nat_gateways.values():
@@ -253,7 +261,7 @@ def instance_is_stopped(self: Any, instance_id: str, key: str, value: Any) -> No
 def instance_can_start(self: Any, instance_ids: list[str]) -> None:
     for one in instance_ids:
         instance = self.get_instance(one)
-        if instance.state == "terminated":
+        if instance.state not in ("stopped", "running", "pending"):
             refuse(
                 "IncorrectInstanceState",
                 f"The instance '{one}' is not in a state from which it can be started.",
@@ -263,7 +271,7 @@ def instance_can_start(self: Any, instance_ids: list[str]) -> None:
 @before("stop_instances")
 def instance_can_stop(self: Any, instance_ids: list[str]) -> None:
     for one in instance_ids:
-        if self.get_instance(one).state == "terminated":
+        if self.get_instance(one).state in ("terminated", "shutting-down"):
             refuse(
                 "IncorrectInstanceState",
                 f"This instance '{one}' is not in a state from which it can be stopped.",

@@ -96,9 +96,32 @@ def _is_document(value: Any) -> bool:
 
 
 def changed(old: Values, new: Values) -> set[str]:
-    """Top-level properties in which two differ."""
+    """Properties in which two differ."""
     keys = {key for key in old.keys() | new.keys() if not key.startswith("__")}
     return {key for key in keys if not same(old.get(key), new.get(key))}
+
+
+def wanted(old: Values, new: Values, computed: frozenset[str]) -> set[str]:
+    """Inputs in which a resource is to change: what AWS chose and nobody asks for stays as it is.
+
+    Args:
+        old: Inputs as they were, or as AWS has them.
+        new: Inputs as they are to be.
+        computed: Inputs that AWS chooses when they are left out.
+    """
+    seen = {
+        key: {part: value[part] for part in value if part in new[key]}
+        if _is_block(key, value, new)
+        else value
+        for key, value in old.items()
+        if key in new or key not in computed
+    }
+    return changed(seen, new)
+
+
+def _is_block(key: str, value: Any, new: Values) -> bool:
+    """Whether a property is a block of settings, each of which AWS chooses when it is left out; tags are not."""
+    return key not in ("tags", "dimensions") and isinstance(value, dict) and isinstance(new.get(key), dict)
 
 
 def details(old: Values, new: Values, keys: list[str]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,9 @@ class NetworkInterface(Kind):
     type = "aws:ec2/networkInterface:NetworkInterface"
     noun = "EC2 Network Interface"
     required = ("subnetId",)
+    inputs = ("privateIps",)
     changes = frozenset({"securityGroups", "sourceDestCheck", "description", "tags"})
+    computed = frozenset({"privateIps", "securityGroups"})
     defaults = {"sourceDestCheck": True}  # noqa: RUF012
 
     def create(self, aws: Aws, inputs: Values) -> str:
@@ -110,6 +112,7 @@ class NatGateway(Kind):
     type = "aws:ec2/natGateway:NatGateway"
     noun = "EC2 NAT Gateway"
     required = ("subnetId",)
+    inputs = ("allocationId",)
     changes = frozenset({"tags"})
     defaults = {"connectivityType": "public"}  # noqa: RUF012
 

@@ -31,6 +31,7 @@ class MetricAlarm(Kind):
     noun = "CloudWatch Metric Alarm"
     required = ("comparisonOperator", "evaluationPeriods")
     named = "name"
+    computed = frozenset({"unit", "datapointsToAlarm"})
     changes = frozenset({*NAMES, "dimensions", "tags"})
     defaults = {"actionsEnabled": True, "treatMissingData": "missing"}  # noqa: RUF012
 

@@ -31,6 +31,7 @@ class LoadBalancer(Kind):
     noun = "ELBv2 Load Balancer"
     named = "name"
     inputs = ("subnets", "internal", "loadBalancerType")
+    computed = frozenset({"securityGroups", "enableDeletionProtection", "enableCrossZoneLoadBalancing"})
     changes = frozenset(
         {"enableCrossZoneLoadBalancing", "enableDeletionProtection", "securityGroups", "subnets", "tags"}
     )
@@ -109,6 +110,7 @@ class TargetGroup(Kind):
     noun = "ELBv2 Target Group"
     named = "name"
     inputs = ("port", "protocol", "vpcId")
+    computed = frozenset({"healthCheck"})
     changes = frozenset({"deregistrationDelay", "healthCheck", "preserveClientIp", "tags"})
     defaults = {"targetType": "instance", "deregistrationDelay": 300}  # noqa: RUF012
 

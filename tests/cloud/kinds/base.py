@@ -56,7 +56,9 @@ class Aws:
                     service,
                     region_name=place,
                     config=Config(
-                        retries={"mode": "standard", "total_max_attempts": 3}, max_pool_connections=32
+                        retries={"mode": "standard", "total_max_attempts": 3},
+                        max_pool_connections=32,
+                        read_timeout=600,
                     ),
                     **self._credentials,
                 )
@@ -95,6 +97,7 @@ class Kind:
         noun: What the real provider calls it in errors.
         required: Inputs without which the real provider's schema refuses it.
         inputs: Further inputs, which an import is to write down.
+        computed: Inputs that AWS chooses when they are left out: leaving one out again changes nothing.
         changes: Inputs that change in place; a change of any other replaces the resource.
         defaults: What an input is when it is left out.
         named: The input that gets a name made up from the logical name when it is left out.
@@ -105,6 +108,7 @@ class Kind:
     noun: ClassVar[str]
     required: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[tuple[str, ...]] = ()
+    computed: ClassVar[frozenset[str]] = frozenset()
     changes: ClassVar[frozenset[str]] = frozenset()
     defaults: ClassVar[Values] = {}
     named: ClassVar[str | None] = None

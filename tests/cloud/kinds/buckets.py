@@ -14,6 +14,7 @@ class Bucket(Kind):
     type = "aws:s3/bucket:Bucket"
     noun = "S3 Bucket"
     inputs = ("bucket",)
+    computed = frozenset({"bucket", "bucketPrefix"})
     changes = frozenset({"forceDestroy", "tags"})
     defaults = {"forceDestroy": False}  # noqa: RUF012
 

@@ -13,6 +13,8 @@ class VpcEndpoint(Kind):
     type = "aws:ec2/vpcEndpoint:VpcEndpoint"
     noun = "EC2 VPC Endpoint"
     required = ("vpcId",)
+    inputs = ("serviceName",)
+    computed = frozenset({"policy", "routeTableIds", "securityGroupIds", "subnetIds"})
     changes = frozenset(
         {"policy", "privateDnsEnabled", "routeTableIds", "securityGroupIds", "subnetIds", "tags"}
     )

@@ -14,6 +14,8 @@ class SecurityGroup(Kind):
     type = "aws:ec2/securityGroup:SecurityGroup"
     noun = "Security Group"
     named = "name"
+    inputs = ("vpcId",)
+    computed = frozenset({"name", "vpcId"})
     changes = frozenset({"tags", "revokeRulesOnDelete"})
     defaults = {"description": "Managed by Pulumi", "revokeRulesOnDelete": False}  # noqa: RUF012
 

@@ -25,6 +25,7 @@ class Role(Kind):
     changes = frozenset(
         {"assumeRolePolicy", "description", "maxSessionDuration", "forceDetachPolicies", "tags"}
     )
+    computed = frozenset({"permissionsBoundary"})
     defaults = {"path": "/", "maxSessionDuration": 3600, "forceDetachPolicies": False}  # noqa: RUF012
 
     def create(self, aws: Aws, inputs: Values) -> str:

@@ -65,6 +65,27 @@ class Instance(Kind):
         }
     )
 
+    inputs = (
+        "ami",
+        "availabilityZone",
+        "placementGroup",
+        "placementPartitionNumber",
+        "primaryNetworkInterface",
+    )
+    computed = frozenset(
+        {
+            *inputs,
+            *(changes - {"tags"}),
+            "associatePublicIpAddress",
+            "keyName",
+            "maintenanceOptions",
+            "networkInterfaces",
+            "privateIp",
+            "subnetId",
+            "tenancy",
+        }
+    )
+
     def check(self, inputs: Values) -> list[tuple[str, str]]:
         known = self.supported
         return [(key, "this input of ec2.Instance is not emulated") for key in sorted(set(inputs) - known)]
@@ -127,7 +148,7 @@ class Instance(Kind):
         return [{"DeviceName": image["RootDeviceName"], "Ebs": disk}]
 
     def complete(self, aws: Aws, identity: str, inputs: Values) -> None:
-        _wait(aws, identity, "running")
+        wait_for(aws, identity, "running")
 
     def read(self, aws: Aws, identity: str, state: Values) -> Values | None:
         one = described(aws, identity)
@@ -199,12 +220,12 @@ class Instance(Kind):
         was_running = one["State"]["Name"] == "running"
         if was_running:
             aws.ec2.stop_instances(InstanceIds=[identity])
-            _wait(aws, identity, "stopped")
+            wait_for(aws, identity, "stopped")
         for attribute in sorted({STOPPED[key] for key in changed}):
             aws.ec2.modify_instance_attribute(InstanceId=identity, **_attribute(attribute, new))
         if was_running:
             aws.ec2.start_instances(InstanceIds=[identity])
-            _wait(aws, identity, "running")
+            wait_for(aws, identity, "running")
 
     @staticmethod
     def _profile(aws: Aws, identity: str, new: Values) -> None:
@@ -229,7 +250,7 @@ class Instance(Kind):
             lambda: aws.ec2.terminate_instances(InstanceIds=[identity]), "InvalidInstanceID.NotFound"
         )
         if answer:
-            _wait(aws, identity, "terminated")
+            wait_for(aws, identity, "terminated")
 
 
 def described(aws: Aws, identity: str) -> Any:
@@ -240,7 +261,8 @@ def described(aws: Aws, identity: str) -> Any:
     return found["Reservations"][0]["Instances"][0] if found and found["Reservations"] else None
 
 
-def _wait(aws: Aws, identity: str, state: str) -> None:
+def wait_for(aws: Aws, identity: str, state: str) -> None:
+    """Wait until an instance has come to a state."""
     until = time.monotonic() + PATIENCE
     while True:
         one = described(aws, identity)
@@ -343,6 +365,7 @@ class PlacementGroup(Kind):
     required = ("strategy",)
     named = "name"
     changes = frozenset({"tags"})
+    computed = frozenset({"partitionCount", "spreadLevel"})
 
     def create(self, aws: Aws, inputs: Values) -> str:
         aws.ec2.create_placement_group(

@@ -10,6 +10,7 @@ from tests.cloud.kinds.base import Aws, Kind, Values, given, gone_is_none, retag
 class Vpc(Kind):
     type = "aws:ec2/vpc:Vpc"
     noun = "EC2 VPC"
+    inputs = ("cidrBlock",)
     changes = frozenset({"enableDnsHostnames", "enableDnsSupport", "tags"})
     defaults = {"instanceTenancy": "default", "enableDnsSupport": True, "enableDnsHostnames": False}  # noqa: RUF012
 
@@ -70,6 +71,8 @@ class Subnet(Kind):
     type = "aws:ec2/subnet:Subnet"
     noun = "EC2 Subnet"
     required = ("vpcId",)
+    inputs = ("availabilityZone", "cidrBlock")
+    computed = frozenset({"availabilityZone", "availabilityZoneId"})
     changes = frozenset({"mapPublicIpOnLaunch", "tags"})
     defaults = {"mapPublicIpOnLaunch": False}  # noqa: RUF012
 
@@ -217,6 +220,7 @@ class Route(Kind):
     type = "aws:ec2/route:Route"
     noun = "EC2 Route"
     required = ("routeTableId",)
+    inputs = ("destinationCidrBlock",)
     changes = frozenset(TARGETS)
     tagged = False
 
@@ -282,6 +286,7 @@ class RouteTableAssociation(Kind):
     type = "aws:ec2/routeTableAssociation:RouteTableAssociation"
     noun = "EC2 Route Table Association"
     required = ("routeTableId",)
+    inputs = ("subnetId",)
     tagged = False
 
     def create(self, aws: Aws, inputs: Values) -> str:

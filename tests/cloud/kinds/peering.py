@@ -49,6 +49,7 @@ class VpcPeeringConnection(Kind):
     noun = "EC2 VPC Peering Connection"
     required = ("peerVpcId", "vpcId")
     inputs = ("peerRegion",)
+    computed = frozenset({"peerRegion", "peerOwnerId"})
     changes = frozenset({"autoAccept", "tags"})
 
     def create(self, aws: Aws, inputs: Values) -> str:

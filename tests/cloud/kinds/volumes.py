@@ -17,6 +17,7 @@ from tests.cloud.kinds.base import (
     specification,
     tag_map,
 )
+from tests.cloud.kinds.machines import wait_for
 
 PATIENCE: Final = 120.0
 """Seconds for a volume to change its state; moto changes it at once, hosts take their time."""
@@ -27,6 +28,7 @@ class Volume(Kind):
     noun = "EBS Volume"
     required = ("availabilityZone",)
     changes = frozenset({"size", "type", "iops", "throughput", "tags"})
+    computed = frozenset({"iops", "throughput", "kmsKeyId", "snapshotId"})
     defaults = {"type": "gp2", "encrypted": False}  # noqa: RUF012
 
     def create(self, aws: Aws, inputs: Values) -> str:
@@ -78,6 +80,7 @@ class VolumeAttachment(Kind):
     type = "aws:ec2/volumeAttachment:VolumeAttachment"
     noun = "EBS Volume Attachment"
     required = ("deviceName", "instanceId", "volumeId")
+    inputs = ("deviceName", "instanceId", "volumeId")
     changes = frozenset({"forceDetach", "skipDestroy", "stopInstanceBeforeDetaching"})
     tagged = False
 
@@ -110,12 +113,11 @@ class VolumeAttachment(Kind):
         if state.get("skipDestroy"):
             return
         instance, volume = state["instanceId"], state["volumeId"]
+        if not _attached(aws, volume, instance):
+            return
         if state.get("stopInstanceBeforeDetaching"):
-            gone_is_none(
-                lambda: aws.ec2.stop_instances(InstanceIds=[instance]),
-                "InvalidInstanceID.NotFound",
-                "IncorrectInstanceState",
-            )
+            gone_is_none(lambda: aws.ec2.stop_instances(InstanceIds=[instance]), "InvalidInstanceID.NotFound")
+            wait_for(aws, instance, "stopped")
         gone_is_none(
             lambda: aws.ec2.detach_volume(
                 Device=state["deviceName"],
@@ -123,7 +125,6 @@ class VolumeAttachment(Kind):
                 VolumeId=volume,
                 Force=bool(state.get("forceDetach")),
             ),
-            "IncorrectState",
             "InvalidAttachment.NotFound",
             "InvalidVolume.NotFound",
             "InvalidInstanceID.NotFound",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from tests.cloud import engine
 from tests.cloud.cloud import Cloud
 
-ABANDONED = r"ignore:Exception ignored in. <coroutine object run_(pulumi_func|in_stack):pytest.PytestUnraisableExceptionWarning"
-"""The Automation API leaves coroutines of an ended program to the garbage collector (SDK 3.272)."""
+ABANDONED = "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
+"""The Automation API leaves coroutines, an event loop and sockets of an ended program to the garbage
+collector (SDK 3.272); `collected` lets it come before the next test."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,6 +22,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.filterwarnings(ABANDONED))
         if item.get_closest_marker("cloud") and lacking:
             item.add_marker(pytest.mark.skip(reason=f"this machine lacks {lacking}"))
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -179,6 +179,11 @@ REFUSALS: dict[str, tuple[str, str, Callable[[Account], Any]]] = {
         "is unknown",
         lambda one: one.launch(one.address("10.20.0.31"), Placement={"GroupName": "none"}),
     ),
+    "a way out for addresses without a gateway to the internet": (
+        "Gateway.NotAttached",
+        "has no Internet gateway attached",
+        lambda one: one.ec2.create_nat_gateway(SubnetId=one.subnet),
+    ),
     "a network too large": (
         "InvalidVpc.Range",
         "is invalid",
@@ -210,6 +215,12 @@ def test_a_partition_placement_group_spreads_over_its_partitions(account: Accoun
         account.launch(account.address(f"10.20.2.{number}"), Placement={"GroupName": "parts"})
     found = [one["Instances"][0]["Placement"] for one in account.ec2.describe_instances()["Reservations"]]
     assert sorted(one["PartitionNumber"] for one in found if one.get("GroupName") == "parts") == [1, 2, 3]
+
+
+def test_a_launch_that_is_asked_for_again_is_the_same_launch(account: Account) -> None:
+    interface = account.address("10.20.4.1")
+    first = account.launch(interface, ClientToken="once")
+    assert account.launch(interface, ClientToken="once") == first
 
 
 def test_quotas_refuse_the_machine_that_is_one_too_many(account: Account) -> None:
