@@ -235,3 +235,28 @@ def test_a_proxy_that_comes_back_elsewhere_is_asked_anew_by_the_kafka_client() -
 def test_one_proxy_has_one_way_and_none_goes_straight(proxy: Server) -> None:
     assert client.way(proxy) == client.way(proxy) != client.way(Server())
     assert client.way(None) == client.DIRECT
+
+
+PACKAGE = Path(client.__file__).parents[1]
+
+
+def having(*words: str) -> set[str]:
+    """Modules that speak to clusters and have one of these words."""
+    return {
+        str(file.relative_to(PACKAGE))
+        for room in ("cluster", "operations")
+        for file in (PACKAGE / room).rglob("*.py")
+        if any(word in file.read_text() for word in words)
+    }
+
+
+def test_connections_are_opened_where_a_proxy_is_asked_for() -> None:
+    assert having("create_connection(", "socket.socket(", "get_server_certificate") == {
+        "cluster/socks.py",
+        "cluster/wire.py",
+    }
+    clients = having("KafkaAdminClient", "KafkaProducer", "KafkaConsumer")
+    assert clients == having("way(access.proxy)", "way(proxy)"), "each gives kafka-python the way"
+    librdkafka = having("from confluent_kafka import")
+    assert librdkafka == {"cluster/compacted.py", "cluster/roundtrip.py"}
+    assert librdkafka <= having("proxied."), "which knows no proxies"

@@ -29,6 +29,9 @@ OPENED_WITHIN: Final = 3.0 * CONNECT
 PORTS: Final = 3
 """Ports that are tried: one that is free may be taken before ssh takes it."""
 
+MOST_ENDS: Final = 5
+"""Hosts that are tried, each for up to `OPENED_WITHIN`: where none of them can be reached, the way is what is broken."""
+
 PAUSE: Final = 0.02
 """Seconds between two looks whether it listens."""
 
@@ -41,6 +44,10 @@ NOT_LISTENING: Final = (
 
 PROHIBITED: Final = "administratively prohibited"
 """What ssh says of each connection when the far side carries none (RFC 4254, 5.1; AllowTcpForwarding)."""
+
+OPTIONS: Final = ("LogLevel=INFO", "ExitOnForwardFailure=yes", "ControlMaster=no", "ControlPath=none")
+"""It says which connections failed, ends where it cannot listen, and is a connection of its own: a kept one would
+outlive it."""
 
 MOST_WORDS: Final = 2**20
 """Bytes of what ssh has said that are looked at: a line for each connection that was refused."""
@@ -126,7 +133,7 @@ class Forward:
 
     def _open(self) -> _Running:
         jumps = self.shell.jumps
-        ends = [jumps[-1]] if jumps else [Jump(None, host, None) for host in self.hosts]
+        ends = [jumps[-1]] if jumps else [Jump(None, host, None) for host in self._candidates()]
         failures = []
         for end in ends:
             try:
@@ -135,6 +142,11 @@ class Forward:
                 failures.append(str(error))
         said = "\n".join(f"  {one}" for one in failures) or "  there is no host to go through"
         raise Unreachable(f"no connection to the brokers, which go over SSH:\n{said}")
+
+    def _candidates(self) -> Sequence[str]:
+        """Hosts that are tried: those with an instance, where that is known, and of hundreds only a few."""
+        known = [host for host in self.hosts if host in self.shell.instances]
+        return (known or self.hosts[:1])[:MOST_ENDS]
 
     def _open_at(self, end: Jump, before: Sequence[Jump]) -> _Running:
         for _ in range(PORTS):
@@ -155,16 +167,7 @@ class Forward:
         port, chain = _free_port(), ",".join(_text(one) for one in before)
         arguments = [
             *("-F", str(self.shell.configuration), "-N", "-D", f"{LOOPBACK}:{port}"),
-            *(
-                "-o",
-                "LogLevel=INFO",
-                "-o",
-                "ExitOnForwardFailure=yes",
-                "-o",
-                "ControlMaster=no",
-                "-o",
-                "ControlPath=none",
-            ),
+            *(word for option in OPTIONS for word in ("-o", option)),
             *(("-J", chain) if chain else ()),
             *(("-l", end.user) if end.user else ()),
             *(("-p", str(end.port)) if end.port else ()),
