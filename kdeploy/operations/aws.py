@@ -25,6 +25,7 @@ from kdeploy.operations.progress import Progress, Silent
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
     from kdeploy.infra.aws.changes import ResourceChange, State
+    from kdeploy.infra.aws.policy import Checked
     from kdeploy.infra.aws.provider import AwsProvider, Instances, Remaking
     from kdeploy.infra.aws.stack import Stack
     from kdeploy.operations.hosts import Held
@@ -209,6 +210,7 @@ class Outlook:
         changes: Resources that would change.
         disturbed: Changes that stop a running node, by `Node.key`: each waits for that node's own turn.
         refresh: Whether AWS was asked what became of everything, because a machine does not answer.
+        checks: What no plan may do, each with what is against it.
     """
 
     stack: Stack
@@ -217,6 +219,7 @@ class Outlook:
     changes: tuple[ResourceChange, ...]
     disturbed: Mapping[str, tuple[ResourceChange, ...]]
     refresh: bool
+    checks: tuple[Checked, ...] = ()
 
 
 def outlook(design: Design, vault: Vault | None, progress: Progress, *, settling: bool = False) -> Outlook:
@@ -227,6 +230,7 @@ def outlook(design: Design, vault: Vault | None, progress: Progress, *, settling
         NoEngine: The Pulumi CLI is missing.
     """
     from kdeploy.infra.aws import changes as change
+    from kdeploy.infra.aws import policy
     from kdeploy.infra.aws.provider import instances
 
     stack = stack_of(design, vault, progress)
@@ -242,7 +246,7 @@ def outlook(design: Design, vault: Vault | None, progress: Progress, *, settling
     if refresh:
         progress.step("aws", "a machine does not answer: asking AWS what became of everything")
     told = stack.preview(refresh=refresh)
-    real = tuple(one for one in told if not one.is_grouping)
+    real = tuple(one for one in told.changes if not one.is_grouping)
     disturbed = {}
     for node in nodes:
         own = change.of_node(real, node.datacenter, node.name)
@@ -251,9 +255,8 @@ def outlook(design: Design, vault: Vault | None, progress: Progress, *, settling
     from kdeploy.infra.aws.provider import Remaking
 
     why = {key: reason(own) for key, own in disturbed.items()}
-    return Outlook(
-        stack, state, provider_of(design, progress, found, Remaking(why)), real, disturbed, refresh
-    )
+    known = provider_of(design, progress, found, Remaking(why))
+    return Outlook(stack, state, known, real, disturbed, refresh, policy.check(told.planned))
 
 
 def reason(changes: Sequence[ResourceChange]) -> str:
@@ -291,6 +294,17 @@ EFFECTS: Final[Mapping[str, Effect]] = {
 def items(design: Design, looked: Outlook) -> tuple[Item, ...]:
     """What the engine would do, as items of layer resources."""
     return tuple(_item(design, looked, one) for one in looked.changes)
+
+
+def checked(looked: Outlook) -> tuple[str, ...]:
+    """What came of the checks, a sentence each."""
+    held = [one.name for one in looked.checks if one.ok]
+    broken = [
+        f"check {one.name} does not hold: {each.resource}: {each.wrong}"
+        for one in looked.checks
+        for each in one.violations
+    ]
+    return (*broken, *([f"checked in AWS, and so: {', '.join(held)}"] if held else []))
 
 
 def _item(design: Design, looked: Outlook, one: ResourceChange) -> Item:
@@ -399,11 +413,22 @@ def settle(design: Design, stack: Stack, state: State, progress: Progress) -> St
 
 
 def refuse_unsafe(looked: Outlook) -> None:
-    """Refuse what would delete or replace a data volume: its records would go with it.
+    """Refuse what would delete or replace a data volume, whose records would go with it, or break a check.
 
     Raises:
         KdeployError: Names each.
     """
+    broken = [
+        f"  - {check.name}: {one.resource}: {one.wrong}"
+        for check in looked.checks
+        for one in check.violations
+    ]
+    if broken:
+        raise KdeployError(
+            "what is planned in AWS is not let through, and nothing was changed:\n"
+            + "\n".join(broken[:20])
+            + "\n  correct the environment; docs/aws.md says what is checked"
+        )
     gone = [one.name for one in looked.changes if one.kind == "Volume" and one.op in ("replace", "delete")]
     if gone:
         raise KdeployError(

@@ -109,10 +109,10 @@ def of_design(design: prepare.Design, password_file: Path | None = None) -> Prev
     vault = prepare.completed_vault(design, password_file).vault if there else None
     if vault is not None:
         expiry.refuse_ended(design, vault)
-    provider, resources, unseen = _resources(design, vault)
+    provider, resources, unseen, checks = _resources(design, vault)
     more = (*resources, *cost_items(design, provider))
     clusters = [_preview(design, cluster, vault, provider) for cluster in design.blueprint.clusters]
-    notes = dict.fromkeys([*unseen, *(note for cluster in clusters for note in cluster.notes)])
+    notes = dict.fromkeys([*unseen, *checks, *(note for cluster in clusters for note in cluster.notes)])
     priced = tuple(
         replace(
             one,
@@ -128,12 +128,12 @@ def of_design(design: prepare.Design, password_file: Path | None = None) -> Prev
 
 def _resources(
     design: prepare.Design, vault: Vault | None
-) -> tuple[Provider, tuple[Item, ...], tuple[str, ...]]:
-    """Where nodes come from, what would change in AWS, and that it could not be asked, where it could not."""
+) -> tuple[Provider, tuple[Item, ...], tuple[str, ...], tuple[str, ...]]:
+    """Where nodes come from; what would change in AWS; that it could not be asked, where so; what was checked."""
     from kdeploy.operations import hosts
 
     if not hosts.is_in_aws(design.loaded):
-        return site.provider_of(design, Silent(), vault), (), ()
+        return site.provider_of(design, Silent(), vault), (), (), ()
     from kdeploy.infra.aws.failure import CloudError
     from kdeploy.operations import aws
 
@@ -142,8 +142,8 @@ def _resources(
     except CloudError as error:
         reason = "; ".join(line.strip(" -") for line in str(error).splitlines()[1:2])
         unseen = f"AWS could not be asked, so what would change there is not in this list: {reason}"
-        return aws.known(design, vault, Silent()), (), (unseen,)
-    return looked.provider, aws.items(design, looked), ()
+        return aws.known(design, vault, Silent()), (), (unseen,), ()
+    return looked.provider, aws.items(design, looked), (), aws.checked(looked)
 
 
 def _preview(

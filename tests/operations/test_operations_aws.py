@@ -15,7 +15,9 @@ import pytest
 from kdeploy.errors import KdeployError, UsageError
 from kdeploy.infra import NodeState
 from kdeploy.infra.aws.changes import INSTANCE, Op, Property, Resource, ResourceChange, State
+from kdeploy.infra.aws.policy import Planned
 from kdeploy.infra.aws.provider import AwsProvider
+from kdeploy.infra.aws.stack import Preview
 from kdeploy.operations import aws, hosts, prepare
 from kdeploy.operations.progress import Silent
 from kdeploy.spec import load, lockfile
@@ -37,6 +39,7 @@ class Stack:
 
     def __init__(self, design: prepare.Design, changes: Sequence[ResourceChange] = ()) -> None:
         self.changes, self.asked = tuple(changes), list[tuple[str, Any]]()
+        self.planned: tuple[Planned, ...] = ()
         outputs = {
             node.key: {
                 "instance": f"i-{node.name}",
@@ -55,9 +58,9 @@ class Stack:
     def state(self) -> State | None:
         return self.held
 
-    def preview(self, *, refresh: bool = False) -> tuple[ResourceChange, ...]:
+    def preview(self, *, refresh: bool = False) -> Preview:
         self.asked.append(("preview", refresh))
-        return self.changes
+        return Preview(self.changes, self.planned)
 
     def up(self, **more: Any) -> None:
         self.asked.append(("up", more))
@@ -183,6 +186,19 @@ def test_a_data_volume_is_never_replaced_or_deleted_by_up(
     with pytest.raises(KdeployError, match=r"eu-west-1-broker-1-data-0 .* nothing was changed"):
         aws.make(design, VAULT, Silent(), None)
     assert [verb for verb, _ in stack.asked] == ["preview"]
+
+
+def test_a_plan_that_a_check_does_not_let_through_is_named_by_preview_and_refused_by_up(
+    design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = with_stack(monkeypatch, Stack(design, [change("eu-west-1-x", "create", VOLUME)]))
+    stack.planned = (Planned(VOLUME, "eu-west-1-x", {"tags": {}}, protect=True, retain=True),)
+    said = aws.checked(aws.outlook(design, VAULT, Silent()))
+    assert said[0] == "check encryption does not hold: eu-west-1-x: it is not encrypted"
+    assert said[-1].startswith("checked in AWS, and so: no public exposure")
+    with pytest.raises(KdeployError, match="encryption: eu-west-1-x: it is not encrypted"):
+        aws.make(design, VAULT, Silent(), None)
+    assert {verb for verb, _ in stack.asked} == {"preview"}
 
 
 def test_what_a_killed_engine_had_begun_is_looked_for_before_anything_else(

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from kdeploy.infra.aws.policy import Planned
+
 Op = Literal["create", "update", "replace", "delete"]
 
 OPS: Final[Mapping[str, Op]] = {
@@ -103,6 +105,8 @@ class Step:
         urn, type: Of the resource.
         differs: Names of what differs.
         before, after: Inputs.
+        protect: Whether it is protected.
+        retain: Whether it stays when its resource goes.
     """
 
     op: str
@@ -111,6 +115,25 @@ class Step:
     differs: tuple[str, ...] = ()
     before: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
+    protect: bool = False
+    retain: bool = False
+
+
+UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""Stands for what is known only once it is made (pulumi sdk/go/common/resource/plugin/rpc.go, read 2026-11-27)."""
+
+
+def planned(steps: Iterable[Step]) -> tuple[Planned, ...]:
+    """Resources as they would be, for the checks of `policy`; what is known later is left out."""
+    found: dict[str, Planned] = {}
+    for step in steps:
+        if step.op in ("delete", "delete-replaced", "discard", "refresh", "read"):
+            continue
+        inputs = {name: value for name, value in step.after.items() if UNKNOWN not in str(value)}
+        found[step.urn] = Planned(
+            step.type, step.urn.rpartition("::")[2], inputs, protect=step.protect, retain=step.retain
+        )
+    return tuple(found.values())
 
 
 def collected(steps: Iterable[Step]) -> tuple[ResourceChange, ...]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kdeploy.infra.aws import changes, failure
 from kdeploy.infra.aws.changes import ResourceChange, State, Step
+from kdeploy.infra.aws.policy import Planned
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace, PulumiCommand
@@ -66,6 +67,19 @@ class Home:
     passphrase: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What an engine would do.
+
+    Attributes:
+        changes: Resources that would change.
+        planned: Every resource as it would be.
+    """
+
+    changes: tuple[ResourceChange, ...]
+    planned: tuple[Planned, ...] = ()
+
+
 class Stack:
     """One environment's resources in AWS.
 
@@ -97,7 +111,7 @@ class Stack:
             return None
         return changes.state(deployment or {})
 
-    def preview(self, *, refresh: bool = False, targets: Sequence[str] = ()) -> tuple[ResourceChange, ...]:
+    def preview(self, *, refresh: bool = False, targets: Sequence[str] = ()) -> Preview:
         """What `up` would do; read-only: a stack that is not there yet is played in a place of its own.
 
         Args:
@@ -119,7 +133,7 @@ class Stack:
             )
 
         self._carry(run, heard, "preview", make=True)
-        return changes.collected(heard.steps)
+        return Preview(changes.collected(heard.steps), changes.planned(heard.steps))
 
     def up(
         self,
@@ -454,4 +468,6 @@ def _step(metadata: StepEventMetadata) -> Step:
         detailed or tuple(metadata.diffs or ()),
         (metadata.old.inputs if metadata.old else None) or {},
         (metadata.new.inputs if metadata.new else None) or {},
+        protect=bool(metadata.new and metadata.new.protect),
+        retain=bool(metadata.new and metadata.new.retain_on_delete),
     )
