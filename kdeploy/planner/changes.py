@@ -200,7 +200,7 @@ def _of_plan(wanted: Datacenter, planned: DatacenterPlan, locked: LockedDatacent
         ("brokers", locked.brokers, planned.brokers, wanted.brokers.instance_type),
         ("coordination", locked.coordination, planned.coordination, wanted.coordination.instance_type),
     ):
-        if LOCAL in {one.type for one in (*old.volumes, *new.volumes)}:
+        if LOCAL in {one.type for one in old.volumes} | {one.type for one in new.volumes}:
             # Elsewhere machines change one by one, and the data stays on its volumes.
             why = "the machines' own disks lose their data with them"
             instance_type = chosen or new.instance_type

@@ -169,7 +169,7 @@ def _was_asked(path: str, inputs: Mapping[str, Any]) -> bool:
     value: object = inputs
     for step in re.findall(r"[^.\[\]\"]+", path):
         if step in ("tags", "tagsAll"):
-            return step == "tags"
+            return bool(step == "tags")
         if isinstance(value, Mapping):
             value = value.get(step)
         elif isinstance(value, list | tuple) and step.isdecimal() and int(step) < len(value):
