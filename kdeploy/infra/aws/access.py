@@ -34,6 +34,10 @@ SESSIONS: Final = (
 """What a machine needs for sessions, and no more (ibid., "Add Session Manager permissions to an existing IAM role"):
 AWS's own policy AmazonSSMManagedInstanceCore also reads every parameter of the account."""
 
+ROLE_NAME, BUCKET_NAME = 64, 36
+"""Characters of a role's name (IAM quotas, names), and of what a bucket's begins with: 63 in all (Amazon S3 User Guide,
+bucket naming rules), of which 26 tell it from others' buckets."""
+
 METRICS: Final = "kdeploy"
 """The only namespace of CloudWatch that machines may write to."""
 
@@ -172,7 +176,7 @@ class Access(pulumi.ComponentResource):
         """For backups: closed to the public, encrypted, with what was written over kept."""
         bucket = aws.s3.Bucket(
             **self._of("backups"),
-            bucket_prefix=f"{self._site.outside()[:36]}-",
+            bucket_prefix=f"{self._site.outside(most=BUCKET_NAME)}-",
             opts=self._below(protect=True, retain_on_delete=True),
         )
         name = self._site.name("backups")
@@ -214,7 +218,7 @@ class Access(pulumi.ComponentResource):
         }
         role = aws.iam.Role(
             **self._of("machine"),
-            name=self._site.outside()[:64],
+            name=self._site.outside(most=ROLE_NAME),
             description=f"Machines of {self._site.environment} in {self._site.datacenter}",
             assume_role_policy=json.dumps(trust, sort_keys=True),
             opts=self._below(),
@@ -227,7 +231,7 @@ class Access(pulumi.ComponentResource):
             opts=self._below(),
         )
         profile = aws.iam.InstanceProfile(
-            **self._of("machine"), name=self._site.outside()[:64], role=role.name, opts=self._below()
+            **self._of("machine"), name=self._site.outside(most=ROLE_NAME), role=role.name, opts=self._below()
         )
         found: pulumi.Output[str] = profile.name
         return found
@@ -248,20 +252,20 @@ class Access(pulumi.ComponentResource):
             )
         if self.bucket is None:
             return _policy(statements)
-        return self.bucket.apply(lambda name: _policy([*statements, *_backups(name)]))
+        return self.bucket.apply(lambda name: _policy([*statements, *_backups(self._site.partition, name)]))
 
 
 def _policy(statements: list[dict[str, Any]]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True)
 
 
-def _backups(bucket: str) -> list[dict[str, Any]]:
+def _backups(partition: str, bucket: str) -> list[dict[str, Any]]:
     """Rights on one bucket: to list, read and write, not to delete."""
     return [
         {
             "Sid": "Backups",
             "Effect": "Allow",
             "Action": ["s3:ListBucket", "s3:GetObject", "s3:PutObject"],
-            "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+            "Resource": [f"arn:{partition}:s3:::{bucket}", f"arn:{partition}:s3:::{bucket}/*"],
         }
     ]

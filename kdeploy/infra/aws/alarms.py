@@ -39,7 +39,7 @@ def alarms(site: Site, node: Node, instance: Instance, topic: str | None) -> Non
         name = site.name(node.name, check)
         actions = [topic] if topic else []
         if check == "system" and not on_its_own:
-            actions.append(f"arn:aws:automate:{site.region}:ec2:recover")
+            actions.append(f"arn:{site.partition}:automate:{site.region}:ec2:recover")
         aws.cloudwatch.MetricAlarm(
             name,
             name=site.outside(node.name, check),

@@ -6,6 +6,7 @@ it is the same thing; it is also a tag, so that what an interrupted run left beh
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,9 +43,22 @@ class Site:
         """A resource's logical name: `eu-west-1-broker-1`."""
         return "-".join((self.datacenter, *parts))
 
-    def outside(self, *parts: str) -> str:
-        """A name in AWS itself, where others have names too: `kdeploy-prod-eu-eu-west-1-broker`."""
-        return "-".join(("kdeploy", self.environment, self.datacenter, *parts))
+    def outside(self, *parts: str, most: int = 255) -> str:
+        """A name in AWS itself, where others have names too: `kdeploy-prod-eu-eu-west-1-broker`.
+
+        Args:
+            parts: What it is the name of.
+            most: Characters that AWS takes; a longer one ends with a hash of all of it, so that no two become one.
+        """
+        whole = "-".join(("kdeploy", self.environment, self.datacenter, *parts))
+        if len(whole) <= most:
+            return whole
+        return f"{whole[: most - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+
+    @property
+    def partition(self) -> str:
+        """The part of AWS that the region is in, as ARNs begin with it (IAM User Guide, Amazon Resource Names)."""
+        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.region.rsplit("-", 2)[0], "aws")
 
     def tags(self, name: str, **more: str) -> dict[str, str]:
         """Tags of a resource, by its logical name; `node` and `role` where it is a node's."""
