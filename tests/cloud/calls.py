@@ -20,6 +20,35 @@ MODELS: Final = {"monitoring": "cloudwatch", "elasticloadbalancing": "elbv2"}
 """Services whose model has another name than the one that requests are signed for."""
 
 
+PREFIXES: Final = {"monitoring": "cloudwatch"}
+"""Services whose rights begin otherwise than the name that requests are signed for."""
+
+RIGHTS: Final = {
+    "s3:DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
+    "s3:DeletePublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:ListObjects": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
+    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+}
+"""Operations whose right has another name (Service Authorization Reference, Amazon S3, 2026-11)."""
+
+
+def right(name: str) -> str:
+    """The right that a call needs: `monitoring:PutMetricAlarm` needs `cloudwatch:PutMetricAlarm`.
+
+    A launch with an instance profile needs `iam:PassRole` beside `ec2:RunInstances`; no call shows that.
+    """
+    service, _, action = name.partition(":")
+    return RIGHTS.get(name, f"{PREFIXES.get(service, service)}:{action}")
+
+
 @dataclass(frozen=True)
 class Call:
     """One request: who asks for what, where."""

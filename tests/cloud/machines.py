@@ -43,6 +43,7 @@ class Machines:
         self.fleet = Fleet(folder)
         self.lock = threading.RLock()
         self.served: set[str] = set()
+        self.addresses: set[str] = set()
 
     def prepare(self) -> None:
         """What all hosts share: the system they start from, the key, the bridge."""
@@ -103,9 +104,11 @@ class Machines:
         """Let this machine be a subnet's router, and the name server of its network."""
         router = f"{subnet.network_address + 1}/{subnet.prefixlen}"
         _run("ip", "address", "replace", router, "dev", BRIDGE)
+        self.addresses.add(router)
         server = _resolver(network)
         if server not in self.served:
             _run("ip", "address", "replace", f"{server}/32", "dev", BRIDGE)
+            self.addresses.add(f"{server}/32")
             resolver.serve(server, lookup)
             self.served.add(server)
 
@@ -221,6 +224,8 @@ class Machines:
             machine.remove()
         for file in (self.folder / "volumes").glob("vol-*"):
             hosts.release(file)
+        for address in self.addresses:
+            subprocess.run(["ip", "address", "del", address, "dev", BRIDGE], capture_output=True, check=False)
         linked = subprocess.run(
             ["ip", "-o", "link", "show", "master", BRIDGE], capture_output=True, text=True, check=False
         )

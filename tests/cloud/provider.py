@@ -146,9 +146,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def _update(self, kind: Kind, request: Any, old: Values, new: Values) -> Any:
         aws = self._where(new)
         before = values.read(request.old_inputs)
-        changed = values.wanted(before, new, kind.computed) - {
-            path.split(".")[0] for path in request.ignoreChanges
-        }
+        ignored = {path.split(".")[0] for path in request.ignoreChanges}
+        changed = values.wanted(before, new, kind.computed) - ignored
+        if not changed:
+            # The engine asks nevertheless: it was never finished, so what it lacks is in AWS alone.
+            now = kind.read(aws, request.id, old)
+            before = _inputs(kind, before, now) if now else before
+            changed = values.wanted(before, new, kind.computed) - ignored
         kind.update(aws, request.id, {**old, **before}, new, changed)
         state = self._state(kind, aws, request.id, {**old, **new})
         return provider_pb2.UpdateResponse(properties=values.write(state))

@@ -31,10 +31,10 @@ class Account:
         self.ec2 = self.cloud.client("ec2")
         parameter = "/aws/service/debian/release/12/latest/amd64"
         self.image = self.cloud.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
-        self.vpc = self.ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+        self.vpc = self.ec2.create_vpc(CidrBlock="10.90.0.0/16")["Vpc"]["VpcId"]
         self.subnets = {
             letter: self.ec2.create_subnet(
-                VpcId=self.vpc, CidrBlock=f"10.20.{part}.0/20", AvailabilityZone=f"eu-west-1{letter}"
+                VpcId=self.vpc, CidrBlock=f"10.90.{part}.0/20", AvailabilityZone=f"eu-west-1{letter}"
             )["Subnet"]["SubnetId"]
             for letter, part in (("a", 0), ("b", 16))
         }
@@ -87,10 +87,10 @@ def by_id(volume: str) -> str:
 
 def test_an_instance_boots_with_its_address_its_names_and_who_may_log_in(account: Account) -> None:
     run = account.cloud.run
-    one = account.machine(account.launch(account.interface("a", "10.20.0.17")))
-    two = account.machine(account.launch(account.interface("b", "10.20.16.17")))
-    assert run(one, "hostname") == "ip-10-20-0-17"
-    assert "10.20.0.17/20" in run(one, "ip -4 address show dev host0")
+    one = account.machine(account.launch(account.interface("a", "10.90.0.17")))
+    two = account.machine(account.launch(account.interface("b", "10.90.16.17")))
+    assert run(one, "hostname") == "ip-10-90-0-17"
+    assert "10.90.0.17/20" in run(one, "ip -4 address show dev host0")
     assert KEY in run(one, "cat /home/admin/.ssh/authorized_keys")
     assert run(one, "su admin -c 'sudo -n id -u'") == "0"
     zone = account.cloud.client("route53").create_hosted_zone(
@@ -104,15 +104,15 @@ def test_an_instance_boots_with_its_address_its_names_and_who_may_log_in(account
     account.cloud.client("route53").change_resource_record_sets(
         HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
     )
-    assert run(one, "getent ahostsv4 broker-2.test.kdeploy").split()[0] == "10.20.16.17"
-    assert run(one, "getent hosts 10.20.16.17").split()[1] == "ip-10-20-16-17.eu-west-1.compute.internal"
+    assert run(one, "getent ahostsv4 broker-2.test.kdeploy").split()[0] == "10.90.16.17"
+    assert run(one, "getent hosts 10.90.16.17").split()[1] == "ip-10-90-16-17.eu-west-1.compute.internal"
     assert run(one, "getent hosts nobody.test.kdeploy", check=False) == ""
-    assert "SSH-2.0" in run(one, "bash -c 'exec 3<>/dev/tcp/10.20.16.17/22; head -c 7 <&3'")
+    assert "SSH-2.0" in run(one, "bash -c 'exec 3<>/dev/tcp/10.90.16.17/22; head -c 7 <&3'")
 
 
 def test_a_volume_comes_and_grows_while_the_machine_runs_and_outlives_it(account: Account) -> None:
     ec2, run = account.ec2, account.cloud.run
-    interface = account.interface("a", "10.20.0.18")
+    interface = account.interface("a", "10.90.0.18")
     first = account.launch(interface)
     machine = account.machine(first)
     volume = ec2.create_volume(AvailabilityZone="eu-west-1a", Size=1, VolumeType="gp3")["VolumeId"]
@@ -131,14 +131,14 @@ def test_a_volume_comes_and_grows_while_the_machine_runs_and_outlives_it(account
     machine = account.machine(second)
     assert run(machine, f"mkdir /data && mount {disk} /data && cat /data/file") == "kept"
     assert run(machine, "cat /sys/class/net/host0/address") == mac
-    assert machine.address == "10.20.0.18"
+    assert machine.address == "10.90.0.18"
 
 
 def test_stop_and_start_keep_the_system_and_its_disks(account: Account) -> None:
     ec2, run = account.ec2, account.cloud.run
-    instance = account.launch(account.interface("b", "10.20.16.19"))
+    instance = account.launch(account.interface("b", "10.90.16.19"))
     machine = account.machine(instance)
-    run(machine, "echo 10.20.16.19 here >> /etc/hosts")
+    run(machine, "echo 10.90.16.19 here >> /etc/hosts")
     volume = ec2.create_volume(AvailabilityZone="eu-west-1b", Size=1, VolumeType="gp3")["VolumeId"]
     ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
     boot = run(machine, "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestamp")
@@ -161,7 +161,7 @@ def test_nothing_is_left_on_this_machine_afterwards(tmp_path: Path) -> None:
         pytest.skip(problem)
     with Cloud(tmp_path / "cloud", machines=True) as cloud:
         account = Account(cloud)
-        machine = account.machine(account.launch(account.interface("a", "10.20.0.40")))
+        machine = account.machine(account.launch(account.interface("a", "10.90.0.40")))
         folder = machine.home
         assert machine.systemd() is not None
     assert machine.systemd() is None

@@ -132,6 +132,19 @@ def test_a_request_is_known_by_its_operation(request_: dict[str, Any], name: str
     assert found.name == name
 
 
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        ("ec2:RunInstances", "ec2:RunInstances"),
+        ("monitoring:PutMetricAlarm", "cloudwatch:PutMetricAlarm"),
+        ("s3:HeadBucket", "s3:ListBucket"),
+        ("s3:PutBucketEncryption", "s3:PutEncryptionConfiguration"),
+    ],
+)
+def test_a_call_needs_the_right_that_aws_asks_for(call: str, right: str) -> None:
+    assert calls.right(call) == right
+
+
 def test_a_request_that_nobody_signed_is_no_call() -> None:
     assert calls.read({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}) is None
 
