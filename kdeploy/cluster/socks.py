@@ -44,10 +44,14 @@ def connect(server: tuple[str, int], host: str, port: int, timeout: float) -> so
         timeout: Seconds that each step may take; the socket that is returned keeps it.
 
     Raises:
-        OSError: The server cannot be reached, is none, or could not connect.
+        TimeoutError: The server itself does not answer, or nobody did in time.
+        OSError: It is none, or could not connect.
     """
     wanted = _address(host) + struct.pack(">H", port)
-    channel = socket.create_connection(server, timeout=timeout)
+    try:
+        channel = socket.create_connection(server, timeout=timeout)
+    except OSError as error:  # not the other side's refusal, which would be told as one
+        raise TimeoutError(f"the SOCKS5 server does not answer ({error.strerror or error})") from None
     try:
         channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         channel.sendall(bytes((VERSION, 1, NO_AUTHENTICATION)))

@@ -166,6 +166,15 @@ def test_what_is_no_proxy_is_said(proxy: Server) -> None:
         wire.ask("x" * 256, 9094, None, proxy)
 
 
+def test_a_proxy_that_has_gone_proves_nothing_of_who_is_behind_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        gone = probe.getsockname()
+    asked = refusals._kafka(NAME, 9092, lambda: ("127.0.0.1", gone[1]))
+    for guarded in (False, True):
+        found = refusals._try(refusals.Port("p", asked, guarded), None)
+        assert found == "p proves nothing: the SOCKS5 server does not answer (Connection refused)"
+
+
 def no_proxy() -> tuple[str, int]:
     raise KdeployError("no connection to the brokers, which go over SSH")
 
