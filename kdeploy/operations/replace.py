@@ -109,6 +109,11 @@ def _refuse_impossible(loaded: Loaded) -> None:
         raise UsageError(
             f"the nodes of {name} are processes on this machine, and none has a machine of its own to replace"
         )
+    if hosts.is_in_aws(loaded):
+        raise UsageError(
+            f"machines of {name} are made in AWS, and a machine that is gone or that fails is made anew by "
+            f"`kdeploy up {name}`, with its address and its volumes\n  terminate one that fails first"
+        )
     if loaded.shipped:
         raise UsageError(
             f"{name} came with kdeploy and is only an example\n  make your own with `kdeploy init NAME --from {name}`"
@@ -122,7 +127,7 @@ def _clear_the_way(
     design = prepare.design(exchanged.before, freeze=False)
     vault = vaults.open_existing(exchanged.before, password_file)
     expiry.refuse_ended(design, vault)
-    with hosts.held(design, "replace", vault):
+    with hosts.held(design, "replace"):
         sites = site.sites(design, vault, progress)
         here = next(one for one in sites if one.cluster.datacenter == exchanged.datacenter)
         node = next(one for one in here.cluster.brokers if one.name == exchanged.node)
