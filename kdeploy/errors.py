@@ -21,6 +21,9 @@ that is not in this tree is a defect of kdeploy.
     ├── UnreadableVault           1  `security.vault`: gone, of another format, of another password, or damaged
     ├── NoPrivilege               1  `infra.hosts.ssh`: a host is reached, but there is no way to root on it
     ├── Unreachable               1  `infra.hosts.ssh`: a host cannot be reached
+    ├── CloudError                1  `infra.aws.failure`: AWS, or the engine that speaks to it, refused something
+    ├── StackLocked               6  `infra.aws.failure`: another engine works on the same stack
+    ├── NoEngine                  1  `infra.aws.command`: the Pulumi command line is missing or cannot be used
     ├── CannotWrite               1  `spec.adopt`: a file of the environment would not say what it should
     ├── ForgeError                1  `pipelines.forge`: GitHub or GitLab refused something, or cannot be reached
     └── Refused                   1  `infra.artefacts`: one source of Kafka does not give it; never leaves that room

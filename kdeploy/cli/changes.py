@@ -98,6 +98,9 @@ def _layer_lines(layer: Layer, items: list[Item], several: bool) -> Iterator[str
             yield from _shown(first.diff)
         elif first.kind == "unseen":
             yield _filled(f"{UNSEEN}{names}: {first.why}", "    ", "  ")
+        elif layer == "resources":
+            why = f" ({first.why})" if first.why else ""
+            yield _filled(f"{sign} {first.what}: {_names(group, several=False)}{why}", "    ", "  ")
         elif layer == "nodes":
             yield _filled(f"{sign} {first.kind} {names}: {first.why}", "    ", "  ")
         elif layer == "settings":
@@ -118,7 +121,7 @@ def _groups(items: Iterable[Item]) -> list[list[Item]]:
             alike = (one.kind, one.why)
         elif one.path:
             alike = (one.kind, one.path, one.what, one.why, _lines_changed(one.diff))
-        elif one.layer == "settings":
+        elif one.layer in ("settings", "resources"):
             alike = (one.kind, one.what, one.why)
         found.setdefault(alike, []).append(one)
     return list(found.values())
@@ -196,7 +199,9 @@ def _row(layer: Layer, group: list[Item], several: bool) -> tuple[str, ...]:
         why = f" ({first.why})" if first.why else ""
         return sign, _escaped(first.path), names, _escaped(first.what + why)
     what = first.what
-    if layer == "settings":
+    if layer == "resources":
+        what += f": {_names(group, several=False)}"
+    elif layer == "settings":
         what += f" (of {_names(group, several)})"
     elif several:
         what += f" in {first.datacenter}"

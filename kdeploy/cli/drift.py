@@ -42,7 +42,7 @@ LONGEST: Final = 60
 @vault_password_option
 @output_option
 def drift(environment: str, accept: bool, vault_password_file: Path | None, output: str) -> None:
-    """Show what was changed behind git's back: nodes, files, hosts, settings, topics, users, ACLs, quotas.
+    """Show what was changed behind git's back: in AWS, nodes, files, hosts, settings, topics, users, ACLs, quotas.
 
     Exit code 0: nothing, or all of it is accepted. 4: something; up puts it back, but for what is marked. 5:
     nothing was found where it could be looked, which was not everywhere.

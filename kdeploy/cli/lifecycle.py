@@ -98,6 +98,7 @@ def up(
 
     loaded = _load(environment)
     warn_of(risks_of(loaded))
+    _engine_ready(loaded)
     outcomes = bring_up(
         loaded,
         _progress(),
@@ -111,6 +112,16 @@ def up(
         parts = [report.outcome_text(outcome) for outcome in outcomes]
         print_text("\n".join([*parts, _next_steps(environment, outcomes)]), output)
     _exit_unless(outcome.report.ok for outcome in outcomes)
+
+
+def _engine_ready(loaded: Loaded) -> None:
+    """See before anything begins that what drives AWS is here; at a terminal it can be fetched."""
+    from kdeploy.operations.hosts import is_in_aws
+
+    if is_in_aws(loaded):
+        from kdeploy.operations import aws
+
+        aws.ready(lambda text: sys.stdin.isatty() and click.confirm(text, err=True))
 
 
 def _next_steps(environment: str, outcomes: Sequence[Outcome]) -> str:
@@ -175,9 +186,15 @@ def verify(environment: str, vault_password_file: Path | None, output: str) -> N
 @environment_argument
 @click.option("--delete-data", is_flag=True, help="Delete every record, certificate and password too.")
 @yes_option
+@click.option(
+    "--confirm", metavar="NAME", help="The environment's name once more, beside --yes, for data in AWS."
+)
 @output_option
-def down(environment: str, delete_data: bool, yes: bool, output: str) -> None:
+def down(environment: str, delete_data: bool, yes: bool, confirm: str | None, output: str) -> None:
     """Stop the cluster, brokers first; its data stays unless --delete-data says otherwise.
+
+    In AWS machines run on, and cost what they cost, until --delete-data: that deletes them, their volumes
+    and all else that was made there.
 
     \b
     Example: kdeploy down local
@@ -185,21 +202,44 @@ def down(environment: str, delete_data: bool, yes: bool, output: str) -> None:
     from kdeploy.operations.down import down as bring_down
 
     loaded = _load(environment)
-    if delete_data and not yes:
-        _confirm_deletion(loaded.environment.name)
+    _confirm(loaded, delete_data=delete_data, yes=yes, confirm=confirm)
     stopped = bring_down(loaded, _progress(), delete_data=delete_data)
     if output == "json":
         print_json(report.down_json(loaded.environment.name, stopped, delete_data))
     else:
-        print_text(report.down_text(stopped, delete_data), output)
+        from kdeploy.operations.hosts import is_in_aws
+
+        cloud = loaded.environment.name if is_in_aws(loaded) else ""
+        print_text(report.down_text(stopped, delete_data, cloud), output)
 
 
-def _confirm_deletion(name: str) -> None:
+def _confirm(loaded: Loaded, *, delete_data: bool, yes: bool, confirm: str | None) -> None:
+    """See that deleting is meant: by the name typed, or by --yes, to which volumes in AWS want the name too."""
+    from kdeploy.operations.hosts import is_in_aws
+
+    name, cloud = loaded.environment.name, is_in_aws(loaded)
+    if confirm is not None and confirm != name:
+        raise UsageError(f"--confirm says {confirm}, and this is {name}\n  nothing was done")
+    if not delete_data:
+        return
+    if not yes:
+        _confirm_deletion(name, cloud=cloud)
+    elif cloud and confirm is None:
+        raise UsageError(
+            f"this deletes every volume of {name} in AWS, which nothing brings back\n"
+            f"  if that is meant, add --confirm {name}; nothing was done"
+        )
+
+
+def _confirm_deletion(name: str, *, cloud: bool) -> None:
     if not sys.stdin.isatty():
-        raise UsageError("deleting data needs a terminal to ask on\n  in a pipeline, add --yes")
+        more = f" --confirm {name}" if cloud else ""
+        raise UsageError(f"deleting data needs a terminal to ask on\n  in a pipeline, add --yes{more}")
     from kdeploy.operations.places import state_folder
 
     click.echo(f"This deletes every record, certificate and password of {name},", err=True)
+    if cloud:
+        click.echo("its machines and volumes in AWS, and all else that was made there for it, and", err=True)
     click.echo(f"all that is in {state_folder(name)}.", err=True)
     if click.prompt("Type its name to go on", err=True) != name:
         raise click.Abort

@@ -163,10 +163,15 @@ def verify_text(report: HealthReport) -> str:
     return f"{report.datacenter}: {verdict}\n{checks_text(report.checks)}"
 
 
-def down_text(stopped: Sequence[str], deleted: bool) -> str:
-    """What was stopped, and what became of the data."""
+def down_text(stopped: Sequence[str], deleted: bool, cloud: str = "") -> str:
+    """What was stopped, and what became of the data; `cloud` is the environment's name where machines cost money."""
     first = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
-    return f"{first}\n{'deleted: all data' if deleted else 'kept: all data'}"
+    kept = "kept: all data"
+    if cloud:
+        kept += "; its machines run on in AWS, and cost what they cost"
+        kept += f"\nDelete them and all data with: kdeploy down {cloud} --delete-data"
+    gone = "deleted: all data" + (", and all that was made in AWS" if cloud else "")
+    return f"{first}\n{gone if deleted else kept}"
 
 
 def down_json(environment: str, stopped: Sequence[str], deleted: bool) -> dict[str, Any]:

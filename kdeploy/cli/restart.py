@@ -83,7 +83,8 @@ def restart(
 def unlock(environment: str, yes: bool, output: str) -> None:
     """End the leases on hosts that a killed run from another machine left behind.
 
-    A run from the same machine takes its own over by itself. Only unlock what does not run any more.
+    A run from the same machine takes its own over by itself. Only unlock what does not run any more. In AWS
+    the lock of Pulumi's state is ended too.
 
     \b
     Example: kdeploy unlock datacenter-zk

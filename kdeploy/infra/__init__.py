@@ -182,3 +182,19 @@ class Reboots(Protocol):
     def reboot(self, node: Node) -> None:
         """Boot the machine of a stopped node anew; returns when it answers again, whatever runs on it by then."""
         ...
+
+
+@runtime_checkable
+class Remakes(Protocol):
+    """A provider that can change the machine below a node, or give it another one, and keep what the node stored."""
+
+    def outdated(self) -> Mapping[str, str]:
+        """Machines below running nodes that are not what they should be, by `Node.key`, each with why."""
+        ...
+
+    def remake(self, node: Node) -> None:
+        """Make the machine of a stopped node what it should be; no-op where it is.
+
+        Returns when it answers and has all that the node stands on; files of the node may be missing then.
+        """
+        ...

@@ -70,8 +70,8 @@ def apply(
         design = prepare.design(loaded, freeze=True)
         if design.previous is None:
             raise KdeployError(vaults.undecided(loaded))
-        with hosts.held(design, "apply"):
-            completed = prepare.completed_vault(design, password_file)
+        completed = prepare.completed_vault(design, password_file)
+        with hosts.held(design, "apply", completed.vault):
             expiry.refuse_ended(design, completed.vault)
             sites = site.sites(design, completed.vault, progress, site.Manner(move_rate=move_rate))
             for one in sites:

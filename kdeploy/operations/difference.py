@@ -6,7 +6,7 @@ Invariant: pure; `up` does exactly the actions listed here, and preview prints t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kdeploy.blueprint import Node
@@ -44,7 +44,10 @@ class Action:
 
 
 def actions(
-    nodes: Sequence[Node], states: Mapping[str, NodeState], wanted: Mapping[str, str]
+    nodes: Sequence[Node],
+    states: Mapping[str, NodeState],
+    wanted: Mapping[str, str],
+    outdated: Mapping[str, str] | None = None,
 ) -> tuple[Action, ...]:
     """One action per node, in the blueprint's order.
 
@@ -52,8 +55,17 @@ def actions(
         nodes: As they should be.
         states: What the provider sees, by `Node.key`.
         wanted: `Provider.wanted` of each, by `Node.key`.
+        outdated: `Remakes.outdated`: machines that have to be changed while their nodes are stopped.
     """
-    return tuple(_action(node, states[node.key], wanted[node.key]) for node in nodes)
+    found = (_action(node, states[node.key], wanted[node.key]) for node in nodes)
+    return tuple(_on_its_machine(action, (outdated or {}).get(action.node.key)) for action in found)
+
+
+def _on_its_machine(action: Action, why: str | None) -> Action:
+    """A running node whose machine has to be changed is restarted for that, and with its new files at once."""
+    if why is None or action.kind in ("create", "start"):
+        return action
+    return replace(action, kind="restart", reason=why)
 
 
 def _action(node: Node, state: NodeState, wanted: str) -> Action:

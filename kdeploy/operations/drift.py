@@ -1,5 +1,6 @@
 """`drift`: what differs from what git last gave, and was not changed by git; nothing is changed.
 
+    resources  what is not in AWS as it was made
     nodes      a node that was stopped
     files      a file of a node that was edited, removed or opened to others
     host       a kernel setting, a disk's queue or the firewall of a machine
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import readiness
+from kdeploy.operations import hosts, readiness
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.reach import WrongCluster
 from kdeploy.operations.status import sites_of
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from kdeploy.operations.site import Site
     from kdeploy.spec.load import Loaded
 
-Layer = Literal["nodes", "files", "host", "settings", "topics", "users", "acls", "quotas"]
+Layer = Literal["resources", "nodes", "files", "host", "settings", "topics", "users", "acls", "quotas"]
 
 LAYERS: Final[tuple[Layer, ...]] = (
+    "resources",
     "nodes",
     "files",
     "host",
@@ -99,7 +101,13 @@ def drift(loaded: Loaded, password_file: Path | None = None) -> Drift:
         KdeployError: It was never brought up.
     """
     items, unseen = list[Drifted](), list[str]()
-    for here in sites_of(loaded, Silent(), password_file):
+    sites = sites_of(loaded, Silent(), password_file)
+    if hosts.is_in_aws(loaded):
+        try:
+            items += in_aws(sites[0])
+        except KdeployError as error:
+            unseen.append(f"AWS: {' '.join(' '.join(str(error).splitlines()[:2]).split())}")
+    for here in sites:
         changed, unasked = on_nodes(here)
         items += changed
         unseen += unasked
@@ -116,6 +124,22 @@ def drift(loaded: Loaded, password_file: Path | None = None) -> Drift:
             unseen.append(f"{here.cluster.datacenter}: {str(error).splitlines()[0]}")
     items.sort(key=lambda one: LAYERS.index(one.layer))
     return Drift(loaded.environment.name, tuple(items), tuple(unseen))
+
+
+def in_aws(here: Site) -> Iterator[Drifted]:
+    """What is not in AWS as the engine made it."""
+    from kdeploy.operations import aws
+
+    for one in aws.drifted(here.design, here.vault):
+        datacenter = aws.datacenter_of(here.design, one.name)
+        if one.op == "delete":
+            yield Drifted("resources", datacenter, one.name, aws.called(one), "there", None, why="it is gone")
+        for each in one.differs if one.op == "update" else ():
+            yield Drifted(
+                *("resources", datacenter, one.name, f"{aws.called(one)}, {each.name}"),
+                *(each.before, each.after),
+                why="it was changed",
+            )
 
 
 def on_nodes(here: Site) -> tuple[list[Drifted], list[str]]:

@@ -197,4 +197,4 @@ def _words(identity: Identity) -> str:
     _, layer, kind, name, what, _, _, path = identity
     if path:
         return f"{kind}: {path} of {name}" + (f", {what}" if what else "")
-    return f"{name}: {what}" if layer == "settings" and kind else str(what)
+    return f"{name}: {what}" if layer in ("settings", "resources") and kind else str(what)

@@ -69,6 +69,11 @@ def hosts_folder(environment: str) -> Path:
     return state_folder(environment) / "hosts"
 
 
+def stack_folder(environment: str) -> Path:
+    """The engine's working folder, and its state where the environment names no other place for that (mode 0700)."""
+    return state_folder(environment) / "aws"
+
+
 def known_hosts_file(loaded: Loaded) -> Path:
     """The hosts' public keys, beside the environment: a pipeline on a fresh machine knows them too."""
     return loaded.folder.absolute() / "known_hosts"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,6 +161,41 @@ def remember_ids(design: Design, ids: Mapping[str, str | None]) -> None:
     if datacenters != design.lock.datacenters:
         file = places.lock_file(design.loaded)
         lockfile.write_lock(file, design.lock.model_copy(update={"datacenters": datacenters}))
+
+
+def remember_images(design: Design, chosen: Mapping[str, Mapping[str, str]]) -> Design:
+    """Write images that the first machines were started from into the lock; what is there stays.
+
+    Args:
+        design: The environment's design, whose lock is written already.
+        chosen: Images by datacenter and architecture.
+
+    Returns:
+        The same design with them.
+    """
+    from kdeploy import blueprint
+    from kdeploy.spec import lockfile
+
+    datacenters = tuple(
+        one.model_copy(update={"images": {**chosen.get(one.name, {}), **one.images}})
+        for one in design.lock.datacenters
+    )
+    lock = design.lock.model_copy(update={"datacenters": datacenters})
+    lockfile.write_lock(places.lock_file(design.loaded), lock)
+    drawn = blueprint.draw(design.loaded.environment, design.plan, lock)
+    return replace(design, lock=lock, blueprint=drawn)
+
+
+def forget_images(loaded: Loaded) -> None:
+    """Take images that `up` chose out of the lock: nothing runs on them any more."""
+    from kdeploy.spec import lockfile
+
+    file = places.lock_file(loaded)
+    lock = lockfile.read_lock(file)
+    if lock is not None:
+        gone = tuple(one.model_copy(update={"images": {}}) for one in lock.datacenters)
+        if gone != lock.datacenters:
+            lockfile.write_lock(file, lock.model_copy(update={"datacenters": gone}))
 
 
 def forget_ids(loaded: Loaded) -> None:

@@ -109,25 +109,53 @@ def of_design(design: prepare.Design, password_file: Path | None = None) -> Prev
     vault = prepare.completed_vault(design, password_file).vault if there else None
     if vault is not None:
         expiry.refuse_ended(design, vault)
-    costs = cost_items(design, site.provider_of(design.loaded, Silent()))
-    clusters = [_preview(design, cluster, vault) for cluster in design.blueprint.clusters]
-    notes = dict.fromkeys(note for cluster in clusters for note in cluster.notes)
+    provider, resources, unseen, checks = _resources(design, vault)
+    more = (*resources, *cost_items(design, provider))
+    clusters = [_preview(design, cluster, vault, provider) for cluster in design.blueprint.clusters]
+    notes = dict.fromkeys([*unseen, *checks, *(note for cluster in clusters for note in cluster.notes)])
     priced = tuple(
-        replace(one, items=(*one.items, *(cost for cost in costs if cost.datacenter == one.datacenter)))
+        replace(
+            one,
+            items=pending.ordered(
+                [*one.items, *(item for item in more if item.datacenter == one.datacenter)]
+            ),
+            compared=one.compared and not unseen,
+        )
         for one in clusters
     )
     return Preview(design.loaded.environment.name, priced, tuple(notes))
 
 
-def _preview(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | None) -> ClusterPreview:
+def _resources(
+    design: prepare.Design, vault: Vault | None
+) -> tuple[Provider, tuple[Item, ...], tuple[str, ...], tuple[str, ...]]:
+    """Where nodes come from; what would change in AWS; that it could not be asked, where so; what was checked."""
+    from kdeploy.operations import hosts
+
+    if not hosts.is_in_aws(design.loaded):
+        return site.provider_of(design, Silent(), vault), (), (), ()
+    from kdeploy.infra.aws.failure import CloudError
+    from kdeploy.operations import aws
+
+    try:
+        looked = aws.outlook(design, vault, Silent())
+    except CloudError as error:
+        reason = "; ".join(line.strip(" -") for line in str(error).splitlines()[1:2])
+        unseen = f"AWS could not be asked, so what would change there is not in this list: {reason}"
+        return aws.known(design, vault, Silent()), (), (unseen,), ()
+    return looked.provider, aws.items(design, looked), (), aws.checked(looked)
+
+
+def _preview(
+    design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | None, provider: Provider
+) -> ClusterPreview:
     name = cluster.datacenter
     if vault is None:
-        provider = site.provider_of(design.loaded, Silent())
         states = provider.observe(cluster.nodes)
         todo = actions(cluster.nodes, states, {node.key: "" for node in cluster.nodes})
         made = (_of_action(action, states[action.node.key], (), None) for action in todo)
         return ClusterPreview(name, pending.ordered(one for one in made if one is not None), compared=False)
-    here = site.site_of(design, cluster, vault, Silent())
+    here = site.site_of(design, cluster, vault, Silent(), provider)
     todo = here.compare()
     states = here.provider.observe(cluster.nodes)
     restarting = [action.node.key for action in todo if action.kind == "restart"]

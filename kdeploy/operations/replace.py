@@ -109,6 +109,11 @@ def _refuse_impossible(loaded: Loaded) -> None:
         raise UsageError(
             f"the nodes of {name} are processes on this machine, and none has a machine of its own to replace"
         )
+    if hosts.is_in_aws(loaded):
+        raise UsageError(
+            f"machines of {name} are made in AWS, and a machine that is gone or that fails is made anew by "
+            f"`kdeploy up {name}`, with its address and its volumes\n  terminate one that fails first"
+        )
     if loaded.shipped:
         raise UsageError(
             f"{name} came with kdeploy and is only an example\n  make your own with `kdeploy init NAME --from {name}`"

@@ -65,7 +65,7 @@ def restart(
         vault = vaults.open_existing(loaded, password_file)
         expiry.refuse_ended(design, vault)
         here = site.sites(design, vault, progress, manner)
-        with hosts.held(design, "restart"):
+        with hosts.held(design, "restart", vault):
             for one in here:
                 _refuse_pending(one)
             for one in here:

@@ -147,6 +147,8 @@ def _restart_together(site: Site, nodes: list[Node]) -> None:
     """As `_restart`, for brokers of one rack; while they hand their leaders over the controller stays."""
     in_parallel(site.provider.stop, nodes[:-1])
     site.provider.stop(nodes[-1])
+    for node in nodes:  # never two in one run of the engine
+        _remake(site, node)
     _reboot(site, nodes)
     in_parallel(site.provider.start, nodes)
 
@@ -155,11 +157,21 @@ def _restart(site: Site, node: Node, kind: str) -> None:
     with lasting(site.progress, node.name, "stops, and hands over what it leads"):
         site.provider.stop(node)
     kill_point(f"{kind}-stopped-in-roll")
+    _remake(site, node)
     _reboot(site, [node])
     with lasting(site.progress, node.name, "starts"):
         site.provider.start(node)
     if kind == "broker":
         kill_point("broker-started-in-roll")
+
+
+def _remake(site: Site, node: Node) -> None:
+    """Change the machine of a stopped node, where it is not what it should be; its files may have gone with it."""
+    from kdeploy.infra import Remakes
+
+    if isinstance(site.provider, Remakes) and node.key in site.provider.outdated():
+        site.provider.remake(node)
+        site.apply(node)
 
 
 def _reboot(site: Site, nodes: list[Node]) -> None:

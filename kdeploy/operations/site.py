@@ -104,9 +104,12 @@ class Site:
 
     def compare(self) -> tuple[Action, ...]:
         """What each node needs; read-only."""
+        from kdeploy.infra import Remakes
+
         nodes = self.cluster.nodes
         wanted = {node.key: self.provider.wanted(node, self.secrets(node)) for node in nodes}
-        return actions(nodes, self.provider.observe(nodes), wanted)
+        outdated = self.provider.outdated() if isinstance(self.provider, Remakes) else {}
+        return actions(nodes, self.provider.observe(nodes), wanted, outdated)
 
     def live_settings(
         self, brokers: Sequence[Node], restarting: Collection[str] = ()
@@ -157,20 +160,21 @@ def refuse_undeployable(loaded: Loaded) -> None:
         KdeployError: Names the datacenter and what can be done with it.
     """
     for datacenter in loaded.environment.datacenters:
-        if datacenter.provider not in ("local", "hosts"):
+        if datacenter.provider not in ("local", "hosts", "aws"):
             raise KdeployError(
                 f"datacenter {datacenter.name} has provider {datacenter.provider}, "
                 "which this version of kdeploy plans and renders but does not deploy\n"
-                "  deploy with provider local or hosts, or write the files with `kdeploy render`"
+                "  deploy with provider local, hosts or aws, or write the files with `kdeploy render`"
             )
 
 
-def provider_of(loaded: Loaded, progress: Progress) -> Provider:
+def provider_of(design: prepare.Design, progress: Progress, vault: Vault | None = None) -> Provider:
     """The provider of an environment's clusters, which `refuse_undeployable` has let through."""
+    loaded = design.loaded
     if not places.is_local(loaded):
         from kdeploy.operations import hosts
 
-        return hosts.provider_of(loaded, progress)
+        return hosts.any_provider(design, progress, vault)
     from kdeploy.infra.local.provider import LocalProvider
 
     return LocalProvider(places.nodes_folder(loaded.environment.name), progress=progress.bar)
@@ -181,9 +185,12 @@ def sites(
     vault: Vault,
     progress: Progress,
     manner: Manner = Manner(),
+    provider: Provider | None = None,
 ) -> tuple[Site, ...]:
     """Every cluster of an environment, ready to be worked on."""
-    everything = (site_of(design, cluster, vault, progress) for cluster in design.blueprint.clusters)
+    chosen = provider or provider_of(design, progress, vault)
+    clusters = design.blueprint.clusters
+    everything = (site_of(design, cluster, vault, progress, chosen) for cluster in clusters)
     return tuple(replace(one, manner=manner) for one in everything)
 
 
@@ -215,12 +222,13 @@ def _leave_out(site: Site, known: set[str]) -> Site:
     return replace(site, cluster=replace(site.cluster, nodes=nodes))
 
 
-def site_of(design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, progress: Progress) -> Site:
+def site_of(
+    design: prepare.Design, cluster: ClusterBlueprint, vault: Vault, progress: Progress, provider: Provider
+) -> Site:
     """One cluster of an environment, ready to be worked on."""
     name = design.loaded.environment.name
     folder = places.administrator_folder(name)
     _write_administrator_files(folder, vault)
-    provider = provider_of(design.loaded, progress)
     from kdeploy.infra import Forwards
 
     proxy = provider.proxy(cluster) if isinstance(provider, Forwards) else None

@@ -94,7 +94,7 @@ def up(
             manner.refuse_impossible(cluster.brokers)
         with ExitStack() as stack:
             if expectation is not None:  # nobody else may change anything from here on
-                stack.enter_context(hosts.held(design, "up"))
+                holding = stack.enter_context(hosts.held(design, "up"))
                 expected.refuse_other(expectation, preview.of_design(design, password_file), manner.without)
             prepare.save_lock(design)
             kill_point("lock-written")
@@ -102,8 +102,13 @@ def up(
             kill_point("vault-written")
             expiry.refuse_ended(design, vault)
             if expectation is None:
-                stack.enter_context(hosts.held(design, "up"))
-            sites = site.leave_out(site.sites(design, vault, progress, manner))
+                holding = stack.enter_context(hosts.held(design, "up", vault))
+            provider = None
+            if hosts.is_in_aws(loaded):
+                from kdeploy.operations import aws
+
+                design, provider = aws.make(design, vault, progress, holding)
+            sites = site.leave_out(site.sites(design, vault, progress, manner, provider))
             everything = tuple(map(_anew, sites))
             for one in everything:
                 _refuse_early(one)

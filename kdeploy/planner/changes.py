@@ -33,6 +33,9 @@ _NOT_PLANNED: Final[dict[str, Any]] = {
 }
 """Parts of an environment that neither a plan nor a file depends on."""
 
+LOCAL: Final = "local-nvme"
+"""The kind of volume that is a machine's own disk."""
+
 _DEFAULT: Final = "the default"
 _QUANTITY: Final = re.compile(r"([0-9.e+-]+)(B/s|B|s)")
 _PRINTERS: Final = {"B/s": format_rate, "B": format_bytes, "s": format_duration}
@@ -198,9 +201,11 @@ def _of_plan(wanted: Datacenter, planned: DatacenterPlan, locked: LockedDatacent
         ("brokers", locked.brokers, planned.brokers, wanted.brokers.instance_type),
         ("coordination", locked.coordination, planned.coordination, wanted.coordination.instance_type),
     ):
-        why = "running nodes would have to be replaced one by one"
-        instance_type = chosen or new.instance_type
-        yield from _refusal(f"{place}: {what}: instance type", old.instance_type, instance_type, why)
+        if LOCAL in {one.type for one in old.volumes} | {one.type for one in new.volumes}:
+            # Elsewhere machines change one by one, and the data stays on its volumes.
+            why = "the machines' own disks lose their data with them"
+            instance_type = chosen or new.instance_type
+            yield from _refusal(f"{place}: {what}: instance type", old.instance_type, instance_type, why)
         yield from _of_volumes(
             f"{place}: {what}",
             [(one.type, one.count, one.size) for one in old.volumes],

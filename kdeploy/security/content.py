@@ -48,6 +48,7 @@ class Vault:
         nodes: Each node's identity, by `DATACENTER/NODE`.
         brokers: The identity that all brokers of a datacenter share towards ZooKeeper, by datacenter.
         passwords: Users' SCRAM passwords, by user.
+        stack: Passphrase of the state that Pulumi keeps (provider aws); None elsewhere.
     """
 
     environment: str
@@ -57,6 +58,7 @@ class Vault:
     nodes: Mapping[str, Identity] = field(default_factory=dict)
     brokers: Mapping[str, Identity] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict)
+    stack: str | None = None
 
     def __repr__(self) -> str:
         held = f"{len(self.nodes)} nodes, {len(self.passwords)} passwords"
@@ -90,6 +92,7 @@ def to_yaml(vault: Vault) -> str:
         "nodes": {key: pair(identity) for key, identity in sorted(vault.nodes.items())},
         "brokers": {key: pair(identity) for key, identity in sorted(vault.brokers.items())},
         "passwords": dict(sorted(vault.passwords.items())),
+        **({"stack": vault.stack} if vault.stack is not None else {}),
     }
     yaml, stream = YAML(), io.StringIO()
     yaml.width = 4096
@@ -112,7 +115,9 @@ def from_yaml(text: str) -> Vault:
             if newer
             else f"schema: this kdeploy reads {VAULT_SCHEMA}, and the vault says something else"
         )
-    document.only("schema", "environment", "authorities", "administrator", "nodes", "brokers", "passwords")
+    document.only(
+        *("schema", "environment", "authorities", "administrator", "nodes", "brokers", "passwords", "stack")
+    )
     environment = document.text("environment")
     authorities = document.map("authorities")
     authorities.only("nodes", "clients")
@@ -137,6 +142,7 @@ def from_yaml(text: str) -> Vault:
         nodes=document.map("nodes").each(node),
         brokers=document.map("brokers").each(brokers),
         passwords=_passwords(document.map("passwords")),
+        stack=document.text("stack") if "stack" in document._members() else None,
     )
 
 

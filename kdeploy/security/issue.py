@@ -53,6 +53,7 @@ class Requirements:
         brokers: Datacenters whose brokers need their shared identity towards ZooKeeper.
         users: Users that need a password.
         certificate_days: How long a new certificate is valid.
+        stack: Whether Pulumi keeps a state, whose passphrase it holds.
     """
 
     environment: str
@@ -60,6 +61,7 @@ class Requirements:
     brokers: tuple[str, ...]
     users: tuple[str, ...]
     certificate_days: int
+    stack: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def requirements(environment: Environment, lock: Lock) -> Requirements:
         brokers=tuple(datacenter.name for datacenter in lock.datacenters) if with_zookeeper else (),
         users=tuple(user.name for user in environment.users if user.credentials == "vault"),
         certificate_days=environment.security.certificate_days,
+        stack=any(datacenter.provider == "aws" for datacenter in lock.datacenters),
     )
 
 
@@ -124,7 +127,10 @@ def lacking(vault: Vault | None, requirements: Requirements) -> tuple[str, ...]:
     missing = [] if vault else ["the authorities of nodes and of clients", "the administrator's certificate"]
     missing += [f"the certificate of {node.key}" for node in _new_nodes(vault, requirements)]
     missing += [f"the certificate that brokers of {name} share" for name in _new_brokers(vault, requirements)]
-    return tuple(missing + [f"the password of {user}" for user in _new_users(vault, requirements)])
+    missing += [f"the password of {user}" for user in _new_users(vault, requirements)]
+    return tuple(
+        missing + (["the passphrase of Pulumi's state"] if _lacks_stack(vault, requirements) else [])
+    )
 
 
 def complete(vault: Vault | None, requirements: Requirements, now: datetime) -> Vault:
@@ -141,7 +147,7 @@ def complete(vault: Vault | None, requirements: Requirements, now: datetime) -> 
     _refuse_other(vault, requirements)
     name, days = requirements.environment, requirements.certificate_days
     new_nodes, new_brokers = _new_nodes(vault, requirements), _new_brokers(vault, requirements)
-    new_users = _new_users(vault, requirements)
+    new_users, stack = _new_users(vault, requirements), _lacks_stack(vault, requirements)
     vault = vault or _new_vault(name, now, days)
     authority = vault.nodes_authority
     nodes = {
@@ -158,6 +164,7 @@ def complete(vault: Vault | None, requirements: Requirements, now: datetime) -> 
         nodes={**nodes, **vault.nodes},
         brokers={**brokers, **vault.brokers},
         passwords={**passwords, **vault.passwords},
+        stack=new_password() if stack else vault.stack,
     )
 
 
@@ -210,6 +217,10 @@ def _new_nodes(vault: Vault | None, requirements: Requirements) -> tuple[NodeReq
 
 def _new_brokers(vault: Vault | None, requirements: Requirements) -> tuple[str, ...]:
     return tuple(name for name in requirements.brokers if not vault or name not in vault.brokers)
+
+
+def _lacks_stack(vault: Vault | None, requirements: Requirements) -> bool:
+    return requirements.stack and (vault is None or vault.stack is None)
 
 
 def _new_users(vault: Vault | None, requirements: Requirements) -> tuple[str, ...]:

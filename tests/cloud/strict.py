@@ -343,3 +343,19 @@ EC2Backend.delete_nat_gateway = _delete_nat_gateway(EC2Backend.delete_nat_gatewa
 ElasticNetworkInterfaces.create_network_interface = _address_is_free(  # type: ignore[method-assign]
     ElasticNetworkInterfaces.create_network_interface
 )
+
+
+def _of_its_interface(name: str, otherwise: str | None) -> property:
+    """A property that a machine has from its interface, which a terminated one has no more."""
+    original = getattr(Instance, name)
+    return property(lambda self: original.fget(self) if self.nics else otherwise)
+
+
+for _name, _otherwise in (
+    ("private_ip", None),
+    ("private_ip_address", None),
+    ("private_dns_name", ""),
+    ("public_ip", None),
+    ("public_ip_address", None),
+):
+    setattr(Instance, _name, _of_its_interface(_name, _otherwise))

@@ -14,7 +14,6 @@ from kdeploy.cluster.change import Kind
 from kdeploy.errors import InvalidEnvironment, KdeployError, UsageError
 from kdeploy.operations import expected, pending
 from kdeploy.operations.apply import apply
-from kdeploy.operations.down import down
 from kdeploy.operations.expected import Moved
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.reach import WrongCluster
@@ -284,11 +283,6 @@ def test_a_lock_whose_node_lacks_a_port_is_named_with_its_line(world: World) -> 
     ) as refused:
         world.preview()
     assert refused.value.problems[0].line == at + 1
-
-
-def test_down_of_what_cannot_be_deployed_yet_says_so() -> None:
-    with pytest.raises(KdeployError, match="has provider aws, which this version"):
-        down(load.load(SHIPPED / "prod-eu"), Silent(), delete_data=False)
 
 
 def test_where_machines_have_a_price_it_is_said_before_and_after(tmp_path: Path) -> None:

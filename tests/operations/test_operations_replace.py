@@ -105,7 +105,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
     monkeypatch.setattr(hosts, "provider_of", lambda loaded, progress: made.machines)
     monkeypatch.setattr(hosts, "held", lambda design, command: nullcontext())
-    monkeypatch.setattr(site, "provider_of", lambda loaded, progress: made.machines)
+    monkeypatch.setattr(site, "provider_of", lambda design, progress, vault: made.machines)
     monkeypatch.setattr(readiness, "connected", connected)
     monkeypatch.setattr(operation, "FORGOTTEN", 0.0)
     monkeypatch.setattr(operation, "up", up)

@@ -1,6 +1,6 @@
 """A way for other protocols than SSH to hosts' network, over SSH alone: a SOCKS5 server that `ssh -D` is.
 
-It ends at the jump host, or where hosts are reached through Systems Manager at the first of them that can
+It ends at the jump host, or in AWS, whose names only its own machines know, at the first of them that can
 be reached. Invariant: one for each datacenter and process, opened when it is first asked for and again
 when it has ended; it listens on 127.0.0.1 alone, and it ends with kdeploy, however that ends.
 """
@@ -228,7 +228,7 @@ def through(shell: Shell, hosts: Sequence[str]) -> Forward | None:
         shell: How hosts are reached, as known now: with more instances than before, those count from now on.
         hosts: Its hosts, in the order in which they are tried.
     """
-    if not shell.by_ssm and not shell.jumps:
+    if not shell.by_ssm and not shell.jumps and not shell.machines:
         return None
     if not _opened:
         atexit.register(close_all)

@@ -121,14 +121,14 @@ class HostsProvider:
 
         Args:
             blueprint: Every node.
-            without: Names of nodes whose hosts are left alone; the other hosts know them all the same.
+            without: Names or keys of nodes whose hosts are left alone; the other hosts know them all the same.
 
         Raises:
             KdeployError: Hosts will not do, with every reason of every host; nothing was changed then.
         """
         for cluster in blueprint.clusters:
             self._clusters[cluster.datacenter] = cluster
-        nodes = [node for cluster in blueprint.clusters for node in cluster.nodes if node.name not in without]
+        nodes = [node for node in blueprint.nodes if node.name not in without and node.key not in without]
         facts = self._preflight(blueprint, nodes)
         archives = {
             cluster.kafka_version: archive.distribution(
@@ -349,6 +349,7 @@ class HostsProvider:
             "logs": variables.log_folder(node),
             "settings": [list(one) for one in variables.settings(node)],
             "queues": {disk.device: disk.queues for disk in node.disks},
+            "sizes": {disk.device: disk.mount for disk in node.disks},
             "firewall": node.firewall.digest if node.firewall else "",
             **more,
         }
@@ -364,7 +365,8 @@ class HostsProvider:
     def _preflight(self, blueprint: Blueprint, nodes: Sequence[Node]) -> dict[str, preflight.Facts]:
         questions = {}
         for cluster in blueprint.clusters:
-            names = sorted({node.host for node in cluster.nodes})
+            # Names with an address that was decided beforehand are put on every host by role host.
+            names = sorted({node.host for node in cluster.nodes if node.machine is None})
             for node in (one for one in cluster.nodes if one in nodes):
                 asked = {
                     "disks": [disk.device for disk in node.disks],

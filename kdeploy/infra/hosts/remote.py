@@ -14,6 +14,7 @@ import subprocess
 RECORD = "/etc/kdeploy/node.json"
 LEASE = "/run/kdeploy/lease.json"
 TAIL = 65536
+GROWN = 2**26  # bytes that a disk has more than its file system: what mkfs leaves over at its end is less
 
 
 def output(*command):
@@ -105,6 +106,29 @@ def firewall_drift(digest):
     return [["firewall", "as in /etc/kdeploy/firewall.nft", "of other rules" if loaded else "not loaded"]]
 
 
+def size_drift(disks):
+    """File systems that are smaller than the disks they are on, which have grown, as [name, wanted, found]."""
+    wrong = []
+    for device, mount in sorted(disks.items()):
+        try:
+            with open(device, "rb") as disk:
+                head, size = disk.read(16), disk.seek(0, os.SEEK_END)
+        except OSError:
+            continue
+        if (
+            head[:4] == b"XFSB"
+        ):  # with the size of a block and their number (xfs(5); XFS Algorithms, superblocks)
+            block, count = struct.unpack(">IQ", head[4:])
+            if size - block * count >= GROWN:
+                wrong.append(["size of " + mount, gib(size), gib(block * count)])
+    return wrong
+
+
+def gib(size):
+    """Bytes as a person reads them."""
+    return "%.1f GiB" % (size / 2.0**30)
+
+
 def settings_drift(asked):
     """Settings of the kernel, of disks' queues and of the firewall that are not what they should be."""
     return drift(asked["settings"]) + queue_drift(asked["queues"]) + firewall_drift(asked["firewall"])
@@ -170,7 +194,7 @@ def look(asked):
         "unmounted": [path for path in asked["mounts"] if not os.path.ismount(path)],
         "formatted": formatted,
         "was_formatted": os.path.exists("/etc/kdeploy/formatted"),
-        "drift": settings_drift(asked),
+        "drift": settings_drift(asked) + size_drift(asked.get("sizes", {})),
         "synchronised": synchronised(),
         "contained": os.path.exists("/run/systemd/container"),
         "open_files": open_files(shown.get("MainPID")) if running else None,

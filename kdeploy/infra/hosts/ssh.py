@@ -94,6 +94,21 @@ class Jump(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Reached:
+    """Where a host is that is called otherwise.
+
+    Attributes:
+        host: What it is called: `Node.host`.
+        address: Where it is.
+        instance: AWS's name of its machine. Its key is known by that: another machine has another key.
+    """
+
+    host: str
+    address: str
+    instance: str
+
+
+@dataclass(frozen=True)
 class Shell:
     """A way to run programs on hosts.
 
@@ -104,6 +119,7 @@ class Shell:
         sudo_password: File with sudo's password; None where none is asked for.
         instances: With `settings.through: ssm`, the EC2 instance behind each host that is to be reached.
         region: Their AWS region; None for the one that the person's own configuration names.
+        machines: Hosts that are called otherwise than where they are (provider aws).
     """
 
     settings: Ssh
@@ -112,6 +128,7 @@ class Shell:
     sudo_password: Path | None = None
     instances: Mapping[str, str] = field(default_factory=dict)
     region: str | None = None
+    machines: tuple[Reached, ...] = ()
 
     @property
     def by_ssm(self) -> bool:
@@ -249,7 +266,13 @@ class Shell:
             lines.append(f"  User {settings.user}")
         if settings.key is not None:
             lines += [f'  IdentityFile "{Path(settings.key).expanduser()}"', "  IdentitiesOnly yes"]
-        return "\n".join([*lines, "  Include ~/.ssh/config", ""])
+        return "\n".join([*self._machines(), *lines, "  Include ~/.ssh/config", ""])
+
+    def _machines(self) -> list[str]:
+        lines = []
+        for one in self.machines:
+            lines += [f"Host {one.host}", f"  HostName {one.address}", f"  HostKeyAlias {one.instance}"]
+        return lines
 
     def _hosts_alone(self) -> list[str]:
         """What holds for hosts alone, and what for those on the way to them alone.

@@ -64,6 +64,11 @@ def host_variables(node: Node, cluster: ClusterBlueprint, carried: Path) -> dict
         for one in cluster.nodes
         if _is_address(one.host)
     ]
+    names += [
+        f"{one.machine.address} {one.host} {one.name}.{cluster.datacenter} {one.name}"
+        for one in cluster.nodes
+        if one.machine is not None
+    ]
     return {
         "host_folders": folders,
         "host_names": names,

@@ -1,0 +1,473 @@
+"""A stack of Pulumi: what is in AWS for one environment, changed by the real engine through its Automation API.
+
+    state → preview → up (all, or some) → state          destroy
+
+Invariant: only the engine writes the state; no secret of the vault is in it, and its passphrase is in no argument.
+A lock that a dead engine of this machine left is cleared; anybody else's is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from kdeploy.infra.aws import changes, failure
+from kdeploy.infra.aws.changes import ResourceChange, State, Step
+from kdeploy.infra.aws.policy import Planned
+
+if TYPE_CHECKING:
+    from pulumi.automation import LocalWorkspace, PulumiCommand
+    from pulumi.automation import Stack as Engine
+    from pulumi.automation.events import EngineEvent, StepEventMetadata
+
+PROJECT: Final = "kdeploy"
+"""Name of every environment's project; the stack is called as the environment."""
+
+PARALLEL: Final = 32
+"""Resources worked on at once: EC2 refills its buckets of requests by 2 to 20 a second (EC2 API Reference,
+"Request throttling", read 2026-11), and most of the time is waiting for AWS."""
+
+PAUSE: Final = 0.5
+"""Seconds between two looks at an engine that is about to end."""
+
+PATIENCE: Final = 900.0
+"""Seconds for an engine whose kdeploy was killed to end: it finishes what it has begun with AWS."""
+
+TOLD_EVERY: Final = 5.0
+"""Seconds between two lines about how far the engine is."""
+
+Program = Callable[[], None]
+"""Declares every resource; run by the engine."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a stack's state is, and how it is kept.
+
+    Attributes:
+        environment: The environment's name, which is the stack's.
+        backend: URL of the place of its state: `file://…`, `s3://…`, `https://…`.
+        secrets_provider: `passphrase`, or a key such as `awskms://…`.
+        folder: The engine's working folder (made where it is not there).
+        passphrase: Of the state's secrets.
+    """
+
+    environment: str
+    backend: str
+    secrets_provider: str
+    folder: Path
+    passphrase: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an engine would do.
+
+    Attributes:
+        changes: Resources that would change.
+        planned: Every resource as it would be.
+    """
+
+    changes: tuple[ResourceChange, ...]
+    planned: tuple[Planned, ...] = ()
+
+
+class Stack:
+    """One environment's resources in AWS.
+
+    Args:
+        home: Where its state is.
+        program: Declares them.
+        command: The Pulumi CLI.
+        tell: Told what is being done, as `operations.progress.Progress.step`.
+    """
+
+    def __init__(
+        self, home: Home, program: Program, command: PulumiCommand, tell: Callable[[str, str], None]
+    ) -> None:
+        self._home, self._program, self._command, self._tell = home, program, command, tell
+
+    def state(self) -> State | None:
+        """What its state holds; None where nothing was ever made; read-only.
+
+        Raises:
+            CloudError: The state cannot be read.
+        """
+        from pulumi.automation import StackNotFoundError
+
+        if self._is_nowhere():
+            return None
+        try:
+            deployment = self._run(lambda engine: engine.export_stack(), "preview").deployment
+        except StackNotFoundError:
+            return None
+        return changes.state(deployment or {})
+
+    def preview(self, *, refresh: bool = False, targets: Sequence[str] = ()) -> Preview:
+        """What `up` would do; read-only: a stack that is not there yet is played in a place of its own.
+
+        Args:
+            refresh: Whether AWS is asked first what became of everything.
+            targets: URNs that alone are looked at; all of them where there are none.
+
+        Raises:
+            CloudError: AWS or the engine refuses.
+        """
+        heard = _Heard(self._tell, total=0)
+
+        def run(engine: Engine) -> None:
+            engine.preview(
+                on_event=heard,
+                parallel=PARALLEL,
+                refresh=refresh or None,
+                target=list(targets) or None,
+                color="never",
+            )
+
+        self._carry(run, heard, "preview", make=True)
+        return Preview(changes.collected(heard.steps), changes.planned(heard.steps))
+
+    def up(
+        self,
+        *,
+        targets: Sequence[str] = (),
+        without: Sequence[str] = (),
+        refresh: bool = False,
+        total: int = 0,
+    ) -> tuple[ResourceChange, ...]:
+        """Make resources what the program says.
+
+        Args:
+            targets: URNs that alone are changed; all of them where there are none.
+            without: URNs that are left as they are.
+            refresh: Whether AWS is asked first what became of everything.
+            total: How many changes are expected, for the progress.
+
+        Returns:
+            What was changed.
+
+        Raises:
+            CloudError: AWS or the engine refuses; what was made stays, and the next run goes on.
+        """
+        heard = _Heard(self._tell, total)
+
+        def run(engine: Engine) -> None:
+            engine.up(
+                on_event=heard,
+                parallel=PARALLEL,
+                refresh=refresh or None,
+                target=list(targets) or None,
+                exclude=list(without) or None,
+                color="never",
+            )
+
+        self._carry(run, heard, "up", make=True)
+        return changes.collected(heard.steps)
+
+    def drift(self) -> tuple[ResourceChange, ...]:
+        """What is not in AWS as it was made; read-only. An update names what differs, a delete is gone.
+
+        Raises:
+            CloudError: AWS or the engine refuses.
+        """
+        heard = _Heard(self._tell, total=0)
+
+        def run(engine: Engine) -> None:
+            engine.preview_refresh(on_event=heard, parallel=PARALLEL, color="never", run_program=False)
+
+        self._carry(run, heard, "drift", make=False)
+        return changes.strayed(heard.found)
+
+    def adopt(self, known: Mapping[str, str]) -> None:
+        """Settle what a killed engine had begun to make: what is there is taken over, what is not is forgotten.
+
+        Args:
+            known: AWS's names of those that are there, by URN.
+        """
+        arguments = ["refresh", "--yes", "--skip-preview", "--color", "never"]
+        pairs = [word for urn, name in known.items() for word in (urn, name)]
+        if pairs:
+            imported = [word for one in pairs for word in ("--import-pending-creates", one)]
+            self._command_of_engine([*arguments, *imported])
+        self._command_of_engine([*arguments, "--clear-pending-creates"])
+
+    def destroy(self) -> None:
+        """Delete every resource, data volumes too, and forget the stack.
+
+        Raises:
+            CloudError: AWS or the engine refuses; running it again goes on.
+        """
+        heard = _Heard(self._tell, total=0)
+        self._run(_unprotect, "down")
+        self._carry(
+            lambda engine: engine.destroy(
+                on_event=heard, parallel=PARALLEL, color="never", run_program=False
+            ),
+            heard,
+            "down",
+            make=False,
+        )
+        self._run(lambda engine: engine.workspace.remove_stack(self._home.environment), "down")
+
+    def unlock(self) -> None:
+        """Clear its lock, whoever has it."""
+        from pulumi.automation import CommandError
+
+        try:
+            self._engine().cancel()
+        except CommandError as error:
+            if not _never_locked(str(error)):
+                raise self._explained(error, None, "unlock") from None
+
+    def _is_nowhere(self) -> bool:
+        """Whether its place, a folder, is not there: then the engine need not be asked."""
+        folder = self._home.backend.removeprefix("file://")
+        return folder != self._home.backend and not Path(folder).exists()
+
+    def _carry(self, run: Callable[[Engine], Any], heard: _Heard, verb: str, *, make: bool) -> None:
+        """Run the engine; a stack that is not there is made first for `up`, and played elsewhere for `preview`."""
+        from pulumi.automation import StackNotFoundError
+
+        try:
+            if not (make and self._is_nowhere()):
+                self._run(run, verb, heard)
+                return
+        except StackNotFoundError:
+            if not make:
+                return
+        heard.forget()
+        if verb == "preview":
+            self._elsewhere(run, heard)
+            return
+        self._run(lambda engine: engine.workspace.create_stack(self._home.environment), verb)
+        self._run(run, verb, heard)
+
+    def _elsewhere(self, run: Callable[[Engine], Any], heard: _Heard) -> None:
+        """Run on a stack of its own that nothing is left of."""
+        import secrets
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="kdeploy-preview-") as folder:
+            (Path(folder) / "state").mkdir()
+            home = Home(
+                self._home.environment,
+                f"file://{folder}/state",
+                "passphrase",
+                Path(folder) / "work",
+                secrets.token_urlsafe(24),
+            )
+            played = Stack(home, self._program, self._command, self._tell)
+            played._run(lambda engine: engine.workspace.create_stack(home.environment), "preview")
+            played._run(run, "preview", heard)
+
+    def _run(self, run: Callable[[Engine], Result], verb: str, heard: _Heard | None = None) -> Result:
+        """Ask the engine; a lock of a dead one is cleared, one that is about to end is waited for."""
+        from pulumi.automation import CommandError, ConcurrentUpdateError, StackNotFoundError
+
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return run(self._engine())
+            except StackNotFoundError:
+                raise
+            except ConcurrentUpdateError as error:
+                self._make_way(holders(str(error)), deadline)
+                if heard is not None:
+                    heard.forget()
+            except CommandError as error:
+                raise self._explained(error, heard, verb) from None
+
+    def _make_way(self, found: Sequence[Holder], deadline: float) -> None:
+        """Clear a lock that nobody living has, or wait for one that ends by itself.
+
+        This machine's living engines are those of a kdeploy that was killed: whoever is here has the lease.
+
+        Raises:
+            StackLocked: It is somebody else's.
+        """
+        name, here = self._home.environment, socket.gethostname()
+        others = [one for one in found if one.host != here]
+        living = [one for one in found if one.host == here and _lives(one.process)]
+        if others or not found or (living and time.monotonic() > deadline):
+            who = ", ".join(map(str, [*others, *living])) or "somebody"
+            raise failure.StackLocked(
+                f"another engine works on what {name} has in AWS: {who}\n"
+                f"  wait until it has finished; only if it was killed, `kdeploy unlock {name}`"
+            )
+        if living:
+            self._tell("aws", f"waiting for an engine that finishes what it had begun ({living[0]})")
+            while _lives(living[0].process) and time.monotonic() < deadline:
+                time.sleep(PAUSE)
+            return
+        self._tell("aws", f"clearing the lock that a killed engine left ({found[0]})")
+        self._engine().cancel()
+
+    def _command_of_engine(self, arguments: list[str]) -> None:
+        """Run a command of the CLI that the Automation API has no verb for."""
+        self._run(lambda engine: engine._run_pulumi_cmd_sync(list(arguments)), "up")
+
+    def _engine(self) -> Engine:
+        from pulumi.automation import Stack as Engine
+        from pulumi.automation._stack import StackInitMode
+
+        return Engine(self._home.environment, self._workspace(), StackInitMode.SELECT)
+
+    def _workspace(self) -> LocalWorkspace:
+        from pulumi.automation import LocalWorkspace, ProjectSettings
+
+        class Quiet(LocalWorkspace):
+            """Every command names its stack, so none has to be selected first, which takes a second."""
+
+            def select_stack(self, stack_name: str) -> None:
+                """Nothing."""
+
+        home = self._home
+        home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if home.backend.startswith("file://"):
+            Path(home.backend.removeprefix("file://")).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Quiet(
+            work_dir=str(home.folder),
+            program=self._program,
+            env_vars={
+                "PULUMI_BACKEND_URL": home.backend,
+                "PULUMI_CONFIG_PASSPHRASE": home.passphrase,
+                "PULUMI_SKIP_UPDATE_CHECK": "true",
+            },
+            secrets_provider=home.secrets_provider,
+            pulumi_command=self._command,
+            project_settings=ProjectSettings(PROJECT, "python"),
+        )
+
+    def _explained(self, error: Exception, heard: _Heard | None, verb: str) -> failure.CloudError:
+        said = list(heard.failures) if heard else []
+        said = said or [failure.Said("", one) for one in _stderr(str(error))]
+        return failure.explained(said, self._home.environment, verb)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An engine that has a stack's lock, as the engine tells of it."""
+
+    user: str
+    host: str
+    process: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.process} of {self.user} on {self.host} since {self.since}"
+
+
+def holders(message: str) -> tuple[Holder, ...]:
+    """Who has a lock, from what the engine says when it is refused one."""
+    found = re.findall(r"created by (\S+)@(\S+) \(pid (\d+)\) at (\S+)", message)
+    return tuple(Holder(user, host, int(number), since) for user, host, number, since in found)
+
+
+def _lives(process: int) -> bool:
+    """Whether a process is there, and no other one that has got its number since."""
+    program = Path(f"/proc/{process}/cmdline")
+    if Path("/proc/self").exists():
+        try:
+            return b"pulumi" in program.read_bytes()
+        except OSError:
+            return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _never_locked(message: str) -> bool:
+    return "not currently locked" in message or "no update" in message or "no stack named" in message
+
+
+def _stderr(message: str) -> list[str]:
+    """What an engine says went wrong, from the SDK's account of its run."""
+    lines = [line.strip() for line in message.splitlines()]
+    errors = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
+    return (
+        [line for line in errors if line] or [line for line in lines if line][-1:] or ["it does not say why"]
+    )
+
+
+def _unprotect(engine: Engine) -> None:
+    """Let the engine delete what holds data: its state says not to."""
+    from pulumi.automation import Deployment
+
+    exported = engine.export_stack()
+    deployment = exported.deployment or {}
+    kept = [
+        one for one in deployment.get("resources") or () if one.get("protect") or one.get("retainOnDelete")
+    ]
+    for one in kept:
+        one["protect"] = one["retainOnDelete"] = False
+    if kept:
+        engine.import_stack(Deployment(version=exported.version, deployment=deployment))
+
+
+class _Heard:
+    """Hears what the engine tells, and tells a person how far it is.
+
+    Attributes:
+        steps: What it does, or would do.
+        found: What it found otherwise than its state says.
+        failures: What failed.
+    """
+
+    def __init__(self, tell: Callable[[str, str], None], total: int) -> None:
+        self._tell, self._total, self._done, self._shown = tell, total, 0, time.monotonic()
+        self.steps: list[Step] = []
+        self.found: list[Step] = []
+        self.failures: list[failure.Said] = []
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._done = 0
+        self.steps.clear()
+        self.found.clear()
+        self.failures.clear()
+
+    def __call__(self, event: EngineEvent) -> None:
+        """Take an event."""
+        if event.resource_pre_event is not None:
+            self.steps.append(_step(event.resource_pre_event.metadata))
+        elif event.res_outputs_event is not None:
+            self._ended(event.res_outputs_event.metadata)
+        elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
+            said = event.diagnostic_event
+            self.failures.append(failure.Said(said.urn or "", said.message))
+
+    def _ended(self, metadata: StepEventMetadata) -> None:
+        step = _step(metadata)
+        self.found.append(step)
+        if not self._total or step.op not in changes.OPS or step.type.startswith(("kdeploy:", "pulumi:")):
+            return
+        self._done += 1
+        if time.monotonic() - self._shown > TOLD_EVERY:
+            self._shown = time.monotonic()
+            self._tell("aws", f"{self._done} of {self._total} done; last {failure.resource_name(step.urn)}")
+
+
+def _step(metadata: StepEventMetadata) -> Step:
+    detailed = tuple(metadata.detailed_diff or ())
+    return Step(
+        metadata.op.value,
+        metadata.urn,
+        metadata.type,
+        detailed or tuple(metadata.diffs or ()),
+        (metadata.old.inputs if metadata.old else None) or {},
+        (metadata.new.inputs if metadata.new else None) or {},
+        protect=bool(metadata.new and metadata.new.protect),
+        retain=bool(metadata.new and metadata.new.retain_on_delete),
+    )

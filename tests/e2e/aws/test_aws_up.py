@@ -1,0 +1,406 @@
+"""`preview`, `up` and `down` of an environment in AWS: a real engine, an emulated AWS, and no machines to log in to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdeploy.errors import KdeployError
+from kdeploy.operations import hosts
+from kdeploy.operations.progress import Silent
+from kdeploy.spec import lockfile
+from tests.cloud.cloud import REPOSITORY, Cloud
+from tests.e2e.aws.verbs import ENVIRONMENT, Verbs
+
+pytestmark = pytest.mark.cloud
+
+TEXT = """\
+kafka: {version: "3.9.2", coordination: zookeeper}
+datacenters:
+  - name: eu-west-1
+    provider: aws
+    region: eu-west-1
+    racks: [a, b, c]
+    ssh: {user: root, key: KEY, through: direct}
+    network: {operators: [10.20.0.0/16]}
+    brokers: {count: 3}
+workload: {throughput: 1MB/s, retention: 1h, partitions: 30}
+durability: {replication_factor: 3, min_insync_replicas: 2, survive: zone}
+"""
+PASSWORD = "a password for tests alone"
+NODES = [f"eu-west-1/{role}-{number}" for role in ("broker", "zookeeper") for number in (1, 2, 3)]
+
+
+def written(folder: Path, cloud: Cloud, text: str = TEXT) -> dict[str, str]:
+    """Write the environment, its lock and its vault; the variables of whoever works on it."""
+    place = folder / "environments" / ENVIRONMENT
+    place.mkdir(parents=True)
+    key = folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    (place / "environment.yaml").write_text(text.replace("KEY", str(key)))
+    own = {one: value for one, value in cloud.environment.items() if not one.startswith("PULUMI_CONFIG")}
+    del own["PULUMI_BACKEND_URL"]
+    own |= {"KDEPLOY_STATE_DIR": str(folder / "state"), "KDEPLOY_VAULT_PASSWORD": PASSWORD}
+    return own | {"PYTHONPATH": str(REPOSITORY)}
+
+
+def kdeploy(folder: Path, own: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kdeploy", *arguments],
+        cwd=folder,
+        env=own,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class World(Verbs):
+    """An environment in an account of its own."""
+
+    def __init__(self, folder: Path, cloud: Cloud, own: dict[str, str]) -> None:
+        super().__init__(folder, Silent())
+        self.cloud, self.own = cloud, own
+
+    def kdeploy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return kdeploy(self.folder, self.own, *arguments)
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the environment as a person would, and decide it."""
+        file = self.environment / "environment.yaml"
+        text = file.read_text()
+        assert text.count(old) == 1
+        file.write_text(text.replace(old, new))
+        done = self.kdeploy("plan", ENVIRONMENT, "--lock", "--reshape")
+        assert done.returncode == 0, done.stderr
+
+    def machines(self) -> dict[str, Any]:
+        """Machines that are not gone, by their node."""
+        answer = self.cloud.client("ec2").describe_instances()
+        found = [one for group in answer["Reservations"] for one in group["Instances"]]
+        return {_tags(one)["kdeploy:node"]: one for one in found if one["State"]["Name"] == "running"}
+
+    def volumes(self) -> dict[str, Any]:
+        """Data volumes by their resource."""
+        found = self.cloud.client("ec2").describe_volumes()["Volumes"]
+        return {_tags(one)["kdeploy:resource"]: one for one in found if "kdeploy:resource" in _tags(one)}
+
+
+def _tags(one: Any) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
+
+
+def everything(cloud: Cloud) -> Counter[str]:
+    """How many of each resource there are in an account, without what every account has."""
+    ec2, iam = cloud.client("ec2"), cloud.client("iam")
+    return +Counter(
+        {
+            "machines": sum(
+                one["State"]["Name"] != "terminated"
+                for group in ec2.describe_instances()["Reservations"]
+                for one in group["Instances"]
+            ),
+            "volumes": len(ec2.describe_volumes()["Volumes"]),
+            "interfaces": len(ec2.describe_network_interfaces()["NetworkInterfaces"]),
+            "networks": sum(not one["IsDefault"] for one in ec2.describe_vpcs()["Vpcs"]),
+            "subnets": sum(not one["DefaultForAz"] for one in ec2.describe_subnets()["Subnets"]),
+            "addresses": len(ec2.describe_addresses()["Addresses"]),
+            "groups": sum(
+                one["GroupName"] != "default" for one in ec2.describe_security_groups()["SecurityGroups"]
+            ),
+            "apart": len(ec2.describe_placement_groups()["PlacementGroups"]),
+            "roles": len(iam.list_roles()["Roles"]),
+            "profiles": len(iam.list_instance_profiles()["InstanceProfiles"]),
+            "zones": len(cloud.client("route53").list_hosted_zones()["HostedZones"]),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def module() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory, module: pytest.MonkeyPatch) -> World:
+    """An environment that was decided, of which nothing is made yet."""
+    folder = tmp_path_factory.mktemp("work")
+    made = World(folder, cloud, written(folder, cloud))
+    for name, value in made.own.items():
+        module.setenv(name, value)
+    module.setattr(hosts, "provider_of", made.hosts.use)
+    for arguments in (("plan", ENVIRONMENT, "--lock"), ("vault", "create", ENVIRONMENT)):
+        done = made.kdeploy(*arguments)
+        assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_a_preview_of_nothing_lists_every_resource_and_writes_nothing(world: World) -> None:
+    done = world.kdeploy("preview", ENVIRONMENT, "--output", "json")
+    assert done.returncode == 4, done.stderr
+    found = [one for one in json.loads(done.stdout)["changes"] if one["layer"] == "resources"]
+    kinds = Counter(one["what"] for one in found)
+    assert kinds["create machine"] == kinds["create volume"] == kinds["create network interface"] == 6
+    assert {one["effect"] for one in found} == {"create"}
+    assert not everything(world.cloud)
+    assert not (world.folder / "state" / ENVIRONMENT / "aws" / "state").exists()
+
+
+def test_up_makes_what_the_lock_says_notes_the_image_and_a_second_one_changes_nothing(world: World) -> None:
+    provider = world.make()
+    lock = lockfile.read_lock(world.environment / "lock.yaml")
+    assert lock is not None
+    (place,) = lock.datacenters
+    wanted = {f"eu-west-1/{node.name}": node.address for node in place.nodes}
+    machines = world.machines()
+    assert {key: one["PrivateIpAddress"] for key, one in machines.items()} == wanted
+    assert {one["ImageId"] for one in machines.values()} == set(place.images.values())
+    assert provider.outdated() == {}
+    world.cloud.calls(forget=True)
+    assert world.outlook().changes == ()
+    world.make()
+    made = [
+        name for name in world.cloud.calls() if re.search(r":(Run|Create|Attach|Modify|Delete|Stop)", name)
+    ]
+    assert made == []
+
+
+def test_a_newer_image_replaces_no_machine_by_itself(world: World) -> None:
+    world.cloud.publish("20271127-1")
+    assert world.outlook().changes == ()
+
+
+def test_no_secret_of_the_vault_is_in_the_state(world: World) -> None:
+    vault = world.vault()
+    exported = world.exported()
+    secrets = [one.key for one in vault.identities().values()] + [vault.stack, *vault.passwords.values()]
+    assert len(secrets) > 8
+    for secret in secrets:
+        lines = [line for line in secret.splitlines() if line and "-----" not in line]
+        assert lines
+        assert not any(line in exported for line in lines)
+
+
+def test_another_type_is_given_to_one_running_node_at_a_time(world: World) -> None:
+    world.hosts.running = set(NODES)
+    world.edit("brokers: {count: 3}", "brokers: {count: 3, instance_type: m6g.large}")
+    before = {key: one["InstanceId"] for key, one in world.machines().items()}
+    world.cloud.calls(forget=True)
+    provider = world.make()
+    brokers = [f"eu-west-1/broker-{number}" for number in (1, 2, 3)]
+    assert sorted(provider.outdated()) == brokers
+    assert all("instanceType c6g.large → m6g.large" in why for why in provider.outdated().values())
+    assert world.cloud.calls()["ec2:StopInstances"] == 0
+    nodes = {node.key: node for node in world.design().blueprint.nodes}
+    for number, key in enumerate(brokers, 1):
+        provider.remake(nodes[key])
+        assert world.cloud.calls()["ec2:StopInstances"] == number
+        assert key not in provider.outdated()
+        assert world.hosts.provisioned[-1] == (key,)
+        assert sum(one["InstanceType"] == "m6g.large" for one in world.machines().values()) == number + 3
+    assert {key: one["InstanceId"] for key, one in world.machines().items()} == before
+    assert world.outlook().changes == ()
+
+
+def test_volumes_grow_while_their_nodes_run(world: World) -> None:
+    world.hosts.running = set(NODES)
+    before = {name: one["Size"] for name, one in world.volumes().items()}
+    world.edit("retention: 1h", "retention: 12h")
+    world.cloud.calls(forget=True)
+    assert world.make().outdated() == {}
+    calls = world.cloud.calls()
+    assert calls["ec2:ModifyVolume"] == 3
+    assert calls["ec2:StopInstances"] == calls["ec2:DetachVolume"] == 0
+    after = {name: one["Size"] for name, one in world.volumes().items()}
+    grown = {name for name in before if after[name] > before[name]}
+    assert grown == {f"eu-west-1-broker-{number}-data-0" for number in (1, 2, 3)}
+
+
+def test_what_was_changed_behind_our_back_is_named_and_what_aws_fills_in_is_not(world: World) -> None:
+    assert world.drifted() == []
+    ec2 = world.cloud.client("ec2")
+    volume = world.volumes()["eu-west-1-broker-1-data-0"]["VolumeId"]
+    ec2.create_tags(Resources=[volume], Tags=[{"Key": "whose", "Value": "mine"}])
+    assert world.drifted() == ["update eu-west-1-broker-1-data-0 tags"]
+    ec2.delete_tags(Resources=[volume], Tags=[{"Key": "whose"}])
+
+
+def test_a_machine_that_was_terminated_comes_again_with_its_address_and_its_volume(world: World) -> None:
+    world.hosts.running = set(NODES) - {"eu-west-1/broker-2"}
+    old, volumes = world.machines(), world.volumes()
+    gone = old["eu-west-1/broker-2"]
+    world.cloud.client("ec2").terminate_instances(InstanceIds=[gone["InstanceId"]])
+    world.hosts.silent = {gone["InstanceId"]}
+    world.make()
+    new = world.machines()
+    assert new["eu-west-1/broker-2"]["InstanceId"] != gone["InstanceId"]
+    assert new["eu-west-1/broker-2"]["PrivateIpAddress"] == gone["PrivateIpAddress"]
+    assert {key: one["InstanceId"] for key, one in new.items() if key != "eu-west-1/broker-2"} == {
+        key: one["InstanceId"] for key, one in old.items() if key != "eu-west-1/broker-2"
+    }
+    after = world.volumes()
+    assert {name: one["VolumeId"] for name, one in after.items()} == {
+        name: one["VolumeId"] for name, one in volumes.items()
+    }
+    attached = after["eu-west-1-broker-2-data-0"]["Attachments"]
+    assert [one["InstanceId"] for one in attached] == [new["eu-west-1/broker-2"]["InstanceId"]]
+    world.hosts.silent = set()
+    assert world.outlook().changes == ()
+
+
+def test_deleting_everything_wants_the_name_and_leaves_nothing(world: World) -> None:
+    for arguments in (("--yes",), ("--yes", "--confirm", "other"), ()):
+        refused = world.kdeploy("down", ENVIRONMENT, "--delete-data", *arguments)
+        assert refused.returncode == 2
+        assert ENVIRONMENT in refused.stderr
+    assert everything(world.cloud)["volumes"] > 5
+    world.destroy()
+    assert not everything(world.cloud)
+
+
+KILLS = [
+    ("ec2:CreateVpc", "engine"),
+    ("ec2:CreateVolume", "both"),
+    ("ec2:RunInstances", "both"),
+    ("iam:CreateRole", "both"),
+    ("ec2:AttachVolume", "kdeploy"),
+]
+"""Calls after whose first answer something is killed, and what: every row leaves the others' work half done."""
+
+
+@pytest.mark.parametrize(("call", "victim"), KILLS, ids=[f"{victim}-{call}" for call, victim in KILLS])
+def test_after_a_kill_up_again_finishes_with_nothing_twice(world: World, call: str, victim: str) -> None:
+    lock = world.environment / "lock.yaml"
+    kept = lock.read_text()
+    world.cloud.calls(forget=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.aws.verbs", "make"],
+        cwd=world.folder,
+        env=world.own,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until(lambda: world.cloud.calls()[call] > 0 or process.poll() is not None)
+    for victims in _victims(process, victim):
+        os.kill(victims, signal.SIGKILL)
+    process.wait()
+    try:
+        world.make()
+        found = everything(world.cloud)
+        assert found["machines"] == found["interfaces"] - 1 == 6  # one interface is the gateway's
+        assert found["volumes"] == 12  # a root disk each, and one for data
+        assert (found["networks"], found["roles"], found["profiles"], found["zones"]) == (1, 1, 1, 1)
+        assert (found["subnets"], found["apart"], found["addresses"]) == (4, 6, 1)
+        assert world.outlook().changes == ()
+    finally:
+        world.destroy()
+        lock.write_text(kept)
+    assert not everything(world.cloud)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait; the test's own time limit is the end of it."""
+    while not condition():
+        time.sleep(0.02)
+
+
+def _victims(process: subprocess.Popen[bytes], which: str) -> list[int]:
+    """Process numbers: kdeploy's, its engine's, or both and the provider's."""
+    below = {process.pid: "kdeploy"}
+    for _ in range(3):
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal() and _parent(entry) in below:
+                below[int(entry.name)] = (entry / "cmdline").read_bytes().decode(errors="replace")
+    engines = [number for number, words in below.items() if "pulumi\0" in words.partition(" ")[0]]
+    if which == "kdeploy":
+        return [process.pid]
+    return [*engines, process.pid] if which == "both" else engines
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+REFUSALS: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "a region that is off",
+        {"regions_off": ["eu-west-1"]},
+        ["region", "enable"],
+    ),
+    (
+        "no such machine in a zone",
+        {"not_offered": [["c6g.large", "eu-west-1b"]]},
+        ["eu-west-1-broker-2 (Instance)", "not offered in this zone", "instance_type"],
+    ),
+    (
+        "a quota",
+        {"quotas": {"vcpu": 4}},
+        ["quota is used up", "VcpuLimitExceeded", "Service Quotas"],
+    ),
+    (
+        "a name that is taken",
+        {"troubles": [{"call": "iam:CreateRole", "code": "EntityAlreadyExists", "message": "Role exists.", "status": 409}]},
+        ["(Role)", "is there already", "rename"],
+    ),
+    (
+        "a range that is taken",
+        {"troubles": [{"call": "ec2:CreateSubnet", "code": "InvalidSubnet.Conflict", "message": "The CIDR conflicts"}]},
+        ["(Subnet)", "address range", "network.cidr"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS]
+)
+def test_what_aws_refuses_is_told_by_resource_and_remedy_and_up_goes_on_afterwards(
+    world: World, settings: dict[str, Any], words: list[str]
+) -> None:
+    normal = {"regions_off": [], "not_offered": [], "quotas": {}, "troubles": []}
+    world.cloud.set(**(normal | settings))
+    try:
+        with pytest.raises(KdeployError) as refused:
+            world.make()
+        for word in words:
+            assert word in str(refused.value)
+        assert "Traceback" not in str(refused.value)
+    finally:
+        world.cloud.set(**normal)
+        world.destroy()
+    assert not everything(world.cloud)
+
+
+def test_wrong_credentials_are_told_by_preview_too(world: World) -> None:
+    own = {**world.own, "AWS_ACCESS_KEY_ID": "AKIAWRONG"}
+    done = kdeploy(world.folder, own, "preview", ENVIRONMENT)
+    assert "credentials" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_command_line_tool_nothing_begins(world: World, tmp_path: Path) -> None:
+    shutil.copytree(world.environment, tmp_path / "environments" / ENVIRONMENT)
+    path = os.pathsep.join(["/usr/bin", "/bin"])
+    own = {**world.own, "PATH": path, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    own["KDEPLOY_STATE_DIR"] = str(tmp_path / "state")
+    done = kdeploy(tmp_path, own, "up", ENVIRONMENT)
+    assert done.returncode == 1
+    assert "the Pulumi CLI is missing" in done.stderr
+    assert not (tmp_path / "state").exists()
