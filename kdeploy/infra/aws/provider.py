@@ -145,8 +145,8 @@ class AwsProvider:
         return absent | self._hosts.observe(self._there(nodes))
 
     def strayed(self, nodes: Sequence[Node]) -> dict[str, tuple[Strayed, ...]]:
-        """What is not as it was put there, by `Node.key`; read-only."""
-        nothing: dict[str, tuple[Strayed, ...]] = {node.key: () for node in nodes}
+        """What is not as it was put there, by `Node.key`; read-only. Machines that cannot be asked are left out."""
+        nothing: dict[str, tuple[Strayed, ...]] = {node.key: () for node in nodes if not self._has(node)}
         return nothing | self._hosts.strayed(self._there(nodes))
 
     def wanted(self, node: Node, secrets: Secrets) -> str:
