@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,3 +67,20 @@ def test_what_is_not_tested_on_hosts_is_one_line_with_its_reason() -> None:
     lines = everything.lacking("a fleet of hosts needs root")
     assert lines[-1] == "real hosts: nothing is tested on them (a fleet of hosts needs root)"
     assert everything.lacking(None) == lines[:-1]
+
+
+def test_an_engine_that_cannot_be_built_is_one_line_with_its_reason() -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit('it could not be built:\\nno such module')"]
+    building = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    said = everything.built(building)
+    assert said is not None
+    assert said.startswith("Pulumi 3.")
+    assert said.endswith(": no such module")
+    assert said in everything.lacking(None, said)
+
+
+def test_an_engine_that_takes_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(everything, "BUILD_MINUTES", 0.01)
+    building = subprocess.Popen(["sleep", "3600"], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert "was not built within" in str(everything.built(building))
+    assert building.returncode == -9
