@@ -40,7 +40,8 @@ def user_data(place: Place, architecture: Architecture, public_key: str | None) 
         architecture: What its processors speak.
         public_key: Who may log in; None leaves it to what the image brings.
     """
-    config: dict[str, Any] = {"package_update": False}
+    # Debian's images write /etc/hosts anew at each boot, unless told not to: names on a machine are Ansible's.
+    config: dict[str, Any] = {"manage_etc_hosts": False, "package_update": False}
     if public_key is not None:
         config |= _login(place.user, public_key)
     if place.through == "ssm":

@@ -436,7 +436,7 @@ def test_an_operator_s_key_is_all_of_the_first_start_where_ssh_is_direct(
     data = record(blueprint, {"dc1": KEY}).of("ec2/instance:Instance")[0].inputs["userData"]
     header, _, document = data.partition("\n")
     assert header == "#cloud-config"
-    assert json.loads(document) == {"package_update": False, **said}
+    assert json.loads(document) == {"manage_etc_hosts": False, "package_update": False, **said}
 
 
 def test_another_user_is_made_and_may_become_root() -> None:
