@@ -374,6 +374,10 @@ def make(design: Design, vault: Vault, progress: Progress, held: Held | None) ->
         stack = adopting(design, vault, progress, looked)
         kill_point("engine-begun")
         stack.up(without=sorted(waiting), refresh=looked.refresh, total=len(now))
+        if (
+            stack is not looked.stack
+        ):  # what was taken over is as it was made, which may be less than all of it
+            looked.stack.up(without=sorted(waiting))
         kill_point("machines-made")
         state = stack.state()
     else:
