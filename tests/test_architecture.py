@@ -116,3 +116,20 @@ def test_planning_loads_no_effect() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def test_validating_and_drawing_what_is_in_aws_loads_no_pulumi() -> None:
+    program = (
+        "import sys\n"
+        "from kdeploy import planner\n"
+        "from kdeploy.blueprint import draw\n"
+        "from kdeploy.planner.decide import decide\n"
+        "from kdeploy.spec.load import load, shipped_folder\n"
+        "environment = load(shipped_folder() / 'prod-eu').environment\n"
+        "plan = planner.plan(environment)\n"
+        "drawn = draw(environment, plan, decide(environment, plan, None, lambda: 'x' * 22))\n"
+        "assert drawn.aws and drawn.clusters[0].place\n"
+        "sys.exit(' '.join({'pulumi', 'pulumi_aws', 'boto3', 'grpc'} & set(sys.modules)) or 0)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Final
 
@@ -145,7 +146,7 @@ def ruleset(situation: Situation, wanted: Firewall) -> Ruleset:
     rules = list(FIRST)
     for one in opened(member.role, member.ports, wanted):
         sources = [source for group in one.groups for source in groups[group]]
-        rules += _accept(one.protocol, one.port, (*sources, *one.networks))
+        rules += _accepted(one.protocol, one.port, (*sources, *one.networks))
     rules = list(dict.fromkeys(rules))
     digest = hashlib.sha256("\n".join(rules).encode()).hexdigest()[:16]
     named = any(_network(source) is None for group in groups.values() for source in group)
@@ -201,7 +202,13 @@ def _groups(situation: Situation, wanted: Firewall) -> dict[str, tuple[str, ...]
     }
 
 
-def _accept(protocol: str, port: int, sources: Iterable[str]) -> Iterator[str]:
+@lru_cache(maxsize=256)
+def _accepted(protocol: str, port: int, sources: tuple[str, ...]) -> tuple[str, ...]:
+    """The same rules for every node of a role: of hundreds that let each other in, each is made once."""
+    return tuple(_accept(protocol, port, sources))
+
+
+def _accept(protocol: str, port: int, sources: tuple[str, ...]) -> Iterator[str]:
     """Rules that let a port in from networks, addresses and names."""
     networks = {source: _network(source) for source in sources}
     known = [one for one in networks.values() if one is not None]
@@ -229,6 +236,7 @@ def _collapsed(networks: Iterable[IPv4Network | IPv6Network]) -> list[IPv4Networ
     return list(collapse_addresses(networks))  # type: ignore[type-var]
 
 
+@lru_cache(maxsize=65536)
 def _network(source: str) -> IPv4Network | IPv6Network | None:
     """An address or a network; None for a name."""
     try:

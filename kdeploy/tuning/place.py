@@ -230,7 +230,7 @@ def place(environment: Environment, locked: LockedDatacenter) -> Place | None:
         egress=wanted.network.egress,
         domain=f"{locked.name}.{environment.name}.kdeploy.internal",
         bootstrap=_bootstrap(locked),
-        rules=tuple(dict.fromkeys(_rules(environment, wanted, locked))),
+        rules=_rules(environment, wanted, locked),
         through=through(wanted),
         user=wanted.ssh.user,
         kms_key=wanted.machine.kms_key,
@@ -274,7 +274,19 @@ def _bootstrap(locked: LockedDatacenter) -> tuple[str, ...]:
     return tuple(node.name for node in locked.nodes if node.role == "broker")[:BOOTSTRAP]
 
 
-def _rules(environment: Environment, wanted: Datacenter, locked: LockedDatacenter) -> Iterator[Rule]:
+OPERATED: Final = "kdeploy asks it, through the SSH of a machine"
+"""Why a port is open to machines that are no peers of it."""
+
+
+def _rules(environment: Environment, wanted: Datacenter, locked: LockedDatacenter) -> tuple[Rule, ...]:
+    """What security groups let in, each port from each source once, for the first reason that there is."""
+    first: dict[tuple[object, ...], Rule] = {}
+    for rule in _every_rule(environment, wanted, locked):
+        first.setdefault((rule.role, rule.protocol, rule.port, rule.group, rule.network), rule)
+    return tuple(first.values())
+
+
+def _every_rule(environment: Environment, wanted: Datacenter, locked: LockedDatacenter) -> Iterator[Rule]:
     from kdeploy.tuning import firewall
 
     settings = firewall.in_aws(environment, wanted)
@@ -296,7 +308,8 @@ def _rules(environment: Environment, wanted: Datacenter, locked: LockedDatacente
             why = firewall.WHY[one.purpose]
             for who in one.groups:
                 for group in groups.get(who, ()):
-                    yield Rule(role, one.protocol, one.port, why, group=group)
+                    because = OPERATED if who == firewall.OPERATORS else why
+                    yield Rule(role, one.protocol, one.port, because, group=group)
             named = (network for who in one.groups for network in networks.get(who, ()))
             for network in (*named, *one.networks):
                 yield Rule(role, one.protocol, one.port, why, network=network)

@@ -38,27 +38,30 @@ class Peering(pulumi.ComponentResource):
     def __init__(self, asking: Side, accepting: Side) -> None:
         name = asking.site.name("to", accepting.site.datacenter)
         super().__init__("kdeploy:aws:Peering", name)
+        far = asking.site.region != accepting.site.region
         connection = aws.ec2.VpcPeeringConnection(
             name,
             vpc_id=asking.network.vpc_id,
             peer_vpc_id=accepting.network.vpc_id,
-            peer_region=accepting.site.region,
-            auto_accept=False,
+            peer_region=accepting.site.region if far else None,
+            auto_accept=not far,
             tags=asking.site.tags(name),
             opts=asking.site.below(self),
         )
-        accepted = aws.ec2.VpcPeeringConnectionAccepter(
-            name,
-            vpc_peering_connection_id=connection.id,
-            auto_accept=True,
-            tags=accepting.site.tags(name),
-            opts=accepting.site.below(self),
-        )
+        accepted: pulumi.CustomResource = connection
+        if far:  # within a region both would be one thing in AWS, and fight over its tags
+            accepted = aws.ec2.VpcPeeringConnectionAccepter(
+                name,
+                vpc_peering_connection_id=connection.id,
+                auto_accept=True,
+                tags=accepting.site.tags(name),
+                opts=accepting.site.below(self),
+            )
         for own, other in ((asking, accepting), (accepting, asking)):
             self._join(own, other, accepted)
         self.register_outputs({"connection": connection.id})
 
-    def _join(self, own: Side, other: Side, accepted: aws.ec2.VpcPeeringConnectionAccepter) -> None:
+    def _join(self, own: Side, other: Side, accepted: pulumi.CustomResource) -> None:
         """One side's routes to the other, and the other's names answered in it."""
         for rack, table in own.network.route_tables.items():
             aws.ec2.Route(
@@ -66,7 +69,7 @@ class Peering(pulumi.ComponentResource):
                 route_table_id=table,
                 destination_cidr_block=other.cidr,
                 # Only one that was accepted leads anywhere.
-                vpc_peering_connection_id=accepted.vpc_peering_connection_id,
+                vpc_peering_connection_id=accepted.id,
                 opts=own.site.below(self, depends_on=[accepted]),
             )
         aws.route53.ZoneAssociation(

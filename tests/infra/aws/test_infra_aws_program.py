@@ -363,6 +363,16 @@ def test_two_datacenters_are_joined_both_ways() -> None:
     assert clients == {(f"{name}-broker-id", network) for name in ("one", "two") for network in both}
 
 
+def test_two_in_one_region_are_joined_by_one_thing() -> None:
+    near = [{**place, "region": "eu-west-1"} for place in KINDS["two"]]
+    result = record(decided(near, 1, coordinators=1)[0])
+    (asked,) = result.of("ec2/vpcPeeringConnection:VpcPeeringConnection")
+    assert asked.inputs["autoAccept"] is True
+    assert "peerRegion" not in asked.inputs
+    assert not result.of("ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter")
+    assert len([one for one in result.resources if one.type == "pulumi:providers:aws"]) == 1
+
+
 def test_a_network_that_is_there_is_used_and_nothing_of_it_is_made() -> None:
     blueprint, result = recorded("there")
     for kind in (
