@@ -327,9 +327,8 @@ def _item(design: Design, looked: Outlook, one: ResourceChange) -> Item:
     why = ", ".join(map(str, one.differs))
     if stopped:
         why += ("; " if why else "") + f"{stopped.partition('/')[2]} is stopped for it, in its turn"
-    effect: Effect = "restart" if stopped else EFFECTS[one.op]
     datacenter, what = datacenter_of(design, one.name), f"{one.op} {called(one)}"
-    return Item(datacenter, "resources", f"{one.op}-resource", one.name, what, why, effect=effect)
+    return Item(datacenter, "resources", f"{one.op}-resource", one.name, what, why, effect=EFFECTS[one.op])
 
 
 def called(one: ResourceChange) -> str:
