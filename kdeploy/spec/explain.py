@@ -145,7 +145,8 @@ def _words(
     if kind == "value_error":
         return _quantity(value, error, part)
     if kind == "string_pattern_mismatch":
-        return f"{shown(value)} is not a valid {_noun(path)}", f"write {_PATTERNS[error['ctx']['pattern']]}"
+        noun = _noun(_named(path, file))
+        return f"{shown(value)} is not a valid {noun}", f"write {_PATTERNS[error['ctx']['pattern']]}"
     if kind in ("too_short", "too_long", "string_too_long"):
         return _length(value, error)
     if kind.startswith(("greater_than", "less_than")):
@@ -256,6 +257,12 @@ def _quoted(text: str, part: schema.Schema) -> str:
             if one.startswith(beginning):
                 return one
     return text
+
+
+def _named(path: Path_, file: Kind) -> Path_:
+    """The place that says what a value is: of one under a free key, the map's, as an item of it."""
+    around = schema.at(path[:-1], file) or {}
+    return (*path[:-1], 0) if isinstance(around.get("additionalProperties"), dict) else path
 
 
 def _noun(path: Path_) -> str:

@@ -133,6 +133,10 @@ def _there(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
     """A VPC that is there: a subnet for each rack, all inside it and apart from each other."""
     network = datacenter.network
     whole = IPv4Network(network.cidr)
+    if network.egress == "nat-per-zone":
+        wrong = f"gateways are not made in {network.vpc}, which is there already"
+        right = "remove it, or write none where machines are to reach AWS's endpoints alone"
+        yield Finding((*place, "egress"), wrong, right)
     for rack in datacenter.racks:
         if rack not in network.subnets:
             right = f"add `{rack}: {{id: subnet-…, cidr: …}}` under subnets"
