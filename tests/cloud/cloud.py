@@ -42,7 +42,7 @@ class Cloud:
     """
 
     def __init__(self, folder: Path, *, machines: bool = False) -> None:
-        self.folder = folder
+        self.folder = folder.resolve()
         self.machines = machines
         self.endpoint = ""
         self.environment: dict[str, str] = {}
