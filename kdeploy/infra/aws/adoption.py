@@ -6,7 +6,6 @@ made twice without harm.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -143,15 +142,20 @@ def _names(
 
 def _living(client: Any, operation: str, listed: str, identity: str, ids: Sequence[str]) -> Iterable[str]:  # noqa: ANN401
     """Those that are there and not about to go."""
-    names = {"NatGatewayId": "nat-gateway-id", "SecurityGroupRuleId": "security-group-rule-id"}
-    usual = re.sub(r"(?<!^)(?=[A-Z])", "-", identity).lower()
-    answer = getattr(client, operation)(Filters=[{"Name": names.get(identity, usual), "Values": list(ids)}])
-    groups = answer.get("Reservations")
-    if groups is not None:
-        answer = {listed: [each for group in groups for each in group["Instances"]]}
-    for each in answer.get(listed) or answer.get("NatGateways") or ():
-        if _state(each) not in GONE:
-            yield each[identity]
+    from botocore.exceptions import ClientError
+
+    for each in ids:
+        try:
+            answer = getattr(client, operation)(**{f"{identity}s": [each]})
+        except ClientError as error:
+            if "NotFound" not in error.response["Error"]["Code"]:
+                raise
+            continue
+        groups = answer.get("Reservations")
+        found = (
+            [one for group in groups for one in group["Instances"]] if groups is not None else answer[listed]
+        )
+        yield from (one[identity] for one in found if _state(one) not in GONE)
 
 
 def _state(one: Mapping[str, Any]) -> str:
