@@ -25,7 +25,7 @@ from kdeploy.operations.progress import Progress, Silent
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
     from kdeploy.infra.aws.changes import ResourceChange, State
-    from kdeploy.infra.aws.policy import Checked
+    from kdeploy.infra.aws.policy import Checked, Planned
     from kdeploy.infra.aws.provider import AwsProvider, Instances, Remaking
     from kdeploy.infra.aws.stack import Stack
     from kdeploy.operations.hosts import Held
@@ -47,13 +47,19 @@ def ready(ask: Callable[[str], bool]) -> None:
     command.command(ask)
 
 
-def stack_of(design: Design, vault: Vault | None, progress: Progress) -> Stack:
+def stack_of(
+    design: Design,
+    vault: Vault | None,
+    progress: Progress,
+    adopted: Mapping[tuple[str, str], str] | None = None,
+) -> Stack:
     """The environment's stack.
 
     Args:
         design: The environment's design.
         vault: Its secrets; None where there are none yet, and so no stack that could be read.
         progress: Where to report.
+        adopted: What is there already and is taken over, by type and logical name, with AWS's own.
 
     Raises:
         NoEngine: The Pulumi CLI is missing.
@@ -77,15 +83,19 @@ def stack_of(design: Design, vault: Vault | None, progress: Progress) -> Stack:
         folder / "work",
         passphrase or secrets.token_urlsafe(24),
     )
-    return Stack(home, _program(design), command.command(), progress.step)
+    return Stack(home, _program(design, adopted or {}), command.command(), progress.step)
 
 
-def _program(design: Design) -> Any:  # noqa: ANN401 - a function that declares resources; imported late
+def _program(design: Design, adopted: Mapping[tuple[str, str], str]) -> Any:  # noqa: ANN401 - a function that declares resources; imported late
     blueprint, keys = design.blueprint, public_keys(design)
 
     def declare() -> None:
         from kdeploy.infra.aws.program import program
 
+        if adopted:
+            from kdeploy.infra.aws.adoption import adopt
+
+            adopt(adopted)
         program(blueprint, keys)()
 
     return declare
@@ -211,6 +221,8 @@ class Outlook:
         disturbed: Changes that stop a running node, by `Node.key`: each waits for that node's own turn.
         refresh: Whether AWS was asked what became of everything, because a machine does not answer.
         checks: What no plan may do, each with what is against it.
+        planned: Every resource as it would be.
+        groupings: URNs that would be made and only group others.
     """
 
     stack: Stack
@@ -220,10 +232,12 @@ class Outlook:
     disturbed: Mapping[str, tuple[ResourceChange, ...]]
     refresh: bool
     checks: tuple[Checked, ...] = ()
+    planned: tuple[Planned, ...] = ()
+    groupings: tuple[str, ...] = ()
 
 
-def outlook(design: Design, vault: Vault | None, progress: Progress, *, settling: bool = False) -> Outlook:
-    """Look at what the engine would do; read-only, unless what a killed engine left is to be settled first.
+def outlook(design: Design, vault: Vault | None, progress: Progress) -> Outlook:
+    """Look at what the engine would do; read-only.
 
     Raises:
         CloudError: AWS or the engine refuses.
@@ -235,8 +249,6 @@ def outlook(design: Design, vault: Vault | None, progress: Progress, *, settling
 
     stack = stack_of(design, vault, progress)
     state = stack.state()
-    if settling and state is not None and state.pending:
-        state = settle(design, stack, state, progress)
     found = instances(state.outputs) if state else {}
     provider = provider_of(design, progress, found)
     nodes = design.blueprint.nodes
@@ -247,6 +259,7 @@ def outlook(design: Design, vault: Vault | None, progress: Progress, *, settling
         progress.step("aws", "a machine does not answer: asking AWS what became of everything")
     told = stack.preview(refresh=refresh)
     real = tuple(one for one in told.changes if not one.is_grouping)
+    groupings = tuple(one.urn for one in told.changes if one.is_grouping)
     disturbed = {}
     for node in nodes:
         own = change.of_node(real, node.datacenter, node.name)
@@ -256,7 +269,9 @@ def outlook(design: Design, vault: Vault | None, progress: Progress, *, settling
 
     why = {key: reason(own) for key, own in disturbed.items()}
     known = provider_of(design, progress, found, Remaking(why))
-    return Outlook(stack, state, known, real, disturbed, refresh, policy.check(told.planned))
+    return Outlook(
+        stack, state, known, real, disturbed, refresh, policy.check(told.planned), told.planned, groupings
+    )
 
 
 def reason(changes: Sequence[ResourceChange]) -> str:
@@ -312,9 +327,8 @@ def _item(design: Design, looked: Outlook, one: ResourceChange) -> Item:
     why = ", ".join(map(str, one.differs))
     if stopped:
         why += ("; " if why else "") + f"{stopped.partition('/')[2]} is stopped for it, in its turn"
-    effect: Effect = "restart" if stopped else EFFECTS[one.op]
     datacenter, what = datacenter_of(design, one.name), f"{one.op} {called(one)}"
-    return Item(datacenter, "resources", f"{one.op}-resource", one.name, what, why, effect=effect)
+    return Item(datacenter, "resources", f"{one.op}-resource", one.name, what, why, effect=EFFECTS[one.op])
 
 
 def called(one: ResourceChange) -> str:
@@ -349,17 +363,22 @@ def make(design: Design, vault: Vault, progress: Progress, held: Held | None) ->
     from kdeploy.infra.aws.provider import Remaking, instances
 
     refuse_closed(design)
-    looked = outlook(design, vault, progress, settling=True)
+    looked = outlook(design, vault, progress)
     refuse_unsafe(looked)
     waiting = {one.urn for some in looked.disturbed.values() for one in some}
     now = [one for one in looked.changes if one.urn not in waiting]
     if now or looked.refresh:
         if now:
             progress.step("aws", summary(now))
+        stack = adopting(design, vault, progress, looked)
         kill_point("engine-begun")
-        looked.stack.up(without=sorted(waiting), refresh=looked.refresh, total=len(now))
+        stack.up(without=sorted(waiting), refresh=looked.refresh, total=len(now))
+        if (
+            stack is not looked.stack
+        ):  # what was taken over is as it was made, which may be less than all of it
+            looked.stack.up(without=sorted(waiting))
         kill_point("machines-made")
-        state = looked.stack.state()
+        state = stack.state()
     else:
         state = looked.state
     found = instances(state.outputs) if state else {}
@@ -401,15 +420,28 @@ def _targets(stack: Stack, node: Node, own: Sequence[ResourceChange]) -> list[st
     return [urn for urn in urns if is_of_node(urn.rpartition("::")[2], node.datacenter, node.name)]
 
 
-def settle(design: Design, stack: Stack, state: State, progress: Progress) -> State | None:
-    """Take over what a killed engine had begun to make and AWS has, so that nothing is made twice."""
+def adopting(design: Design, vault: Vault, progress: Progress, looked: Outlook) -> Stack:
+    """The stack, whose next run takes over what a killed one had made and nobody wrote down: nothing is made twice."""
+    found = orphans(design, looked)
+    if not found:
+        return looked.stack
+    progress.step(
+        "aws", f"taking over what an earlier run made: {', '.join(sorted({name for _, name in found}))}"
+    )
+    return stack_of(design, vault, progress, found)
+
+
+def orphans(design: Design, looked: Outlook) -> dict[tuple[str, str], str]:
+    """What would be made and is in AWS already, by type and name, with AWS's own."""
     from kdeploy.infra.aws import adoption
 
-    names = ", ".join(one.name for one in state.pending)
-    progress.step("aws", f"a run was killed while it made {names}: looking for it in AWS")
+    made = {(one.type, one.name) for one in looked.changes if one.op == "create"}
+    wanted = [one for one in looked.planned if (one.type, one.name) in made]
+    if not wanted:
+        return {}
+    known = {(one.type, one.id) for one in looked.state.resources} if looked.state else set()
     regions = sorted({cluster.place.region for cluster in design.blueprint.clusters if cluster.place})
-    stack.adopt(adoption.found(state, regions))
-    return stack.state()
+    return adoption.found(wanted, known, design.loaded.environment.name, regions)
 
 
 def refuse_unsafe(looked: Outlook) -> None:
@@ -463,13 +495,20 @@ def drifted(design: Design, vault: Vault) -> tuple[ResourceChange, ...]:
 def destroy(design: Design, vault: Vault, progress: Progress) -> None:
     """Delete everything in AWS, data volumes too."""
     stack = stack_of(design, vault, progress)
-    state = stack.state()
-    if state is None:
+    if stack.state() is None:
         return
-    if state.pending:
-        settle(design, stack, state, progress)
+    _adopt_before_deletion(design, vault, progress)
     progress.step("delete", "machines, volumes, networks and all else in AWS")
     stack.destroy()
+
+
+def _adopt_before_deletion(design: Design, vault: Vault, progress: Progress) -> None:
+    """Take over what nobody wrote down, so that it is deleted too; nothing is made for that."""
+    looked = outlook(design, vault, progress)
+    found = orphans(design, looked)
+    if found:
+        mine = [one.urn for one in looked.changes if (one.type, one.name) in found]
+        stack_of(design, vault, progress, found).up(targets=[*mine, *looked.groupings], total=len(mine))
 
 
 def unlock(design: Design, vault: Vault) -> None:

@@ -45,6 +45,7 @@ def test_a_value_that_is_secret_or_no_plain_one_is_named_and_not_shown() -> None
     [
         ("create", INSTANCE, (), False),
         ("update", INSTANCE, ("tags", "tagsAll"), False),
+        ("update", INSTANCE, ("rootBlockDevice.volumeSize", "metadataOptions.httpTokens"), False),
         ("update", INSTANCE, ("instanceType", "tags"), True),
         ("update", INSTANCE, ("userData",), True),
         ("replace", INSTANCE, ("ami",), True),

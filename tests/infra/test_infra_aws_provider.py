@@ -35,12 +35,14 @@ FOUND = instances(OUTPUTS)
 class Hosts:
     """Notes what it is asked."""
 
-    def __init__(self, machines: Mapping[str, Instance], log: list[Any], answers: Mapping[str, int]) -> None:
-        self.machines, self.log, self.answers = machines, log, dict(answers)
+    def __init__(
+        self, machines: Mapping[str, Instance], log: list[Any], answers: Mapping[str, int], prepared: bool
+    ) -> None:
+        self.machines, self.log, self.answers, self.prepared = machines, log, dict(answers), prepared
 
     def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
         self.log.append(("observe", tuple(one.disks[0].device for one in nodes)))
-        return {one.key: NodeState(True, True, "a", "a", "") for one in nodes}
+        return {one.key: NodeState(True, True, "a", "a", "", prepared=self.prepared) for one in nodes}
 
     def reaches(self, one: Node) -> bool:
         left = self.answers.get(one.key, 0)
@@ -61,9 +63,10 @@ def made(
     found: Mapping[str, Instance] = FOUND,
     remaking: Remaking = Remaking(),  # noqa: B008 - frozen
     answers: Mapping[str, int] | None = None,
+    prepared: bool = False,
 ) -> tuple[AwsProvider, list[Any]]:
     log: list[Any] = []
-    hosts: Any = lambda machines: Hosts(machines, log, answers or {})  # noqa: E731
+    hosts: Any = lambda machines: Hosts(machines, log, answers or {}, prepared)  # noqa: E731
     return AwsProvider(BLUEPRINT, hosts, found, lambda *_: None, remaking), log
 
 
@@ -112,8 +115,16 @@ def test_a_machine_is_changed_once_with_its_lease_and_its_place_and_nobody_elses
         provider.remake(one)
         provider.remake(one)
     assert changed == ["broker-2"]
-    assert log == [("hold", ("broker-2",)), ("provision", ("broker-2",))]
+    looked = ("observe", (module.BY_ID + "vol02",))
+    assert log == [("hold", ("broker-2",)), looked, ("provision", ("broker-2",))]
     assert provider.outdated() == {}
+
+
+def test_a_machine_that_came_back_as_it_was_is_not_made_ready_again() -> None:
+    remaking = Remaking({"here/broker-2": "its machine changes"}, lambda one: FOUND)
+    provider, log = made(remaking=remaking, prepared=True)
+    provider.remake(NODES[1])
+    assert [verb for verb, _ in log] == ["observe"]
 
 
 def test_a_machine_that_boots_is_waited_for_and_one_that_never_answers_is_named(

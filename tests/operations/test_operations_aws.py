@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from kdeploy.errors import KdeployError, UsageError
 from kdeploy.infra import NodeState
 from kdeploy.infra.aws.changes import INSTANCE, Op, Property, Resource, ResourceChange, State
-from kdeploy.infra.aws.policy import Planned
+from kdeploy.infra.aws.policy import TAGS, Planned
 from kdeploy.infra.aws.provider import AwsProvider
 from kdeploy.infra.aws.stack import Preview
 from kdeploy.operations import aws, hosts, prepare
@@ -64,11 +63,6 @@ class Stack:
 
     def up(self, **more: Any) -> None:
         self.asked.append(("up", more))
-
-    def adopt(self, known: Mapping[str, str]) -> None:
-        self.asked.append(("adopt", dict(known)))
-        assert self.held is not None
-        self.held = replace(self.held, pending=())
 
     def destroy(self) -> None:
         self.asked.append(("destroy", None))
@@ -201,17 +195,30 @@ def test_a_plan_that_a_check_does_not_let_through_is_named_by_preview_and_refuse
     assert {verb for verb, _ in stack.asked} == {"preview"}
 
 
-def test_what_a_killed_engine_had_begun_is_looked_for_before_anything_else(
+def test_what_would_be_made_and_is_there_already_is_taken_over_in_the_same_run(
     design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack = with_stack(monkeypatch, Stack(design))
-    assert stack.held is not None
-    stack.held = replace(stack.held, pending=(Resource("urn:x::eu-west-1-vpc", "aws:ec2/vpc:Vpc", "", {}),))
-    monkeypatch.setattr(
-        "kdeploy.infra.aws.adoption.found", lambda state, regions: {state.pending[0].urn: "vpc-1"}
-    )
+    vpc = "aws:ec2/vpc:Vpc"
+    stack = Stack(design, [change("eu-west-1-vpc", "create", vpc)])
+    stack.planned = (Planned(vpc, "eu-west-1-vpc", {"tags": dict.fromkeys(TAGS, "x")}),)
+    adopted: list[Any] = []
+
+    def stack_of(*given: Any) -> Stack:
+        adopted.append(given[3] if len(given) > 3 else None)
+        return stack
+
+    asked: list[Any] = []
+
+    def found(planned: Any, known: Any, environment: str, regions: Any) -> dict[tuple[str, str], str]:
+        asked.append(([one.name for one in planned], environment, regions))
+        return {(vpc, "eu-west-1-vpc"): "vpc-1"}
+
+    monkeypatch.setattr(aws, "stack_of", stack_of)
+    monkeypatch.setattr("kdeploy.infra.aws.adoption.found", found)
     aws.make(design, VAULT, Silent(), None)
-    assert stack.asked == [("adopt", {"urn:x::eu-west-1-vpc": "vpc-1"}), ("preview", False)]
+    assert asked == [(["eu-west-1-vpc"], "prod", ["eu-west-1"])]
+    assert {(vpc, "eu-west-1-vpc"): "vpc-1"} in adopted
+    assert [verb for verb, _ in stack.asked] == ["preview", "up"]
 
 
 def test_machines_that_nobody_could_log_in_to_are_not_made(
@@ -247,7 +254,7 @@ def test_a_change_is_told_by_what_becomes_of_the_resource_and_of_its_node(
     with_stack(monkeypatch, Stack(design, [change("eu-west-1-broker-1"), made, grown]))
     told = {one.name: one for one in aws.items(design, aws.outlook(design, VAULT, Silent()))}
     assert {name: one.effect for name, one in told.items()} == {
-        "eu-west-1-broker-1": "restart",
+        "eu-west-1-broker-1": "change",  # its node is what is counted as restarted
         "eu-west-1-vpc": "create",
         "eu-west-1-broker-2-data-0": "change",
     }
@@ -262,4 +269,4 @@ def test_deleting_what_was_never_made_asks_nothing(
     aws.destroy(design, VAULT, Silent())
     stack.held = None
     aws.destroy(design, VAULT, Silent())
-    assert stack.asked == [("destroy", None)]
+    assert stack.asked == [("preview", False), ("destroy", None)]

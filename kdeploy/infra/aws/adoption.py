@@ -1,4 +1,4 @@
-"""What a killed engine had begun to make, found again in AWS: by kdeploy's own tag, or by a name it alone has.
+"""What a killed engine had made and nobody wrote down, found again in AWS: by kdeploy's tags, or by its own name.
 
 Invariant: read-only. What is found is named as the engine would import it; what is not found was never made, or is
 made twice without harm.
@@ -6,11 +6,11 @@ made twice without harm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from kdeploy.errors import MissingExtra
-from kdeploy.infra.aws.changes import Resource, State
+from kdeploy.infra.aws.policy import Planned
 
 TAG: Final = "kdeploy:resource"
 """Tag with the logical name of each resource."""
@@ -39,26 +39,83 @@ TAGGED: Final[Mapping[str, tuple[str, str, str]]] = {
 }  # fmt: skip
 """How a type of EC2 is listed: operation, the list in its answer, the id in that (Amazon EC2 API Reference)."""
 
+PREFIXES: Final[Mapping[str, str]] = {
+    "InstanceId": "i-",
+    "VolumeId": "vol-",
+    "NetworkInterfaceId": "eni-",
+    "VpcId": "vpc-",
+    "SubnetId": "subnet-",
+    "GroupId": "sg-",
+    "InternetGatewayId": "igw-",
+    "NatGatewayId": "nat-",
+    "AllocationId": "eipalloc-",
+    "RouteTableId": "rtb-",
+    "VpcEndpointId": "vpce-",
+    "VpcPeeringConnectionId": "pcx-",
+    "SecurityGroupRuleId": "sgr-",
+}
+"""What ids of each kind begin with (Amazon EC2 User Guide, resource ids)."""
+
 Clients = Callable[[str, str], Any]
 """A client of boto3 for a service and a region."""
 
 
-def found(state: State, regions: Sequence[str], clients: Clients | None = None) -> dict[str, str]:
-    """What of a state's pending creations is there, by URN, as `pulumi import` names it.
+def found(
+    planned: Iterable[Planned],
+    known: Collection[tuple[str, str]],
+    environment: str,
+    regions: Sequence[str],
+    clients: Clients | None = None,
+) -> dict[tuple[str, str], str]:
+    """What a stack would make and AWS has already, by type and logical name, as the engine imports it.
 
     Args:
-        state: A state with pending creations.
-        regions: Where the environment is.
+        planned: Resources that would be made.
+        known: Types and ids that the state has: those are nobody's to take.
+        environment: The environment's name.
+        regions: Where it is.
         clients: Makes clients of boto3; the real ones where left out.
     """
     make = clients or _clients()
-    known = {(one.type, one.id) for one in state.resources if one.id}
+    tagged = {region: _by_tag(make("ec2", region), environment) for region in regions}
     there = {}
-    for pending in state.pending:
-        name = next((one for one in _names(pending, regions, make) if (pending.type, one) not in known), None)
+    for one in planned:
+        names = _names(one, tagged, regions, make)
+        name = next((each for each in names if (one.type, each) not in known), None)
         if name is not None:
-            there[pending.urn] = name
+            there[one.type, one.name] = name
     return there
+
+
+def _by_tag(client: Any, environment: str) -> dict[str, list[str]]:  # noqa: ANN401 - boto3 has no types
+    """Ids of everything in EC2 that an environment's resources are called, by their logical names."""
+    own = {one["ResourceId"] for one in _tags(client, ENVIRONMENT) if one["Value"] == environment}
+    found: dict[str, list[str]] = {}
+    for one in _tags(client, TAG) if own else ():
+        if one["ResourceId"] in own:
+            found.setdefault(one["Value"], []).append(one["ResourceId"])
+    return found
+
+
+def _tags(client: Any, key: str) -> Iterable[dict[str, str]]:  # noqa: ANN401
+    pages = client.get_paginator("describe_tags").paginate(Filters=[{"Name": "key", "Values": [key]}])
+    return (one for page in pages for one in page["Tags"])
+
+
+def adopt(known: Mapping[tuple[str, str], str]) -> None:
+    """Have the program that runs take over what is there already; called in it, before anything is declared.
+
+    Args:
+        known: As `found` gives it.
+    """
+    import pulumi
+
+    def take(given: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:
+        name = known.get((given.type_, given.name))
+        options = pulumi.ResourceOptions.merge(given.opts, pulumi.ResourceOptions(import_=name))
+        return pulumi.ResourceTransformResult(given.props, options)
+
+    pulumi.runtime.register_resource_transform(take)
 
 
 def _clients() -> Clients:
@@ -69,30 +126,36 @@ def _clients() -> Clients:
     return lambda service, region: boto3.client(service, region_name=region)
 
 
-def _names(pending: Resource, regions: Sequence[str], clients: Clients) -> Iterable[str]:
-    if pending.type in TAGGED:
-        for region in regions:
-            yield from _tagged(pending, clients("ec2", region))
-    else:
-        yield from _by_name(pending, regions, clients)
+def _names(
+    one: Planned, tagged: Mapping[str, Mapping[str, Sequence[str]]], regions: Sequence[str], clients: Clients
+) -> Iterable[str]:
+    if one.type not in TAGGED:
+        yield from _by_name(one, regions, clients)
+        return
+    operation, listed, identity = TAGGED[one.type]
+    for region, ids in tagged.items():
+        # Several kinds may have one name; which is of this kind is told by how AWS begins its ids.
+        mine = [each for each in ids.get(one.name, ()) if each.startswith(PREFIXES[identity])]
+        if mine:
+            yield from _living(clients("ec2", region), operation, listed, identity, mine)
 
 
-def _tagged(pending: Resource, client: Any) -> Iterable[str]:  # noqa: ANN401 - boto3 has no types
-    operation, listed, identity = TAGGED[pending.type]
-    tags = {**(pending.inputs.get("tagsAll") or {}), **(pending.inputs.get("tags") or {})}
-    filters = [{"Name": f"tag:{TAG}", "Values": [pending.name]}]
-    if ENVIRONMENT in tags:
-        filters.append({"Name": f"tag:{ENVIRONMENT}", "Values": [tags[ENVIRONMENT]]})
-    answer = getattr(client, operation)(Filters=filters)
-    groups = answer.get("Reservations")
-    things = (
-        [one for group in groups for one in group["Instances"]]
-        if groups is not None
-        else answer.get(listed, [])
-    )
-    for one in things:
-        if _state(one) not in GONE:
-            yield one[identity]
+def _living(client: Any, operation: str, listed: str, identity: str, ids: Sequence[str]) -> Iterable[str]:  # noqa: ANN401
+    """Those that are there and not about to go."""
+    from botocore.exceptions import ClientError
+
+    for each in ids:
+        try:
+            answer = getattr(client, operation)(**{f"{identity}s": [each]})
+        except ClientError as error:
+            if "NotFound" not in error.response["Error"]["Code"]:
+                raise
+            continue
+        groups = answer.get("Reservations")
+        found = (
+            [one for group in groups for one in group["Instances"]] if groups is not None else answer[listed]
+        )
+        yield from (one[identity] for one in found if _state(one) not in GONE)
 
 
 def _state(one: Mapping[str, Any]) -> str:
@@ -100,7 +163,7 @@ def _state(one: Mapping[str, Any]) -> str:
     return str(state.get("Name") or state.get("Code") or "") if isinstance(state, Mapping) else str(state)
 
 
-def _by_name(pending: Resource, regions: Sequence[str], clients: Clients) -> Iterable[str]:
+def _by_name(pending: Planned, regions: Sequence[str], clients: Clients) -> Iterable[str]:
     """Resources that have a name of their own, which nothing else can have."""
     from botocore.exceptions import ClientError
 

@@ -29,8 +29,20 @@ OPS: Final[Mapping[str, Op]] = {
 SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a mark, no secret
 """Key that marks a wrapped value in the engine's data (pulumi sdk/go/common/resource/sig, read 2026-11-27)."""
 
-CALM: Final = frozenset({"tags", "tagsAll"})
-"""Properties of an instance that change while it runs, without anything that runs on it noticing."""
+CALM: Final = frozenset(
+    {
+        *("tags", "tagsAll", "volumeTags", "vpcSecurityGroupIds", "iamInstanceProfile", "metadataOptions"),
+        *(
+            "monitoring",
+            "disableApiTermination",
+            "sourceDestCheck",
+            "rootBlockDevice",
+            "userDataReplaceOnChange",
+        ),
+    }
+)
+"""Properties of an instance that change while it runs, without what runs on it noticing (Amazon EC2 API Reference,
+ModifyInstanceAttribute, ModifyInstanceMetadataOptions and ModifyVolume: all others want it stopped)."""
 
 INSTANCE: Final = "aws:ec2/instance:Instance"
 ATTACHED: Final = frozenset(

@@ -39,7 +39,8 @@ class Said:
 CREDENTIALS: Final = (
     "AWS does not know these credentials",
     "name good ones in AWS_PROFILE, or in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
-    "`aws sts get-caller-identity` shows whose they are",
+    "`aws sts get-caller-identity` shows whose they are; a region that the account has not enabled says the same: "
+    "`aws account enable-region --region-name REGION`",
 )
 
 QUOTA: Final = (

@@ -208,8 +208,9 @@ class AwsProvider:
         self.wait([node])
         if self._remaking.holder is not None:  # a boot ends the lease, and a new machine never had it
             self._hosts.hold([self._placed(node)], self._remaking.holder)
-        others = [one.key for one in self._blueprint.nodes if one.key != node.key]
-        self.provision(self._blueprint, others)
+        if not self._hosts.observe([self._placed(node)])[node.key].prepared:
+            others = [one.key for one in self._blueprint.nodes if one.key != node.key]
+            self.provision(self._blueprint, others)
         del self._why[node.key]
 
     def use(self, found: Instances) -> None:

@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -186,19 +186,6 @@ class Stack:
         self._carry(run, heard, "drift", make=False)
         return changes.strayed(heard.found)
 
-    def adopt(self, known: Mapping[str, str]) -> None:
-        """Settle what a killed engine had begun to make: what is there is taken over, what is not is forgotten.
-
-        Args:
-            known: AWS's names of those that are there, by URN.
-        """
-        arguments = ["refresh", "--yes", "--skip-preview", "--color", "never"]
-        pairs = [word for urn, name in known.items() for word in (urn, name)]
-        if pairs:
-            imported = [word for one in pairs for word in ("--import-pending-creates", one)]
-            self._command_of_engine([*arguments, *imported])
-        self._command_of_engine([*arguments, "--clear-pending-creates"])
-
     def destroy(self) -> None:
         """Delete every resource, data volumes too, and forget the stack.
 
@@ -309,10 +296,6 @@ class Stack:
             return
         self._tell("aws", f"clearing the lock that a killed engine left ({found[0]})")
         self._engine().cancel()
-
-    def _command_of_engine(self, arguments: list[str]) -> None:
-        """Run a command of the CLI that the Automation API has no verb for."""
-        self._run(lambda engine: engine._run_pulumi_cmd_sync(list(arguments)), "up")
 
     def _engine(self) -> Engine:
         from pulumi.automation import Stack as Engine

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -296,8 +297,9 @@ def test_after_a_kill_up_again_finishes_with_nothing_twice(world: World, call: s
         start_new_session=True,
     )
     until(lambda: world.cloud.calls()[call] > 0 or process.poll() is not None)
-    for victims in _victims(process, victim):
-        os.kill(victims, signal.SIGKILL)
+    for number in _victims(process, victim):
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
     process.wait()
     try:
         world.make()

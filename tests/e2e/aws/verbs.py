@@ -42,10 +42,7 @@ class Hosts:
         return self
 
     def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
-        return {
-            node.key: NodeState(True, node.key in self.running, None, None, "", prepared=True)
-            for node in nodes
-        }
+        return {node.key: NodeState(True, node.key in self.running, None, None, "") for node in nodes}
 
     def reaches(self, node: Node) -> bool:
         return self.machines.get(node.host) not in self.silent
