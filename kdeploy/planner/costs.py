@@ -193,12 +193,10 @@ def _network(
     wanted: Datacenter, region: str, nodes: int, shapes: Catalogue, discount: float
 ) -> Iterator[Part]:
     """What is declared beside brokers and coordination: disks of operating systems, and ways to the internet."""
-    root = getattr(getattr(wanted, "machine", None), "root_size", None)
-    if root is not None:
-        usd = nodes * root * shapes.gp3.usd_per_gib * (1 - discount)
-        yield Part("root_disks", f"{nodes} × gp3 {format_bytes(root * 2.0**30)}", round(usd, 2))
-    network = getattr(wanted, "network", None)
-    if network is not None and network.vpc is None and network.egress != "none":
+    root, network = wanted.machine.root_size, wanted.network
+    usd = nodes * root * shapes.gp3.usd_per_gib * (1 - discount)
+    yield Part("root_disks", f"{nodes} × gp3 {format_bytes(root * 2.0**30)}", round(usd, 2))
+    if network.vpc is None and network.egress != "none":
         count = len(wanted.racks) if network.egress == "nat-per-zone" else 1
         ratio = catalogue.usual_ratio(region)
         what = f"{count} with {'their addresses' if count > 1 else 'its address'}; what packages carry over them is not in it"

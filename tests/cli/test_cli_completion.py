@@ -31,7 +31,7 @@ def completions(words: str) -> set[str]:
     [
         ("kdeploy sta", {"status"}),
         ("kdeploy up local", {"local", "local-kraft"}),
-        ("kdeploy plan prod", {"prod-eu"}),
+        ("kdeploy plan prod", {"prod-eu", "prod-us-kraft"}),
         ("kdeploy plan --zon", {"--zones"}),
     ],
 )
