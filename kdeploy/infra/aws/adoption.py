@@ -150,7 +150,8 @@ def _names(
 
 def _attached(volumes: Sequence[str], client: Any) -> Iterable[str]:  # noqa: ANN401
     """Attachments of volumes, which have no tags: each is called as its volume is."""
-    for volume in client.describe_volumes(VolumeIds=list(volumes))["Volumes"] if volumes else ():
+    asked = [{"Name": "volume-id", "Values": list(volumes)}]  # one that is gone is no error here
+    for volume in client.describe_volumes(Filters=asked)["Volumes"] if volumes else ():
         for one in volume["Attachments"]:
             if one["State"] in ("attached", "attaching"):
                 yield f"{one['Device']}:{volume['VolumeId']}:{one['InstanceId']}"
