@@ -140,6 +140,38 @@ def test_a_stack_that_was_never_made_has_no_state(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "nothing").exists()
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [('{"version": 3}', '{"version": 3}'), ("", None), (None, None)]
+)
+def test_a_state_that_a_kill_cut_short_is_put_back_from_the_one_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None, after: str | None
+) -> None:
+    cut = CommandError(CommandResult("", "error: failed to load checkpoint: EOF", 255))
+    made, told = stack_with(Engine(cut, {}), tmp_path, monkeypatch)
+    file = tmp_path / "state" / ".pulumi" / "stacks" / "kdeploy" / "env.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    if before is not None:
+        file.with_name("env.json.bak").write_text(before)
+    assert made.state() is not None
+    assert (file.read_text() if file.exists() else None) == after
+    assert "cut the state short" in told[0]
+
+
+def test_a_state_that_is_whole_is_never_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = stack_with(
+        Engine(CommandError(CommandResult("", "error: failed to load checkpoint: EOF", 255))),
+        tmp_path,
+        monkeypatch,
+    )
+    file = tmp_path / "state" / ".pulumi" / "stacks" / "kdeploy" / "env.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"version": 3}')
+    with pytest.raises(CloudError, match="failed to load checkpoint"):
+        made.state()
+    assert file.read_text() == '{"version": 3}'
+
+
 def test_what_else_the_engine_refuses_is_told_in_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

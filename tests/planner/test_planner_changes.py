@@ -177,7 +177,7 @@ def test_data_stays_on_its_disks(changes: dict[str, Any], message: str) -> None:
         refuse_unsupported(wanted, _with_volume(planner.plan(wanted, previous), **changes), previous)
 
 
-def test_machines_change_their_type_where_the_data_is_on_volumes_of_its_own() -> None:
+def test_machines_may_change_their_type_where_their_own_disks_hold_no_data() -> None:
     from dataclasses import replace
 
     wanted = cloud(brokers={"instance_type": "m7g.2xlarge"})
@@ -188,6 +188,11 @@ def test_machines_change_their_type_where_the_data_is_on_volumes_of_its_own() ->
         planner.plan(wanted, previous), datacenters=(replace(datacenter, coordination=coordination),)
     )
     refuse_unsupported(wanted, larger, previous)
+    volumes = tuple(replace(one, type="local-nvme") for one in coordination.volumes)
+    own = replace(datacenter, coordination=replace(coordination, volumes=volumes))
+    larger = replace(larger, datacenters=(own,))
+    with pytest.raises(UnsupportedChange, match=r"coordination: instance type: .* says m7g.large"):
+        refuse_unsupported(wanted, larger, previous)
 
 
 def test_a_host_that_went_away_is_refused() -> None:

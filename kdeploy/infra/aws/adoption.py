@@ -18,6 +18,8 @@ TAG: Final = "kdeploy:resource"
 ENVIRONMENT: Final = "kdeploy:environment"
 """Tag with the environment's name."""
 
+ATTACHMENT: Final = "aws:ec2/volumeAttachment:VolumeAttachment"
+
 GONE: Final = ("terminated", "shutting-down", "deleted", "deleting", "failed", "rejected", "expired")
 """States in which something is still listed and is there no more."""
 
@@ -129,6 +131,12 @@ def _clients() -> Clients:
 def _names(
     one: Planned, tagged: Mapping[str, Mapping[str, Sequence[str]]], regions: Sequence[str], clients: Clients
 ) -> Iterable[str]:
+    if one.type == ATTACHMENT:
+        for region, ids in tagged.items():
+            yield from _attached(
+                [each for each in ids.get(one.name, ()) if each.startswith("vol-")], clients("ec2", region)
+            )
+        return
     if one.type not in TAGGED:
         yield from _by_name(one, regions, clients)
         return
@@ -138,6 +146,15 @@ def _names(
         mine = [each for each in ids.get(one.name, ()) if each.startswith(PREFIXES[identity])]
         if mine:
             yield from _living(clients("ec2", region), operation, listed, identity, mine)
+
+
+def _attached(volumes: Sequence[str], client: Any) -> Iterable[str]:  # noqa: ANN401
+    """Attachments of volumes, which have no tags: each is called as its volume is."""
+    asked = [{"Name": "volume-id", "Values": list(volumes)}]  # one that is gone is no error here
+    for volume in client.describe_volumes(Filters=asked)["Volumes"] if volumes else ():
+        for one in volume["Attachments"]:
+            if one["State"] in ("attached", "attaching"):
+                yield f"{one['Device']}:{volume['VolumeId']}:{one['InstanceId']}"
 
 
 def _living(client: Any, operation: str, listed: str, identity: str, ids: Sequence[str]) -> Iterable[str]:  # noqa: ANN401

@@ -8,6 +8,7 @@ A lock that a dead engine of this machine left is cleared; anybody else's is nev
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -270,7 +271,29 @@ class Stack:
                 if heard is not None:
                     heard.forget()
             except CommandError as error:
-                raise self._explained(error, heard, verb) from None
+                if "failed to load checkpoint" not in str(error) or not self._mended():
+                    raise self._explained(error, heard, verb) from None
+                if heard is not None:
+                    heard.forget()
+
+    def _mended(self) -> bool:
+        """Put back the state of before, where a kill cut short what the engine was writing into a folder.
+
+        The engine keeps it beside the new one; what was made in between is found again in AWS (`adoption`).
+        """
+        folder = Path(self._home.backend.removeprefix("file://")) / ".pulumi" / "stacks" / PROJECT
+        state = folder / f"{self._home.environment}.json"
+        before = state.with_name(f"{state.name}.bak")
+        if not self._home.backend.startswith("file://") or not state.exists() or _is_whole(state):
+            return False
+        self._tell("aws", "a kill cut the state short: going on from the one before it")
+        if _is_whole(before):
+            kept = state.with_name(f"{state.name}.mended")
+            kept.write_bytes(before.read_bytes())
+            os.replace(kept, state)
+        else:
+            state.unlink()  # it was the first one
+        return True
 
     def _make_way(self, found: Sequence[Holder], deadline: float) -> None:
         """Clear a lock that nobody living has, or wait for one that ends by itself.
@@ -369,6 +392,14 @@ def _lives(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a file holds a whole document."""
+    try:
+        return isinstance(json.loads(file.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _never_locked(message: str) -> bool:
