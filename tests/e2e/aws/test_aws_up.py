@@ -365,8 +365,8 @@ REFUSALS: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     (
         "no such machine in a zone",
-        {"not_offered": [["c6g.large", "eu-west-1b"]]},
-        ["eu-west-1-broker-2 (Instance)", "not offered in this zone", "instance_type"],
+        {"not_offered": [["c6g.large", "eu-west-1b"], ["m6g.large", "eu-west-1b"]]},
+        ["-2 (Instance)", "not offered in this zone", "instance_type"],
     ),
     (
         "a quota",
