@@ -316,7 +316,7 @@ def test_the_record_is_kept_from_who_may_use_every_topic_and_not_from_the_admini
         for broker in cluster.blueprint.brokers:
             place = broker.host, broker.ports["client"]
             tls, password = context(cluster.access.authority), life.passwords[life.user]
-            answers.add(topic_error(*place, tls, life.user, password, topic))
+            answers.add(topic_error(*place, tls, life.user, password, topic, proxy=None))
         assert answers <= {0, NOT_ALLOWED}, answers
         return 0 in answers
 
