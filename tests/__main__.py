@@ -39,7 +39,7 @@ CLOUD = ("-m", "cloud and not fleet", "--durations=10")
 BUILD_MINUTES = 15
 """The engine is built once, in some 10 minutes on two processors, half of them beside the fast tests."""
 
-FLEET_MINUTES = "13"
+FLEET_MINUTES = "8"
 """A test on hosts that has not begun by then is left to `make fleet`, and says so: six hosts share two processors."""
 
 
