@@ -151,7 +151,8 @@ VOLUME: Final = fields(
 )
 
 
-def _documents() -> dict[str, Schema]:
+def _of_planning() -> dict[str, Schema]:
+    """What says what is wanted, planned and known, before anything runs."""
     fleet = of(FleetCapacity)
     shared = ("feasible", "throughput", "peak", "bottleneck", "limits")
     return {
@@ -198,6 +199,12 @@ def _documents() -> dict[str, Schema]:
             certificates=items(fields(name=TEXT, subject=TEXT, not_after=TEXT)),
             passwords=items(TEXT),
         ),
+    }
+
+
+def _of_changes() -> dict[str, Schema]:
+    """What says how a cluster differs, and what was done about it."""
+    return {
         "kdeploy.preview/v2": fields(
             environment=TEXT,
             pending=FLAG,
@@ -235,6 +242,12 @@ def _documents() -> dict[str, Schema]:
             quotas=items(TEXT),
             left_out=items(TEXT),
         ),
+    }
+
+
+def _of_running() -> dict[str, Schema]:
+    """What says what became of nodes, and how they are."""
+    return {
         "kdeploy.up/v1": fields(environment=TEXT, changed=FLAG, clusters=items(OUTCOME)),
         "kdeploy.status/v1": fields(
             environment=TEXT,
@@ -287,7 +300,7 @@ def _documents() -> dict[str, Schema]:
 def schemas() -> dict[str, Schema]:
     """Every document's schema by its `schema` value."""
     found = {}
-    for name, schema in sorted(_documents().items()):
+    for name, schema in sorted({**_of_planning(), **_of_changes(), **_of_running()}.items()):
         whole = {**schema, "properties": {"schema": {"const": name}, **schema["properties"]}}
         whole["required"] = sorted(whole["properties"])
         # What a dataclass of another refers to stands at the top of the document.

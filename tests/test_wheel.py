@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.shipped import SHIPPED
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -57,19 +59,7 @@ def test_the_installed_wheel_plans(installed: Path, tmp_path: Path) -> None:
     assert plan["feasible"] is True
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "datacenter-kraft",
-        "datacenter-zk",
-        "dr-active-passive",
-        "global-active-active",
-        "local",
-        "local-kraft",
-        "prod-eu",
-        "prod-us-kraft",
-    ],
-)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_installed_wheel_renders_the_environments_it_came_with(
     installed: Path, tmp_path: Path, name: str
 ) -> None:

@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from kdeploy.cluster import Access, client, listing, login, refusals, roundtrip,
 from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.kafka_connection import why_not
 from kdeploy.errors import KdeployError
+from tests.sockets import listening
 
 NAME = "broker-1.inside.test"
 
@@ -73,30 +74,6 @@ def pump(source: socket.socket, target: socket.socket) -> None:
         while part := source.recv(65536):
             target.sendall(part)
         target.shutdown(socket.SHUT_WR)
-
-
-@contextmanager
-def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A port where each connection is served by a thread of its own."""
-    threads = []
-
-    def accept() -> None:
-        while True:
-            try:
-                taken = server.accept()[0]
-            except OSError:
-                return
-            threads.append(threading.Thread(target=serve, args=(taken,)))
-            threads[-1].start()
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        accepting = threading.Thread(target=accept)
-        accepting.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-    accepting.join()
-    for one in threads:
-        one.join()
 
 
 @pytest.fixture

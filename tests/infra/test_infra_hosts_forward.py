@@ -7,10 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from kdeploy.operations import site
 from kdeploy.spec.model import Ssh
 from tests import sshd
 from tests.infra.nodes import node
+from tests.sockets import listening
 
 pytestmark = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 
@@ -39,25 +39,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Server]:
         yield one
 
 
-@contextmanager
-def echo() -> Iterator[int]:
+def echo() -> AbstractContextManager[int]:
     """A port that says who came, and what it was told."""
 
-    def serve() -> None:
-        while True:
-            try:
-                taken = listening.accept()[0]
-            except OSError:
-                return
-            with taken:
-                taken.sendall(b"heard " + taken.recv(100))
+    def serve(taken: socket.socket) -> None:
+        with taken:
+            taken.sendall(b"heard " + taken.recv(100))
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
-    thread.join()
+    return listening(serve)
 
 
 def said(proxy: Forward, host: str, port: int, words: bytes = b"hello") -> bytes:

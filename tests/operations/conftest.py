@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_machine import Machine
+from tests.operations.world import World
 
 
 @pytest.fixture
@@ -14,3 +15,19 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine.make(tmp_path)
     yield made
     made.clear()
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A simulated cluster after its first `up`, brought up once for the tests of a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = World(tmp_path_factory.mktemp("world"), "local", patch)
+        made.begin()
+        yield made
+
+
+@pytest.fixture
+def world(standing: World) -> World:
+    """The same, put back to what it was."""
+    standing.again()
+    return standing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,21 +23,6 @@ from kdeploy.operations.site import Manner
 from kdeploy.spec import load
 from tests.operations.changes_table import TOPICS, USERS, override
 from tests.operations.world import World, predicted
-
-
-@pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with pytest.MonkeyPatch.context() as patch:
-        made = World(tmp_path_factory.mktemp("world"), "local", patch)
-        made.begin()
-        yield made
-
-
-@pytest.fixture
-def world(standing: World) -> World:
-    standing.again()
-    return standing
-
 
 TOPIC = (TOPICS, f"{TOPICS}  - {{name: payments, partitions: 2}}\n")
 RESTART = override("broker", "queued.max.requests: 400")

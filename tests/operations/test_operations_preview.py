@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,21 +21,6 @@ from kdeploy.spec import load, lockfile
 from tests.contracts import hold
 from tests.operations.changes_table import TOPICS, USERS, override
 from tests.operations.world import SHIPPED, World, predicted
-
-
-@pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with pytest.MonkeyPatch.context() as patch:
-        made = World(tmp_path_factory.mktemp("world"), "local", patch)
-        made.begin()
-        yield made
-
-
-@pytest.fixture
-def world(standing: World) -> World:
-    standing.again()
-    return standing
-
 
 TOPIC = (TOPICS, f"{TOPICS}  - {{name: payments, partitions: 2}}\n")
 USER = (USERS, f"{USERS}\n  - name: carol\n#")

@@ -24,12 +24,6 @@ def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield made
 
 
-@pytest.fixture
-def world(standing: World) -> World:
-    standing.again()
-    return standing
-
-
 def test_the_table_has_a_row_for_fifty_changes_at_least_and_each_only_once() -> None:
     assert len(ROWS) > 50
     assert len({(row.name, row.environment) for row in ROWS}) == len(ROWS)

@@ -14,6 +14,7 @@ from kdeploy.spec.copy import adapted, copy
 from kdeploy.spec.files import BESIDE
 from kdeploy.spec.load import Loaded, available, files, find, load
 from kdeploy.spec.ports import HIGHEST, MOST_LOCAL_NODES, OFFSETS, local_ports
+from tests.shipped import SHIPPED
 
 
 @pytest.fixture(autouse=True)
@@ -41,19 +42,7 @@ def origin_of(text: str) -> Loaded:
     return load(folder)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "datacenter-kraft",
-        "datacenter-zk",
-        "dr-active-passive",
-        "global-active-active",
-        "local",
-        "local-kraft",
-        "prod-eu",
-        "prod-us-kraft",
-    ],
-)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_copy_says_what_the_original_says_but_its_name_and_ports(name: str) -> None:
     original = load(find(name))
     copied = load(copy("mine", original).parent)

@@ -9,17 +9,7 @@ import pytest
 from kdeploy.errors import InvalidEnvironment, UsageError
 from kdeploy.spec import load
 from kdeploy.spec.model import Environment
-
-SHIPPED = (
-    "datacenter-kraft",
-    "datacenter-zk",
-    "dr-active-passive",
-    "global-active-active",
-    "local",
-    "local-kraft",
-    "prod-eu",
-    "prod-us-kraft",
-)
+from tests.shipped import SHIPPED
 
 
 def make(folder: Path, text: str = "kafka: {}\n") -> Path:

@@ -14,20 +14,11 @@ from kdeploy import planner
 from kdeploy.blueprint import Blueprint, draw
 from kdeploy.planner.decide import decide
 from kdeploy.spec.load import load
+from tests.shipped import SHIPPED
 from tests.tuning.builders import fixed_ids
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
-SHIPPED = (
-    "datacenter-kraft",
-    "datacenter-zk",
-    "dr-active-passive",
-    "global-active-active",
-    "local",
-    "local-kraft",
-    "prod-eu",
-    "prod-us-kraft",
-)
 
 
 def rendered(name: str) -> Blueprint:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
@@ -89,7 +90,7 @@ def _note_service(parsed: Any, model: Any, **_: Any) -> None:
     parsed.setdefault("ResponseMetadata", {})["ServiceId"] = model.service_model.service_id
 
 
-class Kind:
+class Kind(ABC):
     """One type of resource.
 
     Attributes:
@@ -122,24 +123,24 @@ class Kind:
         """What is wrong with the inputs: property and reason. Inputs that are not known yet are left out."""
         return []
 
+    @abstractmethod
     def create(self, aws: Aws, inputs: Values) -> str:
         """Make one, with what needs one call; returns its id."""
-        raise NotImplementedError
 
-    def complete(self, aws: Aws, identity: str, inputs: Values) -> None:
+    def complete(self, aws: Aws, identity: str, inputs: Values) -> None:  # noqa: B027 - most kinds need no more
         """What is to be set after it exists; when it fails, it exists, and the engine is told so."""
 
+    @abstractmethod
     def read(self, aws: Aws, identity: str, state: Values) -> Values | None:
         """All its properties as AWS has them; None when it is not there. `state` is empty for an import."""
-        raise NotImplementedError
 
     def update(self, aws: Aws, identity: str, old: Values, new: Values, changed: set[str]) -> None:
-        """Change it in place."""
-        raise NotImplementedError
+        """Change it in place; never asked of a kind without `changes`."""
+        raise AssertionError(f"nothing of {self.type} changes in place")
 
+    @abstractmethod
     def delete(self, aws: Aws, identity: str, state: Values) -> None:
         """Delete it; one that is gone already is fine."""
-        raise NotImplementedError
 
 
 def gone_is_none(call: Callable[[], Any], *codes: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from tests.cloud.kinds.base import Aws, Kind, Values, gone_is_none, tag_list, tag_map
@@ -73,11 +74,13 @@ class _Setting(Kind):
         self.put(aws.client("s3"), inputs)
         return str(inputs["bucket"])
 
+    @abstractmethod
     def put(self, client: Any, inputs: Values) -> None:
-        raise NotImplementedError
+        """Give a bucket the setting."""
 
+    @abstractmethod
     def get(self, client: Any, bucket: str) -> Values:
-        raise NotImplementedError
+        """The setting that a bucket has."""
 
     def read(self, aws: Aws, identity: str, state: Values) -> Values | None:
         found: Values | None = gone_is_none(

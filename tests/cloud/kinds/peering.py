@@ -1,4 +1,4 @@
-"""Networks joined: peerings, who accepts them, and zones of names that another account may ask."""
+"""Networks joined: peerings, who accepts them, and zones of names that another network may ask."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from tests.cloud.kinds.base import (
     specification,
     tag_map,
 )
-from tests.cloud.kinds.names import zone_of
 
 MISSING = "InvalidVpcPeeringConnectionID.NotFound"
 DEAD = ("deleted", "deleting", "rejected", "expired", "failed")
@@ -116,17 +115,3 @@ class VpcPeeringConnectionAccepter(Kind):
 
     def delete(self, aws: Aws, identity: str, state: Values) -> None:
         """Nothing: who asked for the peering ends it, as with the real provider."""
-
-
-class VpcAssociationAuthorization(Kind):
-    type = "aws:route53/vpcAssociationAuthorization:VpcAssociationAuthorization"
-    noun = "Route 53 VPC Association Authorization"
-    required = ("vpcId", "zoneId")
-    tagged = False
-
-    def check(self, inputs: Values) -> list[tuple[str, str]]:
-        reason = "only for a VPC of another account, and there is one account here: use ZoneAssociation alone"
-        return [("", reason)]
-
-    def read(self, aws: Aws, identity: str, state: Values) -> Values | None:
-        return state if zone_of(aws, identity.split(":")[0]) else None

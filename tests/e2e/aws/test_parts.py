@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 import struct
 from pathlib import Path
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cloud import calls, hosts, resolver, values
+from tests.cloud.kinds import KINDS
+from tests.cloud.kinds.base import Kind
 from tests.cloud.troubles import Settings, Trouble
 
 LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
@@ -162,3 +165,11 @@ def test_a_disk_is_called_as_udev_calls_it() -> None:
     assert hosts.link_of(volume, "i-1") == "nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0"
     own = hosts.link_of(Path("/x/hosts/i1/disk-0"), "i-0123456789abcdef0")
     assert own.startswith("nvme-Amazon_EC2_NVMe_Instance_Storage_AWS")
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_every_kind_can_be_made_read_and_deleted_and_changed_where_something_of_it_changes(
+    kind: Kind,
+) -> None:
+    assert not inspect.isabstract(type(kind))
+    assert (type(kind).update is not Kind.update) >= bool(kind.changes)

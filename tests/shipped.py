@@ -1,0 +1,19 @@
+"""The environments that come with kdeploy, by name: written out, so that one that is lost or new is noticed.
+
+Invariant: `tests/spec/test_spec_load.py` holds this against the folder.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SHIPPED: Final = (
+    "datacenter-kraft",
+    "datacenter-zk",
+    "dr-active-passive",
+    "global-active-active",
+    "local",
+    "local-kraft",
+    "prod-eu",
+    "prod-us-kraft",
+)
