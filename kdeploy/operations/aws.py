@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import login, places
+from kdeploy.operations import places, ssh_keys
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.pending import Effect, Item
 from kdeploy.operations.progress import Progress, Silent
@@ -84,7 +84,7 @@ def stack_of(
 
 
 def _program(design: Design, adopted: Mapping[tuple[str, str], str]) -> Any:  # noqa: ANN401 - a function that declares resources; imported late
-    blueprint, keys = design.blueprint, login.public_keys(design)
+    blueprint, keys = design.blueprint, ssh_keys.public_keys(design)
 
     def declare() -> None:
         from kdeploy.infra.aws.program import program
@@ -287,7 +287,7 @@ def make(design: Design, vault: Vault, progress: Progress, held: Held | None) ->
     """
     from kdeploy.infra.aws.provider import Remaking, instances
 
-    login.refuse_closed(design)
+    ssh_keys.refuse_closed(design)
     looked = outlook(design, vault, progress)
     refuse_unsafe(looked)
     waiting = {one.urn for some in looked.disturbed.values() for one in some}

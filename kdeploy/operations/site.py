@@ -154,18 +154,21 @@ class Site:
 
 
 def refuse_undeployable(loaded: Loaded) -> None:
-    """Refuse an environment with a provider that cannot be driven yet, before anything is decided or written.
+    """Refuse an environment that cannot be driven yet, before anything is decided or written: one run drives either
+    machines that AWS makes or machines that are there.
 
     Raises:
-        KdeployError: Names the datacenter and what can be done with it.
+        KdeployError: Names the datacenters and what can be done with them.
     """
-    for datacenter in loaded.environment.datacenters:
-        if datacenter.provider not in ("local", "hosts", "aws"):
-            raise KdeployError(
-                f"datacenter {datacenter.name} has provider {datacenter.provider}, "
-                "which this version of kdeploy plans and renders but does not deploy\n"
-                "  deploy with provider local, hosts or aws, or write the files with `kdeploy render`"
-            )
+    datacenters = loaded.environment.datacenters
+    in_aws = [one.name for one in datacenters if one.provider == "aws"]
+    others = [one.name for one in datacenters if one.provider != "aws"]
+    if in_aws and others:
+        raise KdeployError(
+            f"datacenter {in_aws[0]} has provider aws and {others[0]} has machines of yours, which this version of "
+            "kdeploy plans and renders together but does not deploy together\n"
+            "  make an environment of each, or write the files with `kdeploy render`"
+        )
 
 
 def provider_of(design: prepare.Design, progress: Progress, vault: Vault | None = None) -> Provider:

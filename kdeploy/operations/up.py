@@ -287,9 +287,8 @@ def _reconcile(site: Site, expectation: Expectation | None) -> tuple[Change, ...
         # A killed `up` may have started brokers that are not registered yet.
         readiness.wait_for_brokers(site, admin)
         plan = readiness.pending(site, admin)
-        if (
-            expectation is not None
-        ):  # the cluster may have moved while nodes were rolled, or was not seen before
+        # The cluster may have moved while nodes were rolled, or was not seen before.
+        if expectation is not None:
             name = site.design.blueprint.environment
             expected.refuse_beyond(expectation, name, site.cluster.datacenter, items_of(site, plan.changes))
         kill_point("reconcile-begun")

@@ -17,7 +17,7 @@ from kdeploy.infra.aws.changes import INSTANCE, Op, Property, Resource, Resource
 from kdeploy.infra.aws.policy import TAGS, Planned
 from kdeploy.infra.aws.provider import AwsProvider
 from kdeploy.infra.aws.stack import Preview
-from kdeploy.operations import aws, hosts, login, prepare
+from kdeploy.operations import aws, hosts, prepare, ssh_keys
 from kdeploy.operations.progress import Silent
 from kdeploy.spec import load, lockfile
 
@@ -238,12 +238,12 @@ def test_machines_that_nobody_could_log_in_to_are_not_made(
 
 
 def test_a_key_without_its_public_half_is_named(design: prepare.Design, tmp_path: Path) -> None:
-    assert login.public_keys(design) == {"eu-west-1": "ssh-ed25519 AAAA me"}
-    login.refuse_closed(design)
+    assert ssh_keys.public_keys(design) == {"eu-west-1": "ssh-ed25519 AAAA me"}
+    ssh_keys.refuse_closed(design)
     (tmp_path / "key.pub").unlink()
-    assert login.public_keys(design) == {}
+    assert ssh_keys.public_keys(design) == {}
     with pytest.raises(UsageError, match=r"key\.pub is what machines let in"):
-        login.refuse_closed(design)
+        ssh_keys.refuse_closed(design)
 
 
 def test_a_change_is_told_by_what_becomes_of_the_resource_and_of_its_node(

@@ -1,4 +1,4 @@
-"""What AWS needs and this machine lacks is said at once: by name, with nothing decided, asked or written."""
+"""What cannot be deployed, or not from here, is said at once: by name, with nothing decided, asked or written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from kdeploy.errors import KdeployError
+from kdeploy.operations import site
+from kdeploy.spec import load
+from tests.shipped import SHIPPED as SHIPPED_NAMES
 
 SHIPPED = Path(__file__).parents[2] / "environments"
 
@@ -87,3 +92,30 @@ def test_volumes_are_deleted_only_where_the_environment_is_named_once_more(
     refused = run(place, "down", "cloud", "--delete-data", *arguments)
     assert refused.returncode == 2
     assert words in refused.stderr
+
+
+HERE_AND_THERE = """\
+name: both
+datacenters:
+  - {name: cloud, provider: aws, region: eu-west-1, racks: [a, b, c]}
+  - name: cellar
+    provider: hosts
+    racks: [a, b, c]
+    hosts:
+"""
+
+
+def test_machines_of_aws_and_of_yours_in_one_environment_are_refused_by_name(tmp_path: Path) -> None:
+    hosts = [
+        f"      - {{address: {role[0]}{rack}.example, rack: {rack}, role: {role}}}\n"
+        for role in ("broker", "zookeeper")
+        for rack in "abc"
+    ]
+    (tmp_path / "environment.yaml").write_text(HERE_AND_THERE + "".join(hosts))
+    with pytest.raises(KdeployError, match=r"cloud has provider aws and cellar has machines of yours"):
+        site.refuse_undeployable(load.load(tmp_path))
+
+
+@pytest.mark.parametrize("name", SHIPPED_NAMES)
+def test_what_is_shipped_can_be_deployed(name: str) -> None:
+    site.refuse_undeployable(load.load(SHIPPED / name))
