@@ -95,7 +95,6 @@ def test_volumes_are_deleted_only_where_the_environment_is_named_once_more(
 
 
 HERE_AND_THERE = """\
-name: both
 datacenters:
   - {name: cloud, provider: aws, region: eu-west-1, racks: [a, b, c]}
   - name: cellar
@@ -111,9 +110,11 @@ def test_machines_of_aws_and_of_yours_in_one_environment_are_refused_by_name(tmp
         for role in ("broker", "zookeeper")
         for rack in "abc"
     ]
-    (tmp_path / "environment.yaml").write_text(HERE_AND_THERE + "".join(hosts))
+    folder = tmp_path / "both"
+    folder.mkdir()
+    (folder / "environment.yaml").write_text(HERE_AND_THERE + "".join(hosts))
     with pytest.raises(KdeployError, match=r"cloud has provider aws and cellar has machines of yours"):
-        site.refuse_undeployable(load.load(tmp_path))
+        site.refuse_undeployable(load.load(folder))
 
 
 @pytest.mark.parametrize("name", SHIPPED_NAMES)
