@@ -49,7 +49,10 @@ class Machines:
         )
         here = pulumi.ResourceOptions(provider=provider)
         asked = pulumi.InvokeOptions(provider=provider)
-        image = aws.ssm.get_parameter("/aws/service/debian/release/12/latest/amd64", opts=asked).value
+        # Not asked and waited for (`get_parameter`): where the engine ends meanwhile that waits for ever, and so would
+        # the tests at their end.
+        latest = "/aws/service/debian/release/12/latest/amd64"
+        image = aws.ssm.get_parameter_output(name=latest, opts=asked).value
         vpc = aws.ec2.Vpc("vpc", cidr_block=self.cidr, enable_dns_hostnames=True, opts=here)
         role = aws.iam.Role("role", assume_role_policy=TRUST, opts=here)
         aws.iam.RolePolicyAttachment(
