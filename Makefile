@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 FAULTS := tests/e2e/local/test_faults.py tests/e2e/fleet/test_hosts_running.py tests/e2e/fleet/test_hosts_kraft.py
-CHANGES := tests/e2e/local/test_changes_one_by_one.py
+CHANGES := tests/e2e/local/test_changes_one_by_one.py tests/e2e/local/test_preview_equals_what_happens.py tests/e2e/fleet/test_hosts_changes.py
 
 .PHONY: up down test check fast cloud fleet docs bench soak clean
 

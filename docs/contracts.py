@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from kdeploy.cluster.mirror import MirrorStatus
 from kdeploy.planner.arithmetic import Arithmetic
 from kdeploy.planner.capacity import FleetCapacity
 from kdeploy.planner.costs import Costs
@@ -150,6 +151,58 @@ VOLUME: Final = fields(
     confidence=each(TEXT),
 )
 
+STEP: Final = fields(what=TEXT, seconds=optional(NUMBER))
+FAILOVER: Final = fields(
+    environment=TEXT,
+    source=TEXT,
+    target=TEXT,
+    planned=FLAG,
+    epoch=COUNT,
+    rto_seconds=optional(NUMBER),
+    rpo_seconds=optional(NUMBER),
+    records_lost=optional(COUNT),
+    records_lost_is_estimated=FLAG,
+    records_lost_at_most=optional(COUNT),
+    records_lost_if_still_written=optional(COUNT),
+    last_seen=optional(TEXT),
+    steps=items(STEP),
+    exported=optional(fields(folder=TEXT, records=COUNT)),
+    already=FLAG,
+    dry_run=FLAG,
+    behind=optional(fields(records=optional(COUNT), seconds=optional(NUMBER))),
+    groups=items(fields(group=TEXT, re_read=COUNT, skipped=COUNT, untranslated=COUNT)),
+    refused=items(TEXT),
+    returned=optional(TEXT),
+)
+OBJECTIVE: Final = fields(objective_seconds=NUMBER, seconds=optional(NUMBER), met=FLAG)
+DRILL: Final = fields(
+    environment=TEXT,
+    mode={"enum": ["active-passive", "active-active"]},
+    active=optional(TEXT),
+    ok=FLAG,
+    rpo=OBJECTIVE,
+    rto=OBJECTIVE,
+    directions=items(
+        fields(
+            source=TEXT,
+            target=TEXT,
+            mirrored_now=FLAG,
+            written=COUNT,
+            arrived=COUNT,
+            doubled=COUNT,
+            p50_seconds=optional(NUMBER),
+            p99_seconds=optional(NUMBER),
+            max_seconds=optional(NUMBER),
+            unmirrored_records=COUNT,
+            behind=optional(fields(records=optional(COUNT), seconds=optional(NUMBER))),
+            group=optional(fields(seconds=optional(NUMBER), committed=COUNT, goes_on=optional(COUNT))),
+        )
+    ),
+    steps=items(STEP),
+    problems=items(TEXT),
+    removed=items(TEXT),
+)
+
 
 def _of_planning() -> dict[str, Schema]:
     """What says what is wanted, planned and known, before anything runs."""
@@ -261,7 +314,7 @@ def _of_running() -> dict[str, Schema]:
                             action=ACTION,
                             reason=TEXT,
                             rack=TEXT,
-                            role={"enum": ["zookeeper", "controller", "broker"]},
+                            role={"enum": ["zookeeper", "controller", "broker", "mirror"]},
                             running=FLAG,
                             detail=TEXT,
                         )
@@ -279,7 +332,7 @@ def _of_running() -> dict[str, Schema]:
             fence={"enum": ["stopped", "vouched", "before"]},
             clusters=items(OUTCOME),
         ),
-        "kdeploy.unlock/v1": fields(environment=TEXT, ended=items(TEXT)),
+        "kdeploy.unlock/v1": fields(environment=TEXT, ended=items(TEXT), unasked=items(TEXT)),
         "kdeploy.clients/v1": fields(
             environment=TEXT,
             clients=items(
@@ -288,10 +341,22 @@ def _of_running() -> dict[str, Schema]:
                     user=optional(TEXT),
                     administrator=FLAG,
                     bootstrap=TEXT,
+                    external=FLAG,
                     folder=TEXT,
                     files=items(TEXT),
                 )
             ),
+        ),
+        "kdeploy.mirror/v1": of(MirrorStatus),
+        "kdeploy.failover/v1": FAILOVER,
+        "kdeploy.drill/v1": DRILL,
+        "kdeploy.drill-preview/v1": fields(
+            environment=TEXT,
+            mode=TEXT,
+            active=optional(TEXT),
+            steps=items(TEXT),
+            removes=items(TEXT),
+            refused=items(TEXT),
         ),
         "kdeploy.down/v1": fields(environment=TEXT, stopped=items(TEXT), data={"enum": ["kept", "deleted"]}),
     }

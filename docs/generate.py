@@ -4,8 +4,9 @@
     python docs/generate.py --check   say which are not current; exit code 1 if any
 
 Invariant: between a pair of `<!-- generated: NAME -->` and `<!-- end -->` lines, and in
-docs/commands.md, docs/reliability.md, docs/validation.md, docs/*.schema.json and docs/schemas as a whole,
-stands exactly what the commands, docs/evidence.json, docs/benchmarks.yaml and the schemas themselves say.
+docs/commands.md, docs/reliability.md, docs/validation.md, docs/*.schema.json, docs/schemas and each role's README.md
+as a whole, stands exactly what the commands, docs/evidence.json, docs/benchmarks.yaml, the schemas and the roles
+themselves say.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def _ending(rule: Rule) -> str:
 
 def _assumptions() -> str:
     """Every number the planner rests on, as a plan lists them."""
-    rows = "".join(f"| {one.name} | {one.value} | {one.source} |\n" for one in assumptions())
+    rows = "".join(f"| {one.name} | {one.value} | {one.source} |\n" for one in assumptions(mirrored=True))
     return f"\n| what | value | source |\n|---|---|---|\n{rows}\n"
 
 
@@ -222,20 +223,71 @@ MOST_NAMED = 11
 """Values that are all named in the table of settings; of longer lists the schema has the names."""
 
 
-def _roles() -> str:
-    """Each role with what it takes, from its argument_specs.yml."""
+PLAYBOOKS = ROOT / "kdeploy" / "playbooks" / "roles"
+
+
+def _specs() -> dict[Path, dict[str, Any]]:
+    """What each role takes, from its argument_specs.yml, by its folder."""
     from ruamel.yaml import YAML
 
-    parts = []
-    for folder in sorted((ROOT / "kdeploy/playbooks/roles").iterdir()):
-        main = YAML(typ="safe").load(folder / "meta/argument_specs.yml")["argument_specs"]["main"]
-        rows = "".join(
-            f"| `{name}` | {option['type']} | {_optional(option)} | {_cell(option['description'])} |\n"
-            for name, option in main["options"].items()
-        )
-        title = f"### {folder.name}\n\n{main['short_description']}.\n"
-        parts.append(f"{title}\n| variable | type | default | what it is |\n|---|---|---|---|\n{rows}")
+    return {
+        folder: YAML(typ="safe").load(folder / "meta/argument_specs.yml")["argument_specs"]["main"]
+        for folder in sorted(PLAYBOOKS.iterdir())
+    }
+
+
+def _roles() -> str:
+    """Each role with what it takes."""
+    parts = [
+        f"### {folder.name}\n\n{main['short_description']}.\n\n{_variables(main)}"
+        for folder, main in _specs().items()
+    ]
     return "\n" + "\n".join(parts) + "\n"
+
+
+def _variables(main: dict[str, Any]) -> str:
+    """A table of a role's variables."""
+    rows = "".join(
+        f"| `{name}` | {option['type']} | {_optional(option)} | {_cell(option['description'])} |\n"
+        for name, option in main["options"].items()
+    )
+    return f"| variable | type | default | what it is |\n|---|---|---|---|\n{rows}"
+
+
+def readme_of(folder: Path, main: dict[str, Any]) -> str:
+    """A role's README: what it does, what it takes, and in what order its tasks are."""
+    from ruamel.yaml import YAML
+
+    said = "".join(f"\n{text}\n" for text in main.get("description", ()))
+    tasks = YAML(typ="safe").load(folder / "tasks/main.yml")
+    steps = "".join(f"{number}. {task['name']}\n" for number, task in enumerate(tasks, 1))
+    inner = "".join(
+        f"\nEach of `{name}` has:\n\n{_variables(option)}"
+        for name, option in main["options"].items()
+        if option.get("options")
+    )
+    return README.format(
+        name=folder.name,
+        short=main["short_description"],
+        said=said,
+        variables=_variables(main) + inner,
+        steps=steps,
+    )
+
+
+README = """# {name}
+
+{short}.
+{said}
+## What it takes
+
+{variables}
+## What it does
+
+{steps}
+Everything is decided before: kdeploy gives the variables, and the role computes nothing. Its tag is `{name}`. This page is
+generated from `meta/argument_specs.yml` and `tasks/main.yml` by `docs/generate.py`.
+"""
 
 
 def _optional(option: dict[str, Any]) -> str:
@@ -269,6 +321,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "commands.md": commands(),
         ROOT / "docs" / "reliability.md": reliability(),
         ROOT / "docs" / "validation.md": validation(),
+        **{folder / "README.md": readme_of(folder, main) for folder, main in _specs().items()},
         **{ROOT / "docs" / f"{kind}.schema.json": schema.render(kind) for kind in ("environment", *BESIDE)},
         **runpy.run_path(str(ROOT / "docs" / "contracts.py"))["texts"](),
         **{path: BLOCK.sub(_block, path.read_text()) for path in mixed},

@@ -16,6 +16,7 @@ that is not in this tree is a defect of kdeploy.
     ├── GateClosed                7  a gate did not open in time; everything still serves
     ├── Moved                     6  `operations.expected`: the world is not what a saved preview saw
     ├── WrongCluster              1  `operations.reach`: another cluster answers than the one of the lock
+    ├── Behind                    1  `operations.switching`: a failover would lose records, or nobody can know
     ├── NoPlan                    3  `operations.prepare`: there is nothing to carry out, since nothing fits
     ├── ClusterError              1  `cluster.failure`: the cluster, or the way to it, refused something
     ├── UnreadableVault           1  `security.vault`: gone, of another format, of another password, or damaged
@@ -23,6 +24,7 @@ that is not in this tree is a defect of kdeploy.
     ├── Unreachable               1  `infra.hosts.ssh`: a host cannot be reached
     ├── CloudError                1  `infra.aws.failure`: AWS, or the engine that speaks to it, refused something
     ├── StackLocked               6  `infra.aws.failure`: another engine works on the same stack
+    ├── NotLetThrough             1  `infra.aws.failure`: a policy forbids what is planned, or it is another environment's
     ├── NoEngine                  1  `infra.aws.command`: the Pulumi command line is missing or cannot be used
     ├── CannotWrite               1  `spec.adopt`: a file of the environment would not say what it should
     ├── ForgeError                1  `pipelines.forge`: GitHub or GitLab refused something, or cannot be reached

@@ -1,4 +1,5 @@
-"""All tests, as CI runs them: the fast ones side by side, those on real Kafka, on a real engine, then on real hosts.
+"""All tests, as CI runs them: the fast ones side by side; those on real Kafka in two rows, beside them those on a real
+engine; then those on real hosts.
 
 What this machine cannot run is said in one line for each thing that it lacks. Hosts are machines in
 namespaces, booted as root; of their tests this runs those that are not marked `long`, on one fleet for each
@@ -13,19 +14,31 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from tests.cloud import engine
 from tests.e2e.page import chromium
 from tests.fleet import fleet, probe
 
 FAST = ("-n", "auto", "-m", "not kafka and not fleet and not cloud")
+TWO_SIDES = (
+    *("tests/e2e/local/test_two_datacenters.py", "tests/e2e/local/test_two_datacenters_active.py"),
+    "tests/e2e/pipelines",
+)
+"""Tests that wait the most: for MirrorMaker to look, and for pipelines to end; some half of the time on real Kafka."""
+
 REAL = ("-m", "kafka", "--durations=10")
-"""A cluster under test wants the machine's processors for itself, so these are not run in parallel."""
+"""Two rows of these are run at once and no more: a cluster under test wants processors, and often waits."""
+
+MIRRORED = (*REAL, *TWO_SIDES)
+OTHERS = (*REAL, *(f"--ignore={place}" for place in TWO_SIDES))
 
 HOSTS = (
     *("-m", "fleet and not long", "--durations=10"),
@@ -33,13 +46,17 @@ HOSTS = (
     "tests/e2e/fleet/test_hosts_kraft.py",
 )
 
-CLOUD = ("-m", "cloud and not fleet", "--durations=10")
-"""One engine at a time: each has a process for every region, and an account of its own."""
+CLOUD = ("-m", "cloud and not fleet and not long", "--durations=10")
+"""One engine at a time: each has a process for every region, and an account of its own. Beside Kafka, whose tests wait
+most of the time; these yield the processors to them. Those marked `long` are left to `make cloud`."""
 
-BUILD_MINUTES = 15
-"""The engine is built once, in some 10 minutes on two processors, half of them beside the fast tests."""
+MODEST = 10
+"""Niceness of what runs beside tests that want the processors for themselves."""
 
-FLEET_MINUTES = "8"
+BUILD_MINUTES = 30
+"""The engine is built once, in some 10 minutes on two processors that do nothing else."""
+
+FLEET_MINUTES = "30"
 """A test on hosts that has not begun by then is left to `make fleet`, and says so: six hosts share two processors."""
 
 
@@ -85,8 +102,38 @@ def build() -> subprocess.Popen[str] | None:
     """Begin to build the engine beside the fast tests, where there is none yet and one can be built."""
     if engine.lacking() is not None or engine.find() is not None:
         return None
-    command = [sys.executable, "-m", "tests.cloud.engine"]
+    command = [*modestly(), sys.executable, "-m", "tests.cloud.engine"]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def modestly() -> list[str]:
+    """What a command begins with that lets others go first, where this system has it."""
+    return ["nice", "-n", str(MODEST)] if shutil.which("nice") else []
+
+
+def quietly(chosen: tuple[str, ...], said: IO[bytes], *before: str) -> int:
+    """Run tests beside others; their exit code.
+
+    Args:
+        chosen: What pytest is told.
+        said: Takes all that they say, which would be mixed with what the others say.
+        before: What the command begins with.
+    """
+    command = [*before, sys.executable, "-m", "pytest", *chosen, *sys.argv[1:]]
+    return subprocess.call(command, stdout=said, stderr=subprocess.STDOUT)
+
+
+def on_engine(building: subprocess.Popen[str] | None, said: IO[bytes]) -> tuple[int, str | None]:
+    """Run the tests on an engine once that is built; the exit code, and why there is no engine in one line.
+
+    Args:
+        building: The build, where there is one.
+        said: Takes all that they say.
+    """
+    lacking = built(building)
+    if lacking is not None:
+        return 0, lacking
+    return quietly(CLOUD, said, *modestly()), None
 
 
 def main() -> None:
@@ -97,10 +144,19 @@ def main() -> None:
 
     building = build()
     codes = [run(FAST)]
-    no_engine = built(building)  # before the real ones: they want the processors for themselves
-    codes.append(run(REAL))
-    if no_engine is None:
-        codes.append(run(CLOUD))
+    with (
+        tempfile.TemporaryFile() as mirrored,
+        tempfile.TemporaryFile() as cloud,
+        ThreadPoolExecutor(2) as beside,
+    ):
+        mirrors = beside.submit(quietly, MIRRORED, mirrored)
+        engines = beside.submit(on_engine, building, cloud)
+        codes.append(run(OTHERS))
+        code, no_engine = engines.result()
+        codes += [code, mirrors.result()]
+        for said in (mirrored, cloud):
+            said.seek(0)
+            print(said.read().decode(errors="replace"), flush=True)
     hosts = probe.problem()
     if hosts is None:
         seed = os.environ.get("KDEPLOY_SEED") or str(random.randrange(1_000_000))

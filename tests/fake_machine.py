@@ -57,7 +57,7 @@ class Machine:
         made.write_java('JAVA_VERSION="21.0.8"\n')
         libs = root / "release" / "libs"
         libs.mkdir(parents=True)
-        for jar in ("kafka_2.13-3.9.2.jar", "kafka-clients-3.9.2.jar"):
+        for jar in ("kafka_2.13-3.9.2.jar", "kafka-clients-3.9.2.jar", "connect-mirror-3.9.2.jar"):
             (libs / jar).write_bytes(b"")
         made.file.parent.mkdir(parents=True)
         made.file.write_text(ENVIRONMENT.format(port=made.port))

@@ -9,11 +9,14 @@ from typing import Final
 
 SHIPPED: Final = (
     "datacenter-kraft",
+    "datacenter-two-dc",
     "datacenter-zk",
     "dr-active-passive",
     "global-active-active",
     "local",
     "local-kraft",
+    "local-two-dc-active",
+    "local-two-dc-passive",
     "prod-eu",
     "prod-us-kraft",
 )

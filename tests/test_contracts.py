@@ -40,6 +40,8 @@ def test_every_document_that_a_command_prints_is_published_and_in_the_table_of_d
         ),
         *("kdeploy.node/v2", "kdeploy.host/v1", "kdeploy.own-catalogue/v1", "kdeploy.distribution/v1"),
         "kdeploy.resource/v1",  # in the cluster itself
+        "kdeploy.direction/v1",  # there too
+        "kdeploy.tail/v1",  # of exported records
     }
     assert printed - on_disk == set(PROMISED)
     told = (ROOT / "docs" / "json.md").read_text()

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["documents"]()
 
 
-@pytest.mark.parametrize("path", sorted(GENERATED), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(GENERATED), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_generated_document_is_current(path: Path) -> None:
     assert path.read_text() == GENERATED[path], "run `make docs`"
 

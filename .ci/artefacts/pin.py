@@ -24,8 +24,14 @@ from kdeploy.infra.artefacts.contents import check_kafka_jars
 
 PINS: Final = Path(__file__).parents[2] / "kdeploy" / "infra" / "pins"
 
-ROOTS: Final = ("org.apache.kafka:kafka_2.13:{version}", "org.apache.kafka:kafka-tools:{version}")
-"""kafka_2.13 is the broker (with ZooKeeper up to 3.9); kafka-tools has ProducerPerformance and its like."""
+ROOTS: Final = (
+    "org.apache.kafka:kafka_2.13:{version}",
+    "org.apache.kafka:kafka-tools:{version}",
+    "org.apache.kafka:connect-runtime:{version}",
+    "org.apache.kafka:connect-mirror:{version}",
+)
+"""kafka_2.13 is the broker (with ZooKeeper up to 3.9); kafka-tools has ProducerPerformance and its like; connect-mirror
+is MirrorMaker, and connect-runtime what runs it."""
 
 RELOAD4J_BINDING: Final = "org.slf4j:slf4j-reload4j:1.7.36"
 """Kafka 3.9 logs through slf4j 1.7.36 to reload4j (its release archive's libs/)."""

@@ -222,12 +222,11 @@ def _of_environment(
 def _fleets(loaded: Loaded) -> tuple[Given, ...]:
     """What the lock says is there, else what a plan would choose, else what is declared."""
     from kdeploy import planner
-    from kdeploy.operations import places
+    from kdeploy.operations import belonging
     from kdeploy.planner import given
-    from kdeploy.spec.lockfile import read_lock
 
     environment = loaded.environment
-    lock = read_lock(places.lock_file(loaded))
+    lock = belonging.lock(loaded)
     held = {(one.name, one.provider, one.region): one for one in lock.datacenters} if lock else {}
     planned = None
 

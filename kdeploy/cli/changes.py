@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import html
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from kdeploy.cli.report import WIDTH
+from kdeploy.cli.report import WIDTH, filled
 from kdeploy.operations.pending import LAYERS, Item, Layer, summary
 
 if TYPE_CHECKING:
@@ -24,6 +23,9 @@ LIMIT: Final = 60_000
 
 TABLES: Final = 40_000
 """Characters of the comment that tables may take; what is left is for the files' differences."""
+
+NOTES: Final = 10_000
+"""Characters of the comment that notes may take: there is one for each topic that is no longer declared."""
 
 MOST_LINES: Final = 40
 """Lines of one file's difference on a terminal; JSON has all."""
@@ -38,6 +40,7 @@ TITLES: Final[dict[Layer, str]] = {
     "users": "users",
     "acls": "ACLs",
     "quotas": "quotas",
+    "mirrors": "mirrors",
     "cost": "cost",
 }
 """What a layer is called."""
@@ -54,22 +57,27 @@ NOT_COMPARED: Final = (
 )
 
 
-def preview_text(preview: Preview) -> str:
-    """What would change, layer by layer, and a summary as the last line but one."""
+def preview_text(preview: Preview, flags: str = "") -> str:
+    """What would change, layer by layer, and a summary as the last line but one.
+
+    Args:
+        preview: What would change.
+        flags: What `up` has to be given for it, each word with a blank before it.
+    """
     name = preview.environment
-    notes = [_filled(f"note: {note}", "  ") for note in preview.notes]
+    notes = [filled(f"note: {note}", "  ") for note in preview.notes]
     if not preview.pending:
         return "\n".join([f"{name}: nothing to do, everything is as the environment says", *notes])
-    lines = [f"{name}: what `kdeploy up {name}` would do"]
+    lines = [f"{name}: what `kdeploy up {name}{flags}` would do"]
     several = len(preview.clusters) > 1
     for layer, items in _layers(preview.items):
         lines += ["", TITLES[layer], *_layer_lines(layer, items, several)]
     waiting = [one.datacenter for one in preview.clusters if not one.compared]
     if waiting:
-        lines += ["", _filled(f"{', '.join(waiting)}: {NOT_COMPARED}", "")]
+        lines += ["", filled(f"{', '.join(waiting)}: {NOT_COMPARED}", "")]
     lines += ["", *notes] if notes else [""]
     said = summary(preview.items) or "nothing is known to change"
-    return "\n".join([*lines, said, f"Carry it out with: kdeploy up {name}"])
+    return "\n".join([*lines, said, f"Carry it out with: kdeploy up {name}{flags}"])
 
 
 def items_text(items: Sequence[Item]) -> str:
@@ -94,22 +102,22 @@ def _layer_lines(layer: Layer, items: list[Item], several: bool) -> Iterator[str
         sign, names = SIGNS[first.effect], _names(group, several)
         if first.path:
             hand = f" ({first.why})" if first.why else ""
-            yield _filled(f"{sign} {first.path} of {names}: {first.what}{hand}", "    ", "  ")
+            yield filled(f"{sign} {first.path} of {names}: {first.what}{hand}", "    ", "  ")
             yield from _shown(first.diff)
         elif first.kind == "unseen":
-            yield _filled(f"{UNSEEN}{names}: {first.why}", "    ", "  ")
+            yield filled(f"{UNSEEN}{names}: {first.why}", "    ", "  ")
         elif layer == "resources":
             why = f" ({first.why})" if first.why else ""
-            yield _filled(f"{sign} {first.what}: {_names(group, several=False)}{why}", "    ", "  ")
+            yield filled(f"{sign} {first.what}: {_names(group, several=False)}{why}", "    ", "  ")
         elif layer == "nodes":
-            yield _filled(f"{sign} {first.kind} {names}: {first.why}", "    ", "  ")
+            yield filled(f"{sign} {first.kind} {names}: {first.why}", "    ", "  ")
         elif layer == "settings":
             why = f"; {first.why}" if first.why else ""
-            yield _filled(f"{sign} {first.what} (of {names}{why})", "    ", "  ")
+            yield filled(f"{sign} {first.what} (of {names}{why})", "    ", "  ")
         else:
             where = f" in {first.datacenter}" if several else ""
             why = f" ({first.why})" if first.why else ""
-            yield _filled(f"{sign} {first.what}{where}{why}", "    ", "  ")
+            yield filled(f"{sign} {first.what}{where}{why}", "    ", "  ")
 
 
 def _groups(items: Iterable[Item]) -> list[list[Item]]:
@@ -135,17 +143,6 @@ def _names(group: Sequence[Item], several: bool) -> str:
     return ", ".join(f"{one.datacenter}/{one.name}" if several else one.name for one in group)
 
 
-def _filled(text: str, indent: str, first: str = "") -> str:
-    return textwrap.fill(
-        text,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
 def _shown(diff: str) -> Iterator[str]:
     """A difference for a terminal: long lines and many lines are cut, and said to be."""
     lines = diff.splitlines()
@@ -159,19 +156,43 @@ def _shown(diff: str) -> Iterator[str]:
 def preview_markdown(preview: Preview) -> str:
     """The comment of a pull request: summary, tables, and each file's difference to be unfolded."""
     name = preview.environment
-    head = [f"<!-- kdeploy preview {name} -->", f"### kdeploy preview: {_escaped(name)}", ""]
-    notes = [f"- {_escaped(note)}" for note in preview.notes]
+    head = [f"<!-- kdeploy preview {name} -->", f"### kdeploy preview: {escaped(name)}", ""]
+    notes = [f"- {escaped(note)}" for note in preview.notes]
     if not preview.pending:
-        return "\n".join([*head, "Nothing to do: everything is as the environment says.", *notes])
+        said = [*head, "Nothing to do: everything is as the environment says."]
+        return "\n".join(within(said, notes, NOTES))
     head += [f"**{summary(preview.items) or 'Nothing is known to change'}**", ""]
     waiting = [one.datacenter for one in preview.clusters if not one.compared]
     if waiting:
-        head += [f"{_escaped(', '.join(waiting))}: {NOT_COMPARED}.", ""]
-    text = "\n".join([*head, *notes])
+        head += [f"{escaped(', '.join(waiting))}: {NOT_COMPARED}.", ""]
+    text = "\n".join(within(head, notes, NOTES))
     several = len(preview.clusters) > 1
     for layer, items in _layers(preview.items):
         text += _table(layer, items, several, TABLES - len(text))
     return text + _details(preview.items, several, LIMIT - len(text)) + "\n"
+
+
+def within(text: Sequence[str], more: Sequence[str], room: int) -> list[str]:
+    """Lines of markdown with as many more as there is room for, and how many were left out.
+
+    Args:
+        text: What stands in any case.
+        more: What is added line by line.
+        room: Characters of all of it at most, unless `text` alone has more.
+    """
+    used = sum(len(line) + 1 for line in text)
+    for at, line in enumerate(more):
+        used += len(line) + 1
+        if used > room - CLOSING:
+            count = len(more) - at
+            word = "line is" if count == 1 else "lines are"
+            return [
+                *text,
+                *more[:at],
+                "",
+                f"{count} more {word} left out here; `--output json` has all of them.",
+            ]
+    return [*text, *more]
 
 
 def _table(layer: Layer, items: list[Item], several: bool, room: int) -> str:
@@ -191,13 +212,13 @@ def _table(layer: Layer, items: list[Item], several: bool, room: int) -> str:
 
 
 def _row(layer: Layer, group: list[Item], several: bool) -> tuple[str, ...]:
-    first, names = group[0], _escaped(_names(group, several))
+    first, names = group[0], escaped(_names(group, several))
     sign = f"`{SIGNS[first.effect]}`"
     if layer == "nodes":
-        return first.kind, names, _escaped(first.why)
+        return first.kind, names, escaped(first.why)
     if first.path:
         why = f" ({first.why})" if first.why else ""
-        return sign, _escaped(first.path), names, _escaped(first.what + why)
+        return sign, escaped(first.path), names, escaped(first.what + why)
     what = first.what
     if layer == "resources":
         what += f": {_names(group, several=False)}"
@@ -205,7 +226,7 @@ def _row(layer: Layer, group: list[Item], several: bool) -> tuple[str, ...]:
         what += f" (of {_names(group, several)})"
     elif several:
         what += f" in {first.datacenter}"
-    return sign, _escaped(what + (f" ({first.why})" if first.why else ""))
+    return sign, escaped(what + (f" ({first.why})" if first.why else ""))
 
 
 CLOSING: Final = 200
@@ -239,6 +260,6 @@ def _detail(group: list[Item], several: bool) -> str:
 _SPECIAL: Final = re.compile(r"[&<>|`*_~\[\]@#\\!]")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that shows as itself in a table's cell, whatever is in it: no markup, no mention, no link."""
     return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))

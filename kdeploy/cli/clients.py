@@ -32,6 +32,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="How Java gets its certificates.",
 )
+@click.option(
+    "--datacenter",
+    metavar="NAME",
+    help="Only this datacenter's; left out, that one's which is written to, or every one's.",
+)
+@click.option(
+    "--external",
+    is_flag=True,
+    help="For clients outside the network, who connect through the load balancer (provider aws).",
+)
 @vault_password_option
 @click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print."
@@ -42,13 +52,19 @@ def clients(
     admin: bool,
     to: Path | None,
     form: Form,
+    datacenter: str | None,
+    external: bool,
     vault_password_file: Path | None,
     output: str,
 ) -> None:
     """Write client properties and certificates for Java, librdkafka and Python.
 
+    Where one of two datacenters is written to, it is that one's, always in the same folder, so that a client
+    which reads its files anew follows a failover.
+
     Without --user and --admin: for every user of the environment, and the administrator. The folders are
-    private (0700) and tell git to ignore them.
+    private (0700) and tell git to ignore them. With --external users are handed the load balancer's name, in a
+    folder `external`; the administrator is not reached from outside.
 
     \b
     Example: kdeploy clients local --user orders-producer --to ./clients
@@ -57,7 +73,16 @@ def clients(
     from kdeploy.spec import load
 
     loaded = load.load(load.find(environment))
-    made = hand_out(loaded, users, administrator=admin, to=to, form=form, password_file=vault_password_file)
+    made = hand_out(
+        loaded,
+        users,
+        administrator=admin,
+        to=to,
+        form=form,
+        password_file=vault_password_file,
+        datacenter=datacenter,
+        external=external,
+    )
     if output == "json":
         name = loaded.environment.name
         print_json(

@@ -25,7 +25,7 @@ def cost(environment: str, output: str) -> None:
     """Say what an environment costs a month, by datacenter and part.
 
     Of the machines and volumes that its lock says are there, else of its plan: brokers, volumes,
-    coordination, NAT gateways, and traffic between zones and regions, which follows the
+    coordination, NAT gateways, endpoints, alarms, and traffic between zones and regions, which follows the
     workload. Prices are the catalogue's (`kdeploy catalogue refresh` gets today's).
     `kdeploy preview` shows what a change makes of them.
 
@@ -33,14 +33,13 @@ def cost(environment: str, output: str) -> None:
     Example: kdeploy cost prod-eu
     """
     from kdeploy import planner
-    from kdeploy.operations import places
+    from kdeploy.operations import belonging, places
     from kdeploy.planner import decide
     from kdeploy.planner.costs import costs
     from kdeploy.spec.load import find, load
-    from kdeploy.spec.lockfile import read_lock
 
     loaded = load(find(environment))
-    lock = read_lock(places.lock_file(loaded))
+    lock = belonging.lock(loaded)
     try:
         plan = planner.plan(loaded.environment, lock)
     except InvalidSetting as error:

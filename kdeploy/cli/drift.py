@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kdeploy.cli import report
+from kdeploy.cli import changes, report
 from kdeploy.cli.options import (
     environment_argument,
     output_option,
@@ -44,8 +45,8 @@ LONGEST: Final = 60
 def drift(environment: str, accept: bool, vault_password_file: Path | None, output: str) -> None:
     """Show what was changed behind git's back: in AWS, nodes, files, hosts, settings, topics, users, ACLs, quotas.
 
-    Exit code 0: nothing, or all of it is accepted. 4: something; up puts it back, but for what is marked. 5:
-    nothing was found where it could be looked, which was not everywhere.
+    Exit code 0: nothing, or all of it is accepted. 4: something; up puts it back (what is in AWS with --refresh), but for
+    what is marked. 5: nothing was found where it could be looked, which was not everywhere.
 
     \b
     Example: kdeploy drift local
@@ -150,31 +151,35 @@ def as_text(found: Drift, accepted: Accepted | None = None) -> str:
     for layer in dict.fromkeys(one.layer for one in found.items):
         rows = [(one.name, f"{one.key}: {_change(one)}") for one in found.items if one.layer == layer]
         lines += ["", layer, report.table(rows)]
-    lines += [f"not seen: {one}" for one in found.unseen]
+    lines += [report.filled(f"not seen: {one}", "  ") for one in found.unseen]
     return "\n".join([*lines, *_remedy(found, accepted)])
 
 
 def as_markdown(found: Drift, accepted: Accepted | None = None) -> str:
-    """The same as a table, made for an issue or a job's summary."""
-    lines = [f"<!-- kdeploy drift {found.environment} -->", f"### kdeploy drift: {_head(found)}", ""]
-    if found.items:
-        rows = [
-            (one.layer, one.name, one.key, _shown(one.git), _shown(one.found), one.winner)
-            for one in found.items
-        ]
-        head = ("Layer", "Name", "What", "Git", "Found", "Wins")
-        lines.append(report.markdown_table([head, *(tuple(map(_inline, row)) for row in rows)]))
-    lines += [f"- not seen: {one}" for one in found.unseen]
-    return "\n".join([*lines, *_remedy(found, accepted)])
+    """The same as a table, made for an issue or a job's summary: what a forge would not take is left out, and said to be."""
+    head = f"<!-- kdeploy drift {found.environment} -->\n### kdeploy drift: {changes.escaped(_head(found))}\n"
+    rest = [f"- not seen: {changes.escaped(one)}" for one in found.unseen] + _remedy(found, accepted)
+    text = changes.within(head.splitlines(), _rows(found), changes.TABLES)
+    return "\n".join(changes.within([*text, ""], rest, changes.LIMIT))
+
+
+def _rows(found: Drift) -> list[str]:
+    """The lines of the table, as cells that hold whatever is in them; none where nothing is to be told."""
+    titles = ("Layer", "Name", "What", "Git", "Found", "Wins")
+    cells = [
+        tuple(
+            map(
+                changes.escaped,
+                (one.layer, one.name, one.key, _shown(one.git), _shown(one.found), one.winner),
+            )
+        )
+        for one in found.items
+    ]
+    return ["", *report.markdown_table([titles, *cells]).splitlines()] if cells else []
 
 
 def _names(one: Drifted) -> dict[str, str]:
     return {"layer": one.layer, "name": one.name, "key": one.key}
-
-
-def _inline(text: str) -> str:
-    """A text that stays in its cell and is not read as HTML."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
 
 
 def _head(found: Drift) -> str:
@@ -219,10 +224,17 @@ def _remedy(found: Drift, accepted: Accepted | None) -> list[str]:
         if any(one.winner == "cluster" for one in found.items):
             first = "What cannot be put back has to be in the files first, by hand or, with all"
             rest = f"else that was found, with: kdeploy drift {name} --accept"
-            return ["", first, rest, f"Then put git's back with: kdeploy up {name}"]
-        back = [f"Put git's back with: kdeploy up {name}"]
+            return ["", first, rest, f"Then put git's back with: {_up(name, found.items)}"]
+        back = [f"Put git's back with: {_up(name, found.items)}"]
         return ["", *back, f"or have git say what was found with: kdeploy drift {name} --accept"]
     lines = ["", f"accepted {len(accepted.items)} of {len(found.items)}"]
     lines += [f"  wrote {file}" for file in accepted.files]
     lines += [f"  not accepted: {one.name}, {one.key}: {why}" for one, why in accepted.left]
-    return [*lines, f"Put the rest back with: kdeploy up {name}"] if accepted.left else lines
+    if not accepted.left:
+        return lines
+    return [*lines, f"Put the rest back with: {_up(name, [one for one, _ in accepted.left])}"]
+
+
+def _up(name: str, items: Sequence[Drifted]) -> str:
+    """The command that puts things back: what AWS is not asked for is not known to be otherwise there."""
+    return f"kdeploy up {name}" + (" --refresh" if any(one.layer == "resources" for one in items) else "")

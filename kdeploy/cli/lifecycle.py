@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +23,11 @@ from kdeploy.cli.options import (
     output_option,
     print_json,
     print_text,
+    refresh_option,
+    take_over_option,
     vault_password_option,
     warn_of,
+    without_option,
     yes_option,
 )
 from kdeploy.errors import Unhealthy, UsageError
@@ -54,27 +57,28 @@ def _exit_unless(ok: Iterable[bool]) -> None:
 
 @click.command()
 @environment_argument
+@click.option("--dry-run", is_flag=True, help="Change nothing, and show what would change, as preview does.")
 @click.option(
     "--canary", is_flag=True, help="Restart only the first node (or rack) that needs it; up again goes on."
 )
 @by_rack_option
 @accept_unavailable_option
-@click.option(
-    "--without",
-    multiple=True,
-    metavar="NODE",
-    help="Leave this node, which is down, as it is, and change the others; can be repeated.",
-)
+@without_option
+@take_over_option
+@refresh_option
 @expect_option
 @move_rate_option
 @vault_password_option
 @output_option
 def up(
     environment: str,
+    dry_run: bool,
     canary: bool,
     by_rack: bool,
     accepted: tuple[str, ...],
     without: tuple[str, ...],
+    take_over: bool,
+    refresh: bool,
     expect: Path | None,
     move_rate: float | None,
     vault_password_file: Path | None,
@@ -84,7 +88,7 @@ def up(
 
     Run it again after any failure or crash: it goes on from what it finds.
 
-    Exit code 3: no plan fits. 5: deployed, but a check fails. 6: the lock is older than the environment,
+    Exit code 3: no plan fits. 4: a dry run finds changes. 5: deployed, but a check fails. 6: the lock is older than the environment,
     another operator is at work, or --expect names something else. 7: it was not safe to go on in time;
     everything still serves.
 
@@ -96,6 +100,22 @@ def up(
     from kdeploy.operations.site import Manner
     from kdeploy.operations.up import up as bring_up
 
+    if dry_run:
+        partly = next(
+            (f"--{name}" for name, given in (("expect", expect), ("canary", canary)) if given), None
+        )
+        if partly is not None:
+            raise UsageError(f"--dry-run shows all that would change now, without {partly}: leave one out")
+        _preview(
+            environment=environment,
+            without=without,
+            take_over=take_over,
+            refresh=refresh,
+            move_rate=move_rate,
+            vault_password_file=vault_password_file,
+            output=output,
+        )
+        return
     loaded = _load(environment)
     warn_of(risks_of(loaded))
     _engine_ready(loaded)
@@ -103,7 +123,15 @@ def up(
         loaded,
         _progress(),
         vault_password_file,
-        Manner(canary=canary, accepted=accepted, by_rack=by_rack, without=without, move_rate=move_rate),
+        Manner(
+            canary=canary,
+            accepted=accepted,
+            by_rack=by_rack,
+            without=without,
+            move_rate=move_rate,
+            take_over=take_over,
+            refresh=refresh,
+        ),
         expected.read(expect, loaded.environment.name) if expect else None,
     )
     if output == "json":
@@ -112,6 +140,13 @@ def up(
         parts = [report.outcome_text(outcome) for outcome in outcomes]
         print_text("\n".join([*parts, _next_steps(environment, outcomes)]), output)
     _exit_unless(outcome.report.ok for outcome in outcomes)
+
+
+def _preview(**options: Any) -> None:  # noqa: ANN401 - those of `preview`, which holds their types
+    """What `up` would do, as `preview` shows it."""
+    from kdeploy.cli.preview import preview
+
+    click.get_current_context().invoke(preview, **options)
 
 
 def _engine_ready(loaded: Loaded) -> None:
@@ -189,8 +224,16 @@ def verify(environment: str, vault_password_file: Path | None, output: str) -> N
 @click.option(
     "--confirm", metavar="NAME", help="The environment's name once more, beside --yes, for data in AWS."
 )
+@vault_password_option
 @output_option
-def down(environment: str, delete_data: bool, yes: bool, confirm: str | None, output: str) -> None:
+def down(
+    environment: str,
+    delete_data: bool,
+    yes: bool,
+    confirm: str | None,
+    vault_password_file: Path | None,
+    output: str,
+) -> None:
     """Stop the cluster, brokers first; its data stays unless --delete-data says otherwise.
 
     In AWS machines run on, and cost what they cost, until --delete-data: that deletes them, their volumes
@@ -203,7 +246,7 @@ def down(environment: str, delete_data: bool, yes: bool, confirm: str | None, ou
 
     loaded = _load(environment)
     _confirm(loaded, delete_data=delete_data, yes=yes, confirm=confirm)
-    stopped = bring_down(loaded, _progress(), delete_data=delete_data)
+    stopped = bring_down(loaded, _progress(), vault_password_file, delete_data=delete_data)
     if output == "json":
         print_json(report.down_json(loaded.environment.name, stopped, delete_data))
     else:

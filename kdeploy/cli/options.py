@@ -108,6 +108,31 @@ move_rate_option = click.option(
 """`--move-rate`, wherever copies of partitions are moved."""
 
 
+without_option = click.option(
+    "--without",
+    multiple=True,
+    metavar="NODE",
+    help="Leave this node (or datacenter), which is down, as it is, and change the others; can be repeated.",
+)
+"""`--without`, wherever a whole environment is brought up, or shown what that would do."""
+
+
+take_over_option = click.option(
+    "--take-over",
+    is_flag=True,
+    help="Let this folder have the nodes on this machine that belong to another folder (provider local).",
+)
+"""`--take-over`, wherever a whole environment is brought up, or shown what that would do."""
+
+
+refresh_option = click.option(
+    "--refresh",
+    is_flag=True,
+    help="Ask AWS first what became of all that was made there; what is not as it was made is put back.",
+)
+"""`--refresh`, wherever a whole environment is brought up, or shown what that would do."""
+
+
 def print_text(text: str, output: str) -> None:
     """Print a text for people; as markdown, in a block of its own that keeps its columns."""
     click.echo(f"```text\n{text}\n```" if output == "markdown" else text)

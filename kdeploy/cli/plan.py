@@ -118,15 +118,14 @@ def _of_environment(
     name: str, given: dict[str, Any], write: bool, check: bool, reshape: bool, view: _View
 ) -> int:
     from kdeploy import planner
-    from kdeploy.operations import places, prepare
+    from kdeploy.operations import belonging, places, prepare
     from kdeploy.operations.examine import risks_of
     from kdeploy.spec.load import find, load
-    from kdeploy.spec.lockfile import read_lock
 
     loaded = load(find(name))
     warn_of(risks_of(loaded))
     wanted = workload.overridden(loaded.environment, given)
-    planned = partial(planner.plan, previous=read_lock(places.lock_file(loaded)), reshape=reshape)
+    planned = partial(planner.plan, previous=belonging.lock(loaded), reshape=reshape)
     try:
         result = planned(wanted, compare=view.compare)
     except InvalidSetting as error:
@@ -201,6 +200,12 @@ def _of_datacenter(old: LockedDatacenter, new: LockedDatacenter) -> list[str]:
         return f"{brokers} × {one.brokers.instance_type or 'broker'}" + (f" with {disks}" if disks else "")
 
     found = [] if shape(old) == shape(new) else [f"{new.name}: {shape(old)} becomes {shape(new)}"]
+    before, after = (
+        f"{len(one.mirrors)} × {one.mirror.instance_type or 'worker'}" if one.mirror else "no workers"
+        for one in (old, new)
+    )
+    if before != after:
+        found.append(f"{new.name}: {before} becomes {after}")
     if old.partitions != new.partitions:
         found.append(f"{new.name}: {old.partitions:,} partitions become {new.partitions:,}")
     return found

@@ -19,12 +19,16 @@ from kdeploy.cli.options import (
     output_option,
     print_json,
     print_text,
+    refresh_option,
+    take_over_option,
     vault_password_option,
+    without_option,
 )
 from kdeploy.errors import UsageError
 
 if TYPE_CHECKING:
     from kdeploy.operations.apply import Applied
+    from kdeploy.operations.site import Manner
 
 
 @click.command()
@@ -35,14 +39,28 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write it as JSON into this file too, for up --expect.",
 )
+@without_option
+@take_over_option
+@refresh_option
+@move_rate_option
 @vault_password_option
 @output_option
-def preview(environment: str, save: Path | None, vault_password_file: Path | None, output: str) -> None:
+def preview(
+    environment: str,
+    save: Path | None,
+    without: tuple[str, ...],
+    take_over: bool,
+    refresh: bool,
+    move_rate: float | None,
+    vault_password_file: Path | None,
+    output: str,
+) -> None:
     """Show what up would change, and why; changes nothing.
 
     Files with their differences, nodes with what they are restarted for, settings,
     topics, users, ACLs and quotas. Markdown is made for a pull request's comment;
-    JSON can be given to up --expect.
+    JSON can be given to up --expect. With --without, --take-over, --refresh and
+    --move-rate it is what up would do with the same.
 
     Exit code 0: nothing to do. 4: changes are pending.
 
@@ -51,17 +69,38 @@ def preview(environment: str, save: Path | None, vault_password_file: Path | Non
     """
     from kdeploy.cli import changes
     from kdeploy.operations.preview import preview as look
+    from kdeploy.operations.site import Manner
     from kdeploy.spec import load
 
-    found = look(load.load(load.find(environment)), vault_password_file)
+    manner = Manner(without=without, move_rate=move_rate, take_over=take_over, refresh=refresh)
+    found = look(load.load(load.find(environment)), vault_password_file, manner)
     if save is not None:
         _save(save, found.to_json())
     if output == "json":
         print_json(found.to_json())
     else:
-        text = changes.preview_text(found) if output == "text" else changes.preview_markdown(found)
+        text = (
+            changes.preview_text(found, _flags(manner))
+            if output == "text"
+            else changes.preview_markdown(found)
+        )
         click.echo(text.rstrip("\n"))
     sys.exit(4 if found.pending else 0)
+
+
+def _flags(manner: Manner) -> str:
+    """What `up` has to be given to do what was shown, as it is typed."""
+    from kdeploy.units import format_rate, parse_rate
+
+    words = [f" --without {name}" for name in manner.without]
+    if manner.take_over:
+        words.append(" --take-over")
+    if manner.refresh:
+        words.append(" --refresh")
+    if (rate := manner.move_rate) is not None:
+        said = format_rate(rate).replace(" ", "")
+        words.append(f" --move-rate {said if parse_rate(said) == rate else f'{rate:.15g}B/s'}")
+    return "".join(words)
 
 
 def _save(file: Path, document: dict[str, Any]) -> None:

@@ -20,6 +20,18 @@ WIDTH = 80
 """Columns of a terminal that everything fits."""
 
 
+def filled(text: str, indent: str = "", first: str = "") -> str:
+    """A text in lines that fit, each but the first behind an indent."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
     """Rows as aligned columns, two spaces between them; the last column goes on below itself where it is long."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
@@ -71,6 +83,8 @@ def outcome_text(outcome: Outcome) -> str:
         head = "nothing to do: everything is as the environment says"
     else:
         head = f"{len(done)} nodes and {len(outcome.changes)} settings, topics, users or ACLs changed"
+        if outcome.connectors:
+            head += f"; {len(outcome.connectors)} changes of connectors"
     shown = outcome.report.checks if outcome.changed else [one for one in outcome.report.checks if not one.ok]
     lines = [f"{outcome.datacenter}: {head}", checks_text(shown), f"bootstrap servers: {outcome.bootstrap}"]
     if outcome.left:
@@ -89,7 +103,7 @@ def outcomes_json(environment: str, outcomes: Sequence[Outcome]) -> dict[str, An
             "bootstrap": one.bootstrap,
             "client_properties": str(one.clients) if one.clients else None,
             "nodes": [_action_json(action) for action in one.actions],
-            "changes": [str(change) for change in one.changes],
+            "changes": [*map(str, one.changes), *one.connectors],
             "left": list(one.left),
             "without": list(one.without),
         }

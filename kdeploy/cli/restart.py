@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from kdeploy.cli import report
 from kdeploy.cli.options import (
     accept_unavailable_option,
     by_rack_option,
@@ -79,8 +80,9 @@ def restart(
 @click.command()
 @environment_argument
 @yes_option
+@vault_password_option
 @output_option
-def unlock(environment: str, yes: bool, output: str) -> None:
+def unlock(environment: str, yes: bool, vault_password_file: Path | None, output: str) -> None:
     """End the leases on hosts that a killed run from another machine left behind.
 
     A run from the same machine takes its own over by itself. Only unlock what does not run any more. In AWS
@@ -98,8 +100,13 @@ def unlock(environment: str, yes: bool, output: str) -> None:
         if not sys.stdin.isatty():
             raise UsageError("unlocking needs a terminal to ask on\n  in a pipeline, add --yes")
         click.confirm(f"Is it certain that no kdeploy works on {name} any more?", abort=True, err=True)
-    ended = hosts.unlock(loaded)
+    done = hosts.unlock(loaded, vault_password_file)
     if output == "json":
-        print_json({"schema": "kdeploy.unlock/v1", "environment": name, "ended": list(ended)})
+        said = {"environment": name, "ended": list(done.ended), "unasked": list(done.unasked)}
+        print_json({"schema": "kdeploy.unlock/v1", **said})
     else:
-        print_text(f"ended: {'; '.join(ended)}" if ended else "no lease was held", output)
+        lines = [f"ended: {'; '.join(done.ended)}" if done.ended else "no lease was held"]
+        if done.unasked:
+            silent = f"not asked, since they cannot be reached: {', '.join(done.unasked)}"
+            lines.append(report.filled(f"{silent}; a lease there ends when its host boots", "  "))
+        print_text("\n".join(lines), output)

@@ -8,7 +8,7 @@ accepted, not yet seen everywhere: whoever makes one reads it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from kdeploy.cluster import Access
@@ -16,11 +16,14 @@ from kdeploy.cluster.state import (
     Binding,
     Broker,
     BrokerSetting,
+    LogRecord,
     Metadata,
     Moving,
     NewTopic,
+    Place,
     Quorum,
     QuotaEntity,
+    Spans,
     TopicSettings,
 )
 
@@ -95,6 +98,36 @@ class Admin(Protocol):
 
     def write_compacted(self, topic: str, values: Mapping[str, str | None]) -> None:
         """Give keys of a compacted topic new values, acknowledged by all in-sync replicas; None removes one."""
+        ...
+
+    def spans(self, places: Collection[Place]) -> dict[Place, tuple[int, int]]:
+        """Of each partition the first offset that is there, and the end as readers of committed records see it.
+
+        A partition that is gone, or that nobody leads, is left out.
+        """
+        ...
+
+    def unfinished(self, places: Collection[Place]) -> frozenset[Place]:
+        """Partitions with records that readers of committed ones do not see yet: of a transaction that is open.
+
+        Where nobody writes any more, that is all it can be.
+        """
+        ...
+
+    def group_offsets(self, groups: Collection[str] | None = None) -> dict[str, dict[Place, int]]:
+        """Offsets that consumer groups committed, those of all groups by default; one without any is left out."""
+        ...
+
+    def records(self, spans: Spans) -> Iterator[LogRecord]:
+        """All committed records within spans (`logs.each`)."""
+        ...
+
+    def first_records(self, spans: Spans) -> dict[Place, LogRecord]:
+        """The first committed record of each span; those that have none are left out."""
+        ...
+
+    def last_records(self, spans: Spans) -> dict[Place, LogRecord]:
+        """The last committed record of each span (`logs.last`); those that have none are left out."""
         ...
 
     def create_topics(

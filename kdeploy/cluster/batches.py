@@ -48,6 +48,9 @@ QUOTAS: Final = 200
 USERS: Final = 200
 """Users that get passwords together."""
 
+GROUPS: Final = 200
+"""Consumer groups whose offsets are asked for together: an answer of a few MB where each has thousands."""
+
 
 def of(things: Sequence[T], size: int) -> Iterator[list[T]]:
     """Things in batches of at most `size`, in their order."""

@@ -5,7 +5,8 @@
     quotas   there were no limits, and there are just those that were to be given
 
 Invariant: pure. What a run that was killed or failed began, and somebody else has made since, is never claimed: it
-counts as taken over, so that `delete: true` does not delete it.
+counts as taken over, so that `delete: true` does not delete it. A user is its name: Kafka keeps no id of one, so that a
+user that was made and seen counts as ours also where somebody deleted and remade it since (docs/resources.md).
 """
 
 from __future__ import annotations

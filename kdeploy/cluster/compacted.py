@@ -24,7 +24,11 @@ LARGEST_BATCH: Final = 8 * 2**20
 """Bytes of one request to write; the topic allows as much (max.message.bytes)."""
 
 LEADER_WITHIN: Final = 60.0
-"""Seconds that a topic which was just created has to get its leader, on a starved machine."""
+"""Seconds that a topic which was just created has to get its leader, on a starved machine; and that one whose leader
+stopped answering has to get another, which ZooKeeper lets it have after 18 s (zookeeper.session.timeout.ms)."""
+
+ASKING: Final = 10.0
+"""Seconds that a leader has for one answer."""
 
 
 def read(access: Access, topic: str) -> dict[str, str]:
@@ -43,7 +47,7 @@ def read(access: Access, topic: str) -> dict[str, str]:
         consumer = Consumer({**settings, "auto.offset.reset": "earliest"}, logger=SILENT)
         try:
             place = TopicPartition(topic, 0)
-            first, end = _patiently(lambda: consumer.get_watermark_offsets(place, timeout=10.0))
+            first, end = _ends(consumer, place)
             return _read(consumer, TopicPartition(topic, 0, first), end, problems) if end > first else {}
         finally:
             consumer.close()
@@ -52,7 +56,7 @@ def read(access: Access, topic: str) -> dict[str, str]:
 
 
 def _read_through(access: Access, proxy: Proxy, topic: str) -> dict[str, str]:
-    found, left = proxied.compacted(_administrator(access), topic, proxy, patience=PATIENCE)
+    found, left = proxied.compacted(administrator(access), topic, proxy, patience=PATIENCE)
     if left:
         raise ClusterError(f"topic {topic} was read up to {left} records before its end only")
     values: dict[str, str] = {}
@@ -95,7 +99,7 @@ def write(access: Access, topic: str, values: Mapping[str, str | None]) -> None:
     if access.proxy is not None:
         texts = ((key, None if value is None else value.encode()) for key, value in values.items())
         sent = [proxied.Sent(0, text, key.encode()) for key, text in texts]
-        client = _administrator(access)
+        client = administrator(access)
         proxied.produce(client, topic, sent, access.proxy, patience=LEADER_WITHIN, largest=LARGEST_BATCH)
     else:
         _write(access, topic, values)
@@ -136,21 +140,42 @@ def _write(access: Access, topic: str, values: Mapping[str, str | None]) -> None
         raise ClusterError(f"{left} of {len(values)} records of {topic} were not acknowledged in time{said}")
 
 
-def _patiently(ask: Foreign) -> Foreign:
-    """Ask while a topic that was just created has no leader yet."""
-    from confluent_kafka import KafkaException
+def _ends(consumer: Foreign, place: Foreign) -> tuple[int, int]:
+    """The first offset of a partition and the one after its last, as soon as it has a leader that answers."""
+    from confluent_kafka import KafkaError, KafkaException
 
     deadline = time.monotonic() + LEADER_WITHIN
     while True:
         try:
-            return ask()
+            found: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=ASKING)
+            return found
         except KafkaException as error:
-            if time.monotonic() > deadline or not error.args[0].retriable():
+            silent = error.args[0].code() == KafkaError._TIMED_OUT
+            if time.monotonic() > deadline or not (silent or error.args[0].retriable()):
+                if silent:
+                    raise ClusterError(_silence(consumer, place.topic)) from None
                 raise
             time.sleep(0.2)
 
 
-def _administrator(access: Access) -> dict[str, str]:
+def _silence(consumer: Foreign, topic: str) -> str:
+    """Who it is that does not answer for a topic, as the others tell it."""
+    from confluent_kafka import KafkaException
+
+    try:
+        (partition, *_) = consumer.list_topics(topic, timeout=ASKING).topics[topic].partitions.values()
+    except (KafkaException, ValueError):
+        return f"topic {topic} cannot be read: no broker says who leads it"
+    leads = (
+        f"its leader, broker {partition.leader}, does not answer"
+        if partition.leader >= 0
+        else "it has no leader"
+    )
+    return f"topic {topic} cannot be read: {leads}"
+
+
+def administrator(access: Access) -> dict[str, str]:
+    """The settings of librdkafka for the administrator: where, and as whom."""
     return {
         "bootstrap.servers": access.bootstrap,
         "security.protocol": "SSL",
@@ -161,7 +186,7 @@ def _administrator(access: Access) -> dict[str, str]:
 
 
 def _common(access: Access, problems: list[Foreign]) -> dict[str, Foreign]:
-    return {**_administrator(access), "log_level": 0, "error_cb": problems.append, "client.id": "kdeploy"}
+    return {**administrator(access), "log_level": 0, "error_cb": problems.append, "client.id": "kdeploy"}
 
 
 def _refusal(what: str, error: Foreign) -> Refusal:

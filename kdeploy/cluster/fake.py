@@ -7,7 +7,7 @@ change it was asked for, so that a test can say what must not have happened.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,12 +18,15 @@ from kdeploy.cluster.state import (
     Binding,
     Broker,
     BrokerSetting,
+    LogRecord,
     Metadata,
     Moving,
     NewTopic,
     Partition,
+    Place,
     Quorum,
     QuotaEntity,
+    Spans,
     TopicSettings,
 )
 
@@ -84,6 +87,10 @@ class FakeAdmin:
         self.ids: dict[str, str] = {}
         self.limits: dict[QuotaEntity, dict[str, float]] = {}
         self.compacted: dict[str, dict[str, str]] = {}
+        self.logs: dict[Place, list[LogRecord]] = {}
+        self.ends: dict[Place, int] = {}
+        self.open: set[Place] = set()
+        self.groups: dict[str, dict[Place, int]] = {}
         self.movements: dict[tuple[str, int], Moving] = {}
         self.moves_at_once = True
         self.dead: set[int] = set()
@@ -171,6 +178,45 @@ class FakeAdmin:
         if self._stored("write_compacted"):
             held = {**self.compacted.get(topic, {}), **values}
             self.compacted[topic] = {key: value for key, value in held.items() if value is not None}
+
+    def spans(self, places: Collection[Place]) -> dict[Place, tuple[int, int]]:
+        """From the first record in `logs` to after the last, or to what `ends` says, as after the mark of a
+        transaction; nothing is at 0.
+        """
+        there = {(one.topic, one.index) for topic in self.topics.values() for one in topic}
+        found = {place: self.logs.get(place, []) for place in sorted(there.intersection(places))}
+        return {
+            place: (
+                log[0].offset if log else self.ends.get(place, 0),
+                self.ends.get(place, log[-1].offset + 1 if log else 0),
+            )
+            for place, log in found.items()
+        }
+
+    def unfinished(self, places: Collection[Place]) -> frozenset[Place]:
+        """What `open` says."""
+        return frozenset(self.open.intersection(places))
+
+    def group_offsets(self, groups: Collection[str] | None = None) -> dict[str, dict[Place, int]]:
+        """What `groups` says."""
+        return {
+            name: dict(found)
+            for name, found in self.groups.items()
+            if found and (groups is None or name in groups)
+        }
+
+    def records(self, spans: Spans) -> Iterator[LogRecord]:
+        """Those in `logs`."""
+        for place, (start, end) in spans.items():
+            yield from (one for one in self.logs.get(place, ()) if start <= one.offset < end)
+
+    def first_records(self, spans: Spans) -> dict[Place, LogRecord]:
+        """The first ones in `logs`."""
+        return {one.place: one for one in reversed(list(self.records(spans)))}
+
+    def last_records(self, spans: Spans) -> dict[Place, LogRecord]:
+        """The last ones in `logs`."""
+        return {one.place: one for one in self.records(spans)}
 
     def create_topics(
         self, topics: Sequence[NewTopic], *, existing: bool = False, made: Made = lambda _: None

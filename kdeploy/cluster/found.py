@@ -2,7 +2,8 @@
 
 Invariant: read-only, and nothing is made up: of a topic only settings that were set for it itself, of an
 access list only what a declared entry can say. What Kafka keeps for itself (`__…`) and what kdeploy does
-are left out. Declaring what comes out changes nothing.
+are left out. Copies that are on their way count as there, and what a topic has only until then does not count.
+Declaring what comes out changes nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from kdeploy.cluster import record
 from kdeploy.cluster.admin import Admin
+from kdeploy.cluster.observed import at_rest
 from kdeploy.cluster.state import Binding, Partition, QuotaEntity
 from kdeploy.cluster.three_way import THROTTLED
 from kdeploy.spec.resources import Acl, Quota, Topic, User
@@ -51,7 +53,8 @@ def found(admin: Admin) -> Found:
     Raises:
         ClusterError: The cluster does not answer.
     """
-    shut_out = {name for name, one in record.read(admin).users.items() if one.shut_out}
+    known = record.read(admin)
+    shut_out = {name for name, one in known.users.items() if one.shut_out}
     named = {name for name in admin.users() if _is_user(name) and name not in shut_out}
     lists: dict[str, set[Binding]] = {name: set() for name in named}
     skipped: set[str] = set()
@@ -69,7 +72,7 @@ def found(admin: Admin) -> Found:
         if _is_limited(whom, one, named, skipped)
     ]
     return Found(
-        _topics(admin),
+        _topics(admin, known.moving.relaxed if known.moving else {}),
         tuple(one for one in users if one is not None),
         tuple(one for one in limits if one is not None),
         tuple(sorted(skipped)),
@@ -108,14 +111,17 @@ def _is_user(name: str) -> bool:
     return bool(USER.fullmatch(name)) and not name.startswith(OWN)
 
 
-def _topics(admin: Admin) -> tuple[Topic, ...]:
+def _topics(admin: Admin, begun: Mapping[str, record.Relaxed]) -> tuple[Topic, ...]:
     partitions: dict[str, list[Partition]] = {}
+    moving = admin.moving()
     for one in admin.metadata().partitions:
         if not one.topic.startswith(OWN):
-            partitions.setdefault(one.topic, []).append(one)
+            move = moving.get((one.topic, one.index))
+            there = replace(one, replicas=move.target) if move else one
+            partitions.setdefault(one.topic, []).append(there)
     settings = admin.own_topic_settings(sorted(partitions))
     return tuple(
-        topic_of(name, partitions[name], settings[name].own)
+        topic_of(name, partitions[name], at_rest(settings[name], begun.get(name)).own)
         for name in sorted(partitions)
         if name in settings
     )

@@ -85,6 +85,22 @@ def judge_ever(
     return Verdict(tuple(reasons))
 
 
+def judge_emptying(state: ClusterState, broker_id: int, lost: Collection[str] = ()) -> Verdict:
+    """Say whether a broker that runs may lose all that it holds, and get it back from the others.
+
+    Args:
+        state: The cluster as it is now.
+        broker_id: The broker.
+        lost: Topics whose records a person gives up.
+    """
+    hosted = [one for one in state.partitions if broker_id in one.replicas and one.topic not in lost]
+    last = [one.name for one in hosted if not _in_sync(state, one) - {broker_id}]
+    reasons = _unknown(state)
+    if last:
+        reasons.append(f"no other replica is in sync of {_some(last)}, and the data goes with the machine")
+    return Verdict(tuple(reasons))
+
+
 def judge_replacement(state: ClusterState, broker_id: int, lost: Collection[str] = ()) -> Verdict:
     """Say whether an empty broker may come in the place of a dead one.
 

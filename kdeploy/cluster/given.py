@@ -36,7 +36,7 @@ def intent(observed: Observed, changes: Sequence[Change]) -> Record:
             case SetQuota(entity=whom, after=after) if whom not in observed.quotas:
                 wanted = {key: value for key, value in after.items() if value is not None}
                 limits[whom] = QuotaEntry(made=False, limits=wanted, pending=True)
-    return Record(topics, users, limits, before.moving)
+    return replace(before, topics=topics, users=users, quotas=limits)
 
 
 def given(

@@ -6,12 +6,12 @@ coordination mode takes (`batches`); `kafka_connection` says how errors and lost
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-from kdeploy.cluster import acl, answers, batches, compacted, listing, quotas
+from kdeploy.cluster import acl, answers, batches, compacted, listing, logs, quotas
 from kdeploy.cluster.admin import Made
 from kdeploy.cluster.client import Foreign, kafka
 from kdeploy.cluster.failure import ClusterError
@@ -22,11 +22,14 @@ from kdeploy.cluster.state import (
     Binding,
     Broker,
     BrokerSetting,
+    LogRecord,
     Metadata,
     Moving,
     NewTopic,
+    Place,
     Quorum,
     QuotaEntity,
+    Spans,
     TopicSettings,
 )
 from kdeploy.cluster.wire import addresses
@@ -178,6 +181,59 @@ class KafkaAdmin(KafkaConnection):
     def write_compacted(self, topic: str, values: Mapping[str, str | None]) -> None:
         """Give keys of a compacted topic new values; None removes one."""
         compacted.write(self.access, topic, values)
+
+    def spans(self, places: Collection[Place]) -> dict[Place, tuple[int, int]]:
+        """Of each partition the first offset and the end for readers of committed records: two requests a leader."""
+        spec = kafka().admin.OffsetSpec
+        first, end = self._offsets(places, (spec.EARLIEST, "read_committed"), (spec.LATEST, "read_committed"))
+        return {place: (first[place], end[place]) for place in first}
+
+    def unfinished(self, places: Collection[Place]) -> frozenset[Place]:
+        """Partitions whose end was, a moment ago, beyond what readers of committed records see: two requests a leader."""
+        latest = kafka().admin.OffsetSpec.LATEST
+        whole, committed = self._offsets(places, (latest, "read_uncommitted"), (latest, "read_committed"))
+        return frozenset(place for place, end in committed.items() if end < whole[place])
+
+    def _offsets(self, places: Collection[Place], *questions: tuple[Foreign, str]) -> list[dict[Place, int]]:
+        """Offsets of partitions that somebody leads, as each of some questions has it, asked one after the other."""
+        led = {(one.topic, one.index) for one in self.metadata().partitions if one.leader is not None}
+        wanted = [kafka().TopicPartition(*place) for place in sorted(led.intersection(places))]
+        found = []
+        for where, isolation in questions if wanted else ():
+            ask = partial(
+                self._kafka.list_partition_offsets,
+                dict.fromkeys(wanted, where),
+                isolation_level=isolation,
+            )
+            answer = self._ask("read the offsets of partitions", ask)
+            found.append({(one.topic, one.partition): answer[one].offset for one in wanted})
+        return found or [{} for _ in questions]
+
+    def group_offsets(self, groups: Collection[str] | None = None) -> dict[str, dict[Place, int]]:
+        """Offsets that consumer groups committed: one request a coordinator for `batches.GROUPS` of them."""
+        if groups is None:
+            groups = {one["group_id"] for one in self._ask("list groups", self._kafka.list_groups)}
+        found: dict[str, dict[Place, int]] = {}
+        for some in batches.of(sorted(groups), batches.GROUPS):
+            asked = self._ask("read offsets of groups", partial(self._kafka.list_group_offsets, some))
+            for group, offsets in asked.items():
+                kept = {
+                    (at.topic, at.partition): one.offset for at, one in offsets.items() if one.offset >= 0
+                }
+                found |= {group: kept} if kept else {}
+        return found
+
+    def records(self, spans: Spans) -> Iterator[LogRecord]:
+        """All committed records within spans."""
+        return logs.each(self.access, spans)
+
+    def first_records(self, spans: Spans) -> dict[Place, LogRecord]:
+        """The first committed record of each span; those that have none are left out."""
+        return logs.first(self.access, spans)
+
+    def last_records(self, spans: Spans) -> dict[Place, LogRecord]:
+        """The last committed record of each span; those that have none are left out."""
+        return logs.last(self.access, spans)
 
     def create_topics(
         self, topics: Sequence[NewTopic], *, existing: bool = False, made: Made = lambda _: None

@@ -43,6 +43,10 @@ SILENT_AFTER: Final = 3.0
 """Seconds after which a broker that says nothing counts as dead; a healthy one answers in milliseconds."""
 
 
+SLOW: Final = 5.0
+"""Seconds that each step of the first answer may take on a machine that is busy."""
+
+
 class KafkaConnection:
     """A connection, and how to ask and to tell over it. Safe to use from several threads."""
 
@@ -167,7 +171,8 @@ def _answering(access: Access, tls: ssl.SSLContext, timeout: float) -> list[str]
     Raises:
         Unreachable: None did in time; or AuthenticationFailed, when all of them turned us away.
     """
-    deadline, patience = time.monotonic() + timeout, max(1.0, timeout / 2)
+    # Twice at most, so that all of it ends when it was said to, whatever brokers swallow what is sent to them.
+    deadline, patience = time.monotonic() + timeout, max(min(timeout, SLOW), timeout / 2)
     while True:
         brokers = addresses(access.bootstrap)
         with ThreadPoolExecutor(min(AT_ONCE, len(brokers)), "kdeploy-connect") as pool:

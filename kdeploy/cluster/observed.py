@@ -13,7 +13,7 @@ from kdeploy.cluster import claims, record
 from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.quotas import entity
-from kdeploy.cluster.record import MovingEntry, Record
+from kdeploy.cluster.record import MovingEntry, Record, Relaxed
 from kdeploy.cluster.state import Binding, Metadata, Moving, Partition, QuotaEntity, TopicSettings
 from kdeploy.spec.model import Environment
 from kdeploy.spec.resources import Topic, User
@@ -150,16 +150,21 @@ def _topics(
         name: TopicState(
             metadata.topic_ids.get(name, ""),
             tuple(partitions),
-            _at_rest(name, settings.get(name, nothing), begun),
+            at_rest(settings.get(name, nothing), begun.relaxed.get(name) if begun else None),
             tuple(held[name]),
         )
         for name, partitions in found.items()
     }
 
 
-def _at_rest(name: str, settings: TopicSettings, begun: MovingEntry | None) -> TopicSettings:
-    """A topic's settings as they are once copies that are on their way have come."""
-    relaxed = begun.relaxed.get(name) if begun else None
+def at_rest(settings: TopicSettings, relaxed: Relaxed | None) -> TopicSettings:
+    """A topic's settings as they are once copies that are on their way have come. Pure.
+
+    Args:
+        settings: As they were found.
+        relaxed: What the record says of the topic; None where it says nothing. A value that is not the one given
+            meanwhile was given by somebody else, and stands.
+    """
     if relaxed is None or settings.own.get(MIN_INSYNC) != relaxed.meanwhile:
         return settings
     own, effective = dict(settings.own), dict(settings.effective)

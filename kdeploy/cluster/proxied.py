@@ -118,12 +118,28 @@ def compacted(
 
 
 @contextmanager
+def reading(client: Mapping[str, str], proxy: Proxy, settings: Mapping[str, Foreign]) -> Iterator[Foreign]:
+    """A consumer of kafka-python's for the block.
+
+    Args:
+        client: librdkafka's settings: where, and as whom.
+        proxy: What to go through.
+        settings: More settings, in kafka-python's names.
+
+    Raises:
+        Refusal: The cluster turned it away.
+    """
+    with _opened(kafka().KafkaConsumer, client, proxy, "reading", settings) as consumer:
+        yield consumer
+
+
+@contextmanager
 def _reader(
     client: Mapping[str, str], topic: str, partition: int, proxy: Proxy
 ) -> Iterator[tuple[Foreign, Foreign]]:
     settings = {"enable_auto_commit": False, "auto_offset_reset": "none"}
     place = kafka().TopicPartition(topic, partition)
-    with _opened(kafka().KafkaConsumer, client, proxy, "reading", settings) as consumer:
+    with reading(client, proxy, settings) as consumer:
         try:
             consumer.assign([place])
             yield consumer, place

@@ -59,11 +59,13 @@ class Plan:
         environment: What is declared.
         observed: What was found.
         changes: What is to be done, in its order.
+        moves: Whether a movement of copies that was begun before is finished with it.
     """
 
     environment: Environment
     observed: Observed
     changes: tuple[Change, ...]
+    moves: bool = True
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def carry_out(
         raise
     for change in copies:
         manner.begins(change)
-    if copies or plan.observed.record.moving is not None:
+    if copies or (plan.moves and plan.observed.record.moving is not None):
         moving.carry_out(admin, copies, plan.observed.record.moving, keeper.keep_moving, manner)
         _read_back(admin, copies, passwords)
     seen = _apply_each(admin, later, passwords, manner, keeper) or seen

@@ -3,7 +3,8 @@
 A pipeline on a fresh machine reads from it what the last one gave, so that three sides can be told
 apart: what is declared, what was given last, and what is found. One record for each resource: its key
 is `topic/NAME`, `user/NAME` (with its access list) or `quota/ENTITY`; `moving` stands for a change of
-replicas that was begun. A resource that is gone has an empty record, which compaction removes.
+replicas that was begun, `mirroring` for which datacenter is written to (`direction`). A resource that is gone has an
+empty record, which compaction removes.
 
 Invariant: written before anything is made (`pending`) and again when it is there, so that what a killed
 run made is known as made by kdeploy. A cluster without the topic reads as an empty record: nothing in
@@ -23,6 +24,9 @@ from kdeploy.cluster.state import Binding, NewTopic, QuotaEntity
 
 TOPIC: Final = "__kdeploy-resources"
 """The topic; names that begin with `__kdeploy-` are reserved (`spec.check`)."""
+
+MIRRORING: Final = "mirroring"
+"""Key of what `direction` keeps here: which datacenter is written to."""
 
 SCHEMA: Final = "kdeploy.resource/v1"
 """What each record says of its own form."""
@@ -113,12 +117,13 @@ class MovingEntry:
 
 @dataclass(frozen=True)
 class Record:
-    """All of it."""
+    """All of it. `direction` is the text that `direction` wrote, and handed on as it is; None where there is none."""
 
     topics: Mapping[str, TopicEntry] = field(default_factory=dict)
     users: Mapping[str, UserEntry] = field(default_factory=dict)
     quotas: Mapping[QuotaEntity, QuotaEntry] = field(default_factory=dict)
     moving: MovingEntry | None = None
+    direction: str | None = None
 
 
 def read(admin: Admin) -> Record:
@@ -171,6 +176,8 @@ def encode(record: Record) -> dict[str, str]:
     found |= {f"quota/{_entity_key(entity)}": _text(_of_quota(one)) for entity, one in record.quotas.items()}
     if record.moving is not None:
         found["moving"] = _text(_of_moving(record.moving))
+    if record.direction is not None:
+        found[MIRRORING] = record.direction
     return found
 
 
@@ -182,6 +189,8 @@ def decode(records: Mapping[str, str]) -> Record:
     """
     topics, users, quotas, moving = {}, {}, {}, None
     for key, text in records.items():
+        if key == MIRRORING:  # not looked into: whoever needs to know reads it by `direction`
+            continue
         kind, _, name = key.partition("/")
         try:
             value = _value(key, text)
@@ -198,7 +207,7 @@ def decode(records: Mapping[str, str]) -> Record:
                     raise ValueError(kind)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise _unknown(key) from None
-    return Record(topics, users, quotas, moving)
+    return Record(topics, users, quotas, moving, records.get(MIRRORING))
 
 
 def _value(key: str, text: str) -> dict[str, Any]:

@@ -27,6 +27,9 @@ ASKED_FOR_PLAINTEXT: Final = "not applicable: asked for by name (security.client
 ASKED_FOR_NO_ACLS: Final = "not applicable: asked for by name (security.authorization: false)"
 """Why clients may do everything."""
 
+GUARDED: Final = ("external", "internal", "admin", "secure")
+"""Ports that nobody comes in by without saying who it is, whatever clients inside were let off."""
+
 PLAIN_QUESTION: Final = b"srvr".ljust(16)
 """ZooKeeper's question, with room after it: TLS decides on the first 5 bytes of a record (RFC 8446, 5.1)."""
 
@@ -77,7 +80,7 @@ def unauthenticated(access: Access, cluster: ClusterBlueprint, plaintext: bool) 
         cluster: Whose ports to try.
         plaintext: Whether the client listener was asked to be open.
     """
-    purposes = ("internal", "admin", "secure") if plaintext else ("client", "internal", "admin", "secure")
+    purposes = GUARDED if plaintext else ("client", *GUARDED)
     tried = ports(cluster, purposes, access.proxy)
     found = _let_in(tried, wire.context(access.authority))
     return _check("unauthenticated client refused", found, tried, plaintext)
@@ -85,7 +88,7 @@ def unauthenticated(access: Access, cluster: ClusterBlueprint, plaintext: bool) 
 
 def in_plaintext(access: Access, cluster: ClusterBlueprint, plaintext: bool) -> Check:
     """A client that does not speak TLS is refused; arguments as `unauthenticated`."""
-    purposes = ("internal", "admin", "secure") if plaintext else ("client", "internal", "admin", "secure")
+    purposes = GUARDED if plaintext else ("client", *GUARDED)
     tried = ports(cluster, purposes, access.proxy)
     return _check("plaintext client refused", _let_in(tried, None), tried, plaintext)
 

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 EVERY_BROKER: Final = -1
 """Stands for all brokers together where a dynamic value is meant that each of them has."""
+
+Place: TypeAlias = tuple[str, int]
+"""A partition: its topic and its number."""
+
+Spans: TypeAlias = Mapping[Place, tuple[int, int]]
+"""By partition, the first offset and the one to end before."""
 
 
 @dataclass(frozen=True, order=True)
@@ -253,3 +259,33 @@ class Binding:
         names = f"{self.name}*" if self.pattern == "prefixed" else self.name
         what = "the cluster" if self.resource == "cluster" else f"{self.resource} {names}"
         return f"{who} {verb} {self.operation} {what}"
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """One record.
+
+    Attributes:
+        topic: Its topic.
+        partition: Its partition.
+        offset: Its offset.
+        timestamp: Its timestamp, in seconds since 1970.
+        appended: Whether that is when the broker took it (LogAppendTime), and not what the producer said.
+        key: Its key.
+        value: Its value.
+        headers: Names and values.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: float
+    appended: bool = False
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """Its partition."""
+        return self.topic, self.partition

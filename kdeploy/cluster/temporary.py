@@ -65,7 +65,17 @@ STRANGER: Final = f"{PREFIX}stranger"
 
 def new_names() -> Names:
     """Names for a run of this process, now."""
-    return Names(f"{PREFIX}{int(time.time()):x}-{_machine()}-{os.getpid():x}-{secrets.token_hex(3)}")
+    return Names(f"{PREFIX}{mark()}")
+
+
+def mark() -> str:
+    """What in a name says when, on which machine and by which process something was made, unlike any other."""
+    return f"{int(time.time()):x}-{_machine()}-{os.getpid():x}-{secrets.token_hex(3)}"
+
+
+def left(mark: str) -> bool:
+    """Whether what bears a mark was left by a process that no longer runs, as far as this machine can know."""
+    return abandoned(f"{PREFIX}{mark}", time.time(), _machine(), _alive)
 
 
 def abandoned(name: str, now: float, machine: str, alive: Callable[[int], bool]) -> bool:

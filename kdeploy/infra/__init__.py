@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
+from kdeploy.blueprint import DERIVED, Blueprint, ClusterBlueprint, Node
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class NodeState:
             its host cannot be asked.
         prepared: Whether what the node stands on is as it should be, as far as it was looked at, so that
             `Provider.provision` would find nothing to do there.
+        emptied: Whether it was here, and its machine's own disks came back empty from a stop: it is not `present`.
         unseen: Whether it could not be asked: then nothing is known of it but why not, which is in `detail`.
     """
 
@@ -41,6 +42,7 @@ class NodeState:
     may_return: bool = False
     prepared: bool = False
     unseen: bool = False
+    emptied: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -98,6 +100,12 @@ class Standing:
 
 Secrets = Mapping[str, bytes]
 """Content of a node's secret files by `SecretFile.path`; never printed, never logged."""
+
+
+def telling(node: Node, secrets: Secrets) -> dict[str, bytes]:
+    """Those of a node's secret files whose bytes are the same as long as nothing in them changed, by path."""
+    made_anew = {secret.path for secret in node.secrets if secret.kind in DERIVED}
+    return {path: secrets[path] for path in sorted(secrets) if path not in made_anew}
 
 
 class Provider(Protocol):

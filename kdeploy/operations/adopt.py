@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.errors import InvalidEnvironment, KdeployError, UsageError
-from kdeploy.operations import hosts, places, prepare, readiness
+from kdeploy.operations import belonging, hosts, places, prepare, readiness
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.status import sites_of
@@ -86,20 +86,22 @@ def look_and_accept(loaded: Loaded, password_file: Path | None = None) -> tuple[
     from kdeploy.operations.drift import drift
 
     _refuse_shipped(loaded)
-    with _alone(loaded, "drift --accept"):
+    with _alone(loaded, "drift --accept", password_file):
         found = drift(loaded, password_file)
         return found, accept(loaded, found)
 
 
 @contextmanager
-def _alone(loaded: Loaded, command: str) -> Iterator[None]:
+def _alone(loaded: Loaded, command: str, password_file: Path | None) -> Iterator[None]:
     """Hold the leases of an environment that was brought up before; of another none leaves a trace."""
+    belonging.refuse_other(loaded)
     if not (places.vault_file(loaded).exists() and places.lock_file(loaded).exists()):
         yield  # what follows says so
         return
-    name = loaded.environment.name
-    with lease(places.state_folder(name), command), hosts.held(prepare.design(loaded, freeze=False), command):
-        yield
+    with lease(places.state_folder(loaded.environment.name), command):
+        design = prepare.design(loaded, freeze=False)
+        with hosts.held(design, command, None, password_file):
+            yield
 
 
 def accept(loaded: Loaded, found: Drift) -> Accepted:
@@ -152,7 +154,7 @@ def import_(loaded: Loaded, password_file: Path | None = None, datacenter: str |
         KdeployError: The cluster does not answer, a file cannot be written, or would not be valid.
     """
     _refuse_shipped(loaded)
-    with _alone(loaded, "import"):
+    with _alone(loaded, "import", password_file):
         return _import(loaded, sites_of(loaded, Silent(), password_file), datacenter)
 
 

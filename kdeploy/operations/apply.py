@@ -6,18 +6,32 @@ environment's lease, every change is read back, and a second run changes nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import expected, expiry, hosts, pending, places, prepare, readiness, site, vaults
+from kdeploy.operations import (
+    belonging,
+    expected,
+    expiry,
+    hosts,
+    mirroring,
+    pending,
+    places,
+    prepare,
+    readiness,
+    site,
+    vaults,
+)
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.pending import Item
 from kdeploy.operations.progress import Progress
 from kdeploy.operations.standing import told
+from kdeploy.spec.identity import MIRROR
 
 if TYPE_CHECKING:
     from kdeploy.cluster.admin import Admin
@@ -63,6 +77,7 @@ def apply(
         KdeployError: A cluster is not up, or refuses a change; running again goes on.
     """
     site.refuse_undeployable(loaded)
+    belonging.refuse_other(loaded)
     name = loaded.environment.name
     if places.is_local(loaded) and places.is_untouched(name):
         raise KdeployError(vaults.undecided(loaded))
@@ -76,6 +91,7 @@ def apply(
             sites = site.sites(design, completed.vault, progress, site.Manner(move_rate=move_rate))
             for one in sites:
                 _refuse_down(one)
+            sites, _ = mirroring.as_decided(sites)
             _refuse_moved(sites, expectation)
             prepare.save_vault(design, completed)
             return tuple(_apply(one, expectation) for one in sites)
@@ -135,8 +151,31 @@ def carry_out(here: Site, admin: Admin, plan: Plan) -> None:
     manner = reconcile.Manner(
         rate=round(here.manner.move_rate or here.design.loaded.environment.moving.rate),
         patience=here.patience,
-        begins=lambda change: here.progress.step("reconcile", str(change)),
+        begins=_telling(here, plan.changes),
         told=lambda said: here.progress.step("move", said),
         reached=kill_point,
     )
     reconcile.carry_out(admin, plan, here.passwords(), manner)
+
+
+def _telling(here: Site, changes: Sequence[Change]) -> Callable[[Change], None]:
+    """What tells each change as it begins; the rights of MirrorMaker's own user, some forty of them, as one line.
+
+    Nobody declared those, so a person has nothing to look for in them; preview and JSON name each.
+    """
+    from kdeploy.cluster.change import CreateAcl, DeleteAcl
+
+    def is_mirrors(change: Change) -> bool:
+        return isinstance(change, CreateAcl | DeleteAcl) and change.binding.user == MIRROR
+
+    counts = Counter(change.kind for change in changes if is_mirrors(change))
+
+    def begins(change: Change) -> None:
+        if not is_mirrors(change):
+            here.progress.step("reconcile", str(change))
+        elif count := counts.pop(change.kind, 0):
+            verb = "add" if change.kind == "create-acl" else "remove"
+            acls = "1 ACL" if count == 1 else f"{count} ACLs"
+            here.progress.step("reconcile", f"{verb} {acls} of {MIRROR}, MirrorMaker's own user")
+
+    return begins

@@ -6,13 +6,13 @@ vault yet is refused with the command that makes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdeploy.errors import KdeployError, UsageError
-from kdeploy.operations import places, prepare, vaults
+from kdeploy.operations import belonging, mirroring, places, prepare, vaults
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import ClusterBlueprint
@@ -31,6 +31,7 @@ class Handout:
         bootstrap: Where it connects.
         folder: Where its files are.
         files: The files.
+        external: Whether it connects from outside the network, through the load balancer.
     """
 
     datacenter: str
@@ -38,6 +39,7 @@ class Handout:
     bootstrap: str
     folder: Path
     files: tuple[Path, ...]
+    external: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; paths and names only."""
@@ -46,6 +48,7 @@ class Handout:
             "user": self.user,
             "administrator": self.user is None,
             "bootstrap": self.bootstrap,
+            "external": self.external,
             "folder": str(self.folder),
             "files": [file.name for file in self.files],
         }
@@ -59,8 +62,13 @@ def hand_out(
     to: Path | None = None,
     form: Form = "pem",
     password_file: Path | None = None,
+    datacenter: str | None = None,
+    external: bool = False,
 ) -> tuple[Handout, ...]:
     """Write what clients need, for every cluster of an environment.
+
+    Where one of two datacenters is written to, it is that one's alone, always in the same folder. Where both are, each
+    has a folder; after a failover both lead to the one that everybody was sent to.
 
     Args:
         loaded: The environment.
@@ -69,9 +77,11 @@ def hand_out(
         to: Folder to write below; by default in the state folder.
         form: How Java gets its certificates.
         password_file: File with the vault's password.
+        datacenter: Whose, whoever is written to; in a folder of its own.
+        external: Whether they connect from outside the network, through the load balancer; in a folder of its own.
 
     Raises:
-        UsageError: A user is not declared in the environment.
+        UsageError: A user is not declared in the environment, or a datacenter is not; or a load balancer is not.
         KdeployError: Nothing is decided yet, or the vault lacks something.
     """
     everybody = [user.name for user in loaded.environment.users]
@@ -87,20 +97,81 @@ def hand_out(
             f"{loaded.environment.name} has no user {unknown[0]!r}\n"
             f"  declared are: {', '.join(declared) or 'none'}; others are added in environment.yaml"
         )
+    if external and administrator:
+        raise UsageError(
+            "the load balancer leads to the listener of users alone, and the administrator has another\n"
+            "  leave out --admin, or --external"
+        )
     everyone = not users and not administrator
+    belonging.refuse_other(loaded)
     design = prepare.design(loaded, freeze=True)
     if design.previous is None:
         raise KdeployError(vaults.undecided(loaded))
     vault = vaults.open_existing(loaded, password_file)
     root = (to or places.clients_folder(loaded.environment.name)).absolute()
     handouts: list[Handout] = []
-    for cluster in design.blueprint.clusters:
-        below = root / cluster.datacenter if len(design.blueprint.clusters) > 1 else root
+    for cluster, below in _places(design, vault, root, datacenter):
         wanted = declared if everyone else dict.fromkeys(users)
+        if external:
+            outside = _outside(loaded, cluster)
+            handouts += [_external(vault, cluster, below, user, form, outside) for user in wanted]
+            continue
         handouts += [_user(loaded, vault, cluster, below, user, form) for user in wanted]
         if everyone or administrator:
             handouts.append(_administrator(vault, cluster, below, form))
     return tuple(handouts)
+
+
+def _places(
+    design: prepare.Design, vault: Vault, root: Path, datacenter: str | None
+) -> Iterator[tuple[ClusterBlueprint, Path]]:
+    """Clusters whose clients are handed out, each with the folder that they are in."""
+    clusters = {cluster.datacenter: cluster for cluster in design.blueprint.clusters}
+    if datacenter is not None:
+        if datacenter not in clusters:
+            raise UsageError(
+                f"{design.loaded.environment.name} has no datacenter {datacenter!r}\n"
+                f"  there are: {', '.join(clusters)}"
+            )
+        yield clusters[datacenter], root / datacenter
+    elif len(clusters) == 1:
+        yield from ((cluster, root) for cluster in clusters.values())
+    elif (wanted := design.loaded.environment.mirroring) is None:
+        yield from ((cluster, root / name) for name, cluster in clusters.items())
+    else:
+        active = mirroring.active(design, vault)
+        if wanted.mode == "active-passive":
+            yield clusters[active], root
+        else:
+            yield from ((clusters[active or name], root / name) for name in clusters)
+
+
+def _outside(loaded: Loaded, cluster: ClusterBlueprint) -> str:
+    """Where clients outside a cluster's network connect."""
+    balancer = cluster.place.balancer if cluster.place else None
+    if balancer is None:
+        raise UsageError(
+            f"there is nothing that clients outside the network of {cluster.datacenter} could connect to\n"
+            f"  declare `network: {{load_balancer: …}}` of it in {loaded.source.file} (provider aws), or leave out "
+            "--external"
+        )
+    return balancer.bootstrap
+
+
+def _external(
+    vault: Vault, cluster: ClusterBlueprint, below: Path, user: str, form: Form, bootstrap: str
+) -> Handout:
+    from kdeploy.security import clients
+
+    folder = _folder(below / "external", user)
+    files = clients.write_user(folder, vault, user, bootstrap, "SASL_SSL", form)
+    return Handout(cluster.datacenter, user, bootstrap, folder, files, external=True)
+
+
+def _folder(below: Path, user: str) -> Path:
+    if user in (".", ".."):
+        raise KdeployError(f"a user named {user!r} cannot have a folder\n  rename it in environment.yaml")
+    return below / "users" / user
 
 
 def _user(
@@ -108,9 +179,7 @@ def _user(
 ) -> Handout:
     from kdeploy.security import clients
 
-    if user in (".", ".."):
-        raise KdeployError(f"a user named {user!r} cannot have a folder\n  rename it in environment.yaml")
-    folder, bootstrap = below / "users" / user, cluster.bootstrap("client")
+    folder, bootstrap = _folder(below, user), cluster.bootstrap("client")
     protocol = loaded.environment.security.client_listener
     files = clients.write_user(folder, vault, user, bootstrap, protocol, form)
     return Handout(cluster.datacenter, user, bootstrap, folder, files)

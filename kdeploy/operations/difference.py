@@ -63,7 +63,7 @@ def actions(
 
 def _on_its_machine(action: Action, why: str | None) -> Action:
     """A running node whose machine has to be changed is restarted for that, and with its new files at once."""
-    if why is None or action.kind in ("create", "start"):
+    if why is None or action.kind in ("create", "start", "unseen"):
         return action
     return replace(action, kind="restart", reason=why)
 
@@ -71,6 +71,8 @@ def _on_its_machine(action: Action, why: str | None) -> Action:
 def _action(node: Node, state: NodeState, wanted: str) -> Action:
     if state.unseen:
         return Action(node, "unseen", f"it cannot be asked: {state.detail}")
+    if state.emptied:
+        return Action(node, "create", "its machine was stopped, and its own disks came back empty")
     if not state.present:
         return Action(node, "create", "it does not exist yet")
     if not state.running:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import places, site
+from kdeploy.operations import belonging, places, site
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import FILE, lease
 from kdeploy.operations.progress import Progress
@@ -23,11 +23,19 @@ if TYPE_CHECKING:
     from kdeploy.spec.load import Loaded
 
 
-def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str, ...]:
+def down(
+    loaded: Loaded, progress: Progress, password_file: Path | None = None, *, delete_data: bool
+) -> tuple[str, ...]:
     """Stop every node; afterwards, where asked, delete all that `up` made.
 
     Works from what is on disk, so that it also ends an environment whose file no longer
     loads into a plan.
+
+    Args:
+        loaded: The environment.
+        progress: Where to report.
+        password_file: File with the vault's password; only AWS cannot be asked without it.
+        delete_data: Whether to delete.
 
     Returns:
         Names of the nodes that were stopped.
@@ -39,9 +47,10 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
     if not places.is_local(loaded):
         from kdeploy.operations import hosts
 
-        return hosts.down(loaded, progress, delete_data=delete_data)
+        return hosts.down(loaded, progress, password_file, delete_data=delete_data)
     from kdeploy.infra.local.provider import LocalProvider
 
+    belonging.refuse_other(loaded)
     name = loaded.environment.name
     if places.is_untouched(name):
         return ()
@@ -52,7 +61,10 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
         running = {key for key, state in provider.observe(nodes).items() if state.running}
         stopping = [node for node in nodes if node.key in running]
         brokers = [node for node in stopping if node.role == "broker"]
-        others = [node for node in stopping if node.role != "broker"]
+        mirrors = [node for node in stopping if node.role == "mirror"]
+        others = [node for node in stopping if node.role not in ("broker", "mirror")]
+        stop_all(provider.stop, mirrors, progress)
+        kill_point("mirrors-stopped")
         stop_all(provider.stop, brokers, progress)
         kill_point("brokers-stopped")
         stop_all(provider.stop, others, progress)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import hosts, readiness
+from kdeploy.operations import aws_words, hosts, mirroring, readiness
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.reach import WrongCluster
 from kdeploy.operations.status import sites_of
@@ -58,7 +58,8 @@ class Drifted:
         key: What of it: a file and its setting, a setting, a permission.
         git: What git says, of nodes and files what it last gave; None where it says nothing, or it is secret.
         found: What is there; None where nothing is, or it is secret.
-        winner: git: the next `up` puts it back. cluster: it cannot be put back, only accepted.
+        winner: git: the next `up` puts it back (of resources, with --refresh). cluster: it cannot be put back, only
+            accepted.
         why: What else a person should know.
         entry: Of access list entries and quotas what tells one from others, field by field.
     """
@@ -101,12 +102,14 @@ def drift(loaded: Loaded, password_file: Path | None = None) -> Drift:
         KdeployError: It was never brought up.
     """
     items, unseen = list[Drifted](), list[str]()
-    sites = sites_of(loaded, Silent(), password_file)
+    sites, _ = mirroring.as_decided(sites_of(loaded, Silent(), password_file), patience=10)
     if hosts.is_in_aws(loaded):
         try:
             items += in_aws(sites[0])
         except KdeployError as error:
-            unseen.append(f"AWS: {' '.join(' '.join(str(error).splitlines()[:2]).split())}")
+            what, remedy = aws_words.why_and_remedy(error)
+            said = "AWS could not be asked, so what became of all that was made there is not known"
+            unseen.append(f"{said}: {what}" + (f"; {remedy}" if remedy else ""))
     for here in sites:
         changed, unasked = on_nodes(here)
         items += changed
@@ -131,12 +134,14 @@ def in_aws(here: Site) -> Iterator[Drifted]:
     from kdeploy.operations import aws
 
     for one in aws.drifted(here.design, here.vault):
-        datacenter = aws.datacenter_of(here.design, one.name)
+        datacenter = aws_words.datacenter_of(here.design, one.name)
         if one.op == "delete":
-            yield Drifted("resources", datacenter, one.name, aws.called(one), "there", None, why="it is gone")
+            yield Drifted(
+                "resources", datacenter, one.name, aws_words.called(one), "there", None, why="it is gone"
+            )
         for each in one.differs if one.op == "update" else ():
             yield Drifted(
-                *("resources", datacenter, one.name, f"{aws.called(one)}, {each.name}"),
+                *("resources", datacenter, one.name, f"{aws_words.called(one)}, {each.name}"),
                 *(each.before, each.after),
                 why="it was changed",
             )
@@ -144,20 +149,21 @@ def in_aws(here: Site) -> Iterator[Drifted]:
 
 def on_nodes(here: Site) -> tuple[list[Drifted], list[str]]:
     """What was changed on the nodes of a cluster, and which of them cannot be asked, with the reason."""
-    nodes = here.cluster.nodes
+    nodes = here.cluster.everything
     states, strayed = here.provider.observe(nodes), here.provider.strayed(nodes)
-    items, unseen = list[Drifted](), list[str]()
+    items, unseen, silent = list[Drifted](), list[str](), dict[str, list[str]]()
     for node in nodes:
         state = states[node.key]
         if state.unseen:
-            unseen.append(f"{node.name} cannot be asked: {state.detail}")
+            silent.setdefault(state.detail, []).append(node.name)
         elif node.key not in strayed:
             unseen.append(f"{node.name} could not be asked for its files")
         elif state.present and not state.running:
             said = ("process", "running", "stopped")
             items.append(Drifted("nodes", node.datacenter, node.name, *said, why=state.detail))
         items += [found for one in strayed.get(node.key, ()) for found in _strayed(node, one)]
-    return items, unseen
+    alike = [f"{', '.join(names)} cannot be asked: {why}" for why, names in silent.items()]
+    return items, [*alike, *unseen]
 
 
 def _strayed(node: Node, one: Strayed) -> Iterator[Drifted]:
@@ -191,7 +197,7 @@ def _resources(here: Site, admin: Admin) -> Iterator[Drifted]:
     """Topics, users, access lists and quotas that are neither what git says nor what kdeploy gave last."""
     from kdeploy.cluster import acl, quotas, reconcile
 
-    environment = here.design.loaded.environment
+    environment = here.declared
     observed = reconcile.observe(environment, admin, here.passwords())
     bindings = {str(one): one for one in (*acl.declared(environment), *(observed.bindings or ()))}
     entities = {str(one): one for one in (*quotas.declared(environment), *observed.quotas)}

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from kdeploy.operations.pending import Item
     from kdeploy.operations.preview import Preview
 
+OF_NODES: Final = ("nodes", "files", "host", "settings")
+"""Layers whose changes are each of one node, which can be left out."""
+
 RESOURCES: Final = ("topics", "users", "acls", "quotas")
 """Layers that `apply` carries out."""
 
@@ -97,13 +100,19 @@ def refuse_other(expected: Expectation, found: Preview, without: Collection[str]
     Args:
         expected: The saved preview.
         found: What would be done now.
-        without: Names of nodes that are left as they are.
+        without: Nodes that are left as they are, and so are not in `found`, and datacenters (`site.Manner.without`);
+            the saved preview may have them.
 
     Raises:
         Moved: Names what is new, what is gone, and which nodes cannot be asked.
     """
     items = [one for one in found.items if one.layer != "cost"]
-    changes = [one for one in expected.changes if one[1] != "cost"]
+    changes = [
+        one
+        for one in expected.changes
+        if one[1] != "cost"
+        and not (one[1] in OF_NODES and {one[3], one[0], f"{one[0]}/{one[3]}"} & set(without))
+    ]
     compared = {one.datacenter for one in found.clusters if one.compared}
     environment = found.environment
     unlike = sorted(compared ^ expected.compared)
@@ -114,7 +123,8 @@ def refuse_other(expected: Expectation, found: Preview, without: Collection[str]
     looked += [
         f"- {one.what}, so what would be done there is not known: {one.why.partition(': ')[2]}"
         for one in items
-        if one.kind == "unseen" and one.name not in without
+        if one.kind == "unseen"
+        and not {one.name, one.datacenter, f"{one.datacenter}/{one.name}"} & set(without)
     ]
     _refuse(expected.file, environment, changes, items, looked)
 

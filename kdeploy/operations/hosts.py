@@ -10,19 +10,25 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from kdeploy.errors import KdeployError
 from kdeploy.operations import places
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease, user_name
 from kdeploy.operations.progress import Progress, Silent
 
+AT_ONCE: Final = 25
+"""Hosts that are asked at the same time, as many as Ansible has (ansible.cfg)."""
+
 if TYPE_CHECKING:
+    from kdeploy.blueprint import Node
     from kdeploy.infra.aws.provider import AwsProvider
     from kdeploy.infra.hosts.provider import HostsProvider
     from kdeploy.infra.hosts.ssh import Reached
@@ -88,10 +94,10 @@ def login(datacenter: Datacenter) -> Ssh:
     if datacenter.provider != "aws":
         return datacenter.ssh
     from kdeploy.infra.aws import first
-    from kdeploy.tuning import place
+    from kdeploy.spec.aws import through
 
     user = datacenter.ssh.user or first.USER
-    return datacenter.ssh.model_copy(update={"user": user, "through": place.through(datacenter)})
+    return datacenter.ssh.model_copy(update={"user": user, "through": through(datacenter)})
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,13 @@ class Held:
 
 
 @contextmanager
-def held(design: Design, command: str, vault: Vault | None = None) -> Iterator[Held | None]:
+def held(
+    design: Design,
+    command: str,
+    vault: Vault | None = None,
+    password_file: Path | None = None,
+    datacenters: Collection[str] | None = None,
+) -> Iterator[Held | None]:
     """Hold the leases of an environment's hosts, which keep operators on different machines apart.
 
     A lease of a run that was killed is taken over by the next run from the same state folder;
@@ -118,6 +130,8 @@ def held(design: Design, command: str, vault: Vault | None = None) -> Iterator[H
         design: The environment's design.
         command: What is being done.
         vault: Its secrets (provider aws); opened where they are not given.
+        password_file: File with the vault's password, by which it is opened then.
+        datacenters: Whose hosts are asked, where nobody is to wait for those of others; all when left out.
 
     Returns:
         What is held, for hosts that come later; None for provider local.
@@ -128,7 +142,8 @@ def held(design: Design, command: str, vault: Vault | None = None) -> Iterator[H
     if places.is_local(design.loaded):
         yield None
         return
-    provider, nodes = any_provider(design, Silent(), vault), design.blueprint.nodes
+    provider = any_provider(design, Silent(), vault, password_file)
+    nodes = [one for one in design.blueprint.nodes if datacenters is None or one.datacenter in datacenters]
     folder = places.hosts_folder(design.loaded.environment.name)
     _remove_what_was_carried(folder)
     operator = _operator(folder)
@@ -148,14 +163,14 @@ def is_in_aws(loaded: Loaded) -> bool:
 
 
 def any_provider(
-    design: Design, progress: Progress, vault: Vault | None = None
+    design: Design, progress: Progress, vault: Vault | None = None, password_file: Path | None = None
 ) -> HostsProvider | AwsProvider:
-    """The provider of nodes on hosts, or on machines in AWS as they are now."""
+    """The provider of nodes on hosts, or on machines in AWS as they are now; there the vault is opened if not given."""
     if not is_in_aws(design.loaded):
         return provider_of(design.loaded, progress)
     from kdeploy.operations import aws, vaults
 
-    return aws.known(design, vault or vaults.open_existing(design.loaded), progress)
+    return aws.known(design, vault or vaults.open_existing(design.loaded, password_file), progress)
 
 
 def _remove_what_was_carried(folder: Path) -> None:
@@ -173,25 +188,65 @@ def _operator(folder: Path) -> str:
     return file.read_text()
 
 
-def unlock(loaded: Loaded) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Unlocked:
+    """What became of leases that were to be ended.
+
+    Attributes:
+        ended: Who had them, in words.
+        unasked: Names of nodes whose hosts cannot be reached: a lease there ends when its host boots.
+    """
+
+    ended: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
+
+
+def unlock(loaded: Loaded, password_file: Path | None = None) -> Unlocked:
     """End the leases of an environment's hosts, whoever has them.
 
+    Args:
+        loaded: The environment.
+        password_file: File with the vault's password, without which AWS cannot be asked.
+
     Returns:
-        Who had them, in words; empty when nobody did, or for provider local, whose lease ends with its process.
+        Who had them; nobody for provider local, whose lease ends with its process.
+
+    Raises:
+        KdeployError: No host can be reached.
     """
     from kdeploy.operations import prepare
 
     if places.is_local(loaded) or not places.lock_file(loaded).exists():
-        return ()
-    design = prepare.design(loaded, freeze=False)
-    if is_in_aws(loaded):
-        from kdeploy.operations import aws, vaults
+        return Unlocked()
+    design, vault = prepare.design(loaded, freeze=False), _vault(loaded, password_file)
+    if vault is not None:
+        from kdeploy.operations import aws
 
-        aws.unlock(design, vaults.open_existing(loaded))
-    return any_provider(design, Silent()).release(design.blueprint.nodes)
+        aws.unlock(design, vault)
+    provider, nodes = any_provider(design, Silent(), vault), design.blueprint.nodes
+    silent = _silent(provider, nodes)
+    if len(silent) == len(nodes):
+        raise KdeployError(
+            f"no host of {loaded.environment.name} can be reached, so no lease was looked at\n"
+            "  run this again where they answer; a lease also ends when its host boots"
+        )
+    return Unlocked(provider.release(nodes), tuple(node.name for node in silent))
 
 
-def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str, ...]:
+def _silent(provider: HostsProvider | AwsProvider, nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """Those whose hosts are there and cannot be reached."""
+    from kdeploy.infra.aws.provider import AwsProvider
+
+    if isinstance(provider, AwsProvider):
+        return provider.unreached(nodes)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        reached = list(pool.map(provider.reaches, nodes))
+    return tuple(node for node, yes in zip(nodes, reached, strict=True) if not yes)
+
+
+def down(
+    loaded: Loaded, progress: Progress, password_file: Path | None = None, *, delete_data: bool
+) -> tuple[str, ...]:
     """Stop every node of an environment on hosts; afterwards, where asked, delete its data and files there.
 
     Machines, packages and file systems stay; so do the lock and the vault, which belong to git. In AWS machines run
@@ -199,6 +254,9 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
 
     Returns:
         Names of the nodes that were stopped.
+
+    Raises:
+        KdeployError: Some could not be asked. The others are stopped then, unless data was to be deleted.
     """
     from kdeploy.operations import prepare
 
@@ -207,7 +265,7 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
         return ()
     with lease(places.state_folder(name), "down"):
         design = prepare.design(loaded, freeze=False)
-        vault = _vault(loaded)
+        vault = _vault(loaded, password_file)
         with held(design, "down", vault) as holding:
             stopped = _stop(design, progress, vault, delete_data=delete_data)
             if delete_data and vault is not None and holding is not None:
@@ -219,13 +277,13 @@ def down(loaded: Loaded, progress: Progress, *, delete_data: bool) -> tuple[str,
     return stopped
 
 
-def _vault(loaded: Loaded) -> Vault | None:
+def _vault(loaded: Loaded, password_file: Path | None) -> Vault | None:
     """Its secrets, where AWS cannot be asked without them."""
     if not is_in_aws(loaded):
         return None
     from kdeploy.operations import vaults
 
-    return vaults.open_existing(loaded)
+    return vaults.open_existing(loaded, password_file)
 
 
 def _destroy(design: Design, vault: Vault, progress: Progress, holding: Held) -> None:
@@ -243,12 +301,27 @@ def _stop(design: Design, progress: Progress, vault: Vault | None, *, delete_dat
 
     nodes, provider = design.blueprint.nodes, any_provider(design, progress, vault)
     states = provider.observe(nodes)
+    unseen = {node.name: states[node.key].detail for node in nodes if states[node.key].unseen}
+    deletes = delete_data and not is_in_aws(design.loaded)  # there the machines themselves go
+    if deletes and unseen:
+        raise _unseen("nothing was stopped or deleted, since not every host can be asked", unseen)
     stopping = [node for node in nodes if states[node.key].running]
+    stop_all(provider.stop, [node for node in stopping if node.role == "mirror"], progress)
+    kill_point("mirrors-stopped")
     stop_all(provider.stop, [node for node in stopping if node.role == "broker"], progress)
     kill_point("brokers-stopped")
-    stop_all(provider.stop, [node for node in stopping if node.role != "broker"], progress)
+    others = [node for node in stopping if node.role not in ("broker", "mirror")]
+    stop_all(provider.stop, others, progress)
     kill_point("coordination-stopped")
-    if delete_data and not is_in_aws(design.loaded):  # there the machines themselves go
+    if deletes:
         progress.step("delete", f"data and files on {len(nodes)} hosts")
         site.in_parallel(provider.delete, list(nodes))
+    if unseen and not delete_data:
+        raise _unseen("what could be asked is stopped, and what could not may still run", unseen)
     return tuple(node.name for node in stopping)
+
+
+def _unseen(what: str, nodes: Mapping[str, str]) -> KdeployError:
+    """That some nodes cannot be asked, by name and with why."""
+    listed = "\n".join(f"  - {name}: {why}" for name, why in nodes.items())
+    return KdeployError(f"{what}:\n{listed}\n  run this again when they answer, or stop them there")

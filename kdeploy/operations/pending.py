@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from kdeploy.cluster.change import Change
 
 Layer = Literal[
-    "resources", "host", "files", "nodes", "settings", "topics", "users", "acls", "quotas", "cost"
+    "resources", "host", "files", "nodes", "settings", "topics", "users", "acls", "quotas", "mirrors", "cost"
 ]
 """Where a change takes place, in the order in which `up` carries them out. resources: what a cloud is told to have;
-host: what a machine's kernel and firewall are told; settings: values that running brokers are given."""
+host: what a machine's kernel and firewall are told; settings: values that running brokers are given; mirrors: connectors of
+MirrorMaker."""
 
 LAYERS: Final[tuple[Layer, ...]] = get_args(Layer)
 

@@ -74,6 +74,19 @@ def stack_folder(environment: str) -> Path:
     return state_folder(environment) / "aws"
 
 
+def stack_backend(environment: str, wanted: str | None) -> str:
+    """URL of where the engine keeps its state; a folder has its whole path, since the engine runs in another folder.
+
+    Args:
+        environment: The environment's name.
+        wanted: What it says (`aws.backend`); None is a folder of this user's.
+    """
+    if wanted is None:
+        return f"file://{stack_folder(environment) / 'state'}"
+    folder = wanted.removeprefix("file://")
+    return f"file://{os.path.expanduser(folder)}" if folder != wanted else wanted
+
+
 def known_hosts_file(loaded: Loaded) -> Path:
     """The hosts' public keys, beside the environment: a pipeline on a fresh machine knows them too."""
     return loaded.folder.absolute() / "known_hosts"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import InvalidSetting, KdeployError, StaleLock, UsageError
-from kdeploy.operations import places, vaults
+from kdeploy.operations import belonging, places, vaults
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Blueprint, Node
@@ -59,7 +59,8 @@ def design(loaded: Loaded, *, freeze: bool, reshape: bool = False, previous: Loc
         freeze: Refuse where the lock was written for another environment. Provider
             local decides afresh instead: its lock is its own.
         reshape: Whether running brokers may get another EC2 type.
-        previous: What was decided before, where that is not what the lock's file says.
+        previous: What was decided before, where that is not what the lock's file says. Without `freeze` a lock of
+            another folder's environment counts as none.
 
     Raises:
         NoPlan: Nothing fits.
@@ -72,7 +73,8 @@ def design(loaded: Loaded, *, freeze: bool, reshape: bool = False, previous: Loc
 
     environment = loaded.environment
     file = places.lock_file(loaded)
-    previous = previous or lockfile.read_lock(file)
+    if previous is None:
+        previous = lockfile.read_lock(file) if freeze else belonging.lock(loaded)
     if previous is not None:
         lockfile.refuse_lacking_ports(file, previous)
     try:
@@ -129,7 +131,8 @@ def save_lock(design: Design) -> None:
     """Write the lock where it differs from what was found.
 
     Raises:
-        UsageError: The environment is one of kdeploy's own, inside the installed package.
+        UsageError: The environment is one of kdeploy's own, inside the installed package; or the lock on this machine
+            is another folder's.
     """
     from kdeploy.spec import lockfile
 
@@ -140,6 +143,7 @@ def save_lock(design: Design) -> None:
                 f"{name} came with kdeploy and is only an example: its lock would be lost with the next version\n"
                 f"  make your own with `kdeploy init NAME --from {name}`"
             )
+        belonging.refuse_other(design.loaded)
         file = places.lock_file(design.loaded)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lockfile.write_lock(file, design.lock)
@@ -163,25 +167,23 @@ def remember_ids(design: Design, ids: Mapping[str, str | None]) -> None:
         lockfile.write_lock(file, design.lock.model_copy(update={"datacenters": datacenters}))
 
 
-def remember_images(design: Design, chosen: Mapping[str, Mapping[str, str]]) -> Design:
-    """Write images that the first machines were started from into the lock; what is there stays.
+def with_images(design: Design, chosen: Mapping[str, Mapping[str, str]]) -> Design:
+    """The design with images that machines were started from in its lock; what is there stays, and nothing is written.
 
     Args:
-        design: The environment's design, whose lock is written already.
+        design: The environment's design.
         chosen: Images by datacenter and architecture.
 
     Returns:
         The same design with them.
     """
     from kdeploy import blueprint
-    from kdeploy.spec import lockfile
 
     datacenters = tuple(
         one.model_copy(update={"images": {**chosen.get(one.name, {}), **one.images}})
         for one in design.lock.datacenters
     )
     lock = design.lock.model_copy(update={"datacenters": datacenters})
-    lockfile.write_lock(places.lock_file(design.loaded), lock)
     drawn = blueprint.draw(design.loaded.environment, design.plan, lock)
     return replace(design, lock=lock, blueprint=drawn)
 

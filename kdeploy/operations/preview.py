@@ -7,12 +7,24 @@ administrator's files put in place, as every command does that asks one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kdeploy.operations import expiry, files, notes, pending, places, prepare, readiness, site
+from kdeploy.operations import (
+    belonging,
+    expiry,
+    files,
+    mirroring,
+    notes,
+    pending,
+    places,
+    prepare,
+    readiness,
+    site,
+)
 from kdeploy.operations.difference import Action, actions
 from kdeploy.operations.pending import Effect, Item
 from kdeploy.operations.progress import Silent
@@ -20,8 +32,10 @@ from kdeploy.operations.progress import Silent
 if TYPE_CHECKING:
     from kdeploy.blueprint import ClusterBlueprint, Node
     from kdeploy.cluster.change import Change
+    from kdeploy.cluster.direction import Direction
     from kdeploy.cluster.reconcile import Plan
     from kdeploy.infra import NodeState, Provider, Standing
+    from kdeploy.planner.costs import Beside
     from kdeploy.security.vault import Vault
     from kdeploy.spec.load import Loaded
 
@@ -92,27 +106,47 @@ class Preview:
         }
 
 
-def preview(loaded: Loaded, password_file: Path | None = None) -> Preview:
+def preview(
+    loaded: Loaded,
+    password_file: Path | None = None,
+    manner: site.Manner = site.Manner(),  # noqa: B008 - frozen
+) -> Preview:
     """Compare an environment with what runs; read-only.
 
+    Args:
+        loaded: The environment.
+        password_file: File with the vault's password.
+        manner: How `up` would be told to do it: what is left out, and how fast copies are moved.
+
     Raises:
+        UsageError: There is no node of the name that is to be left out, or nothing in AWS that could be asked for.
         WrongCluster: What runs at its addresses is another cluster.
         KdeployError: As `up` would be refused.
     """
-    site.refuse_undeployable(loaded)
-    return of_design(prepare.design(loaded, freeze=True), password_file)
+    site.refuse_undeployable(loaded, manner)
+    if not manner.take_over:
+        belonging.refuse_other(loaded)
+    return of_design(prepare.design(loaded, freeze=True), password_file, manner)
 
 
-def of_design(design: prepare.Design, password_file: Path | None = None) -> Preview:
+def of_design(
+    design: prepare.Design,
+    password_file: Path | None = None,
+    manner: site.Manner = site.Manner(),  # noqa: B008 - frozen
+) -> Preview:
     """As `preview`, of an environment that is designed already."""
     there = places.vault_file(design.loaded).exists()
     vault = prepare.completed_vault(design, password_file).vault if there else None
     if vault is not None:
         expiry.refuse_ended(design, vault)
-    provider, resources, unseen, checks = _resources(design, vault)
-    more = (*resources, *cost_items(design, provider))
-    clusters = [_preview(design, cluster, vault, provider) for cluster in design.blueprint.clusters]
-    notes = dict.fromkeys([*unseen, *checks, *(note for cluster in clusters for note in cluster.notes)])
+    looked = _resources(design, vault, manner.refresh)
+    provider, unseen = looked.provider, looked.unseen
+    more = (*looked.items, *cost_items(design, provider, looked.beside))
+    left = site.without(design.blueprint.clusters, provider, manner.without)
+    clusters = _previews(design, left, vault, provider, manner)
+    notes = dict.fromkeys(
+        [*unseen, *looked.checks, *(note for cluster in clusters for note in cluster.notes)]
+    )
     priced = tuple(
         replace(
             one,
@@ -126,44 +160,120 @@ def of_design(design: prepare.Design, password_file: Path | None = None) -> Prev
     return Preview(design.loaded.environment.name, priced, tuple(notes))
 
 
-def _resources(
-    design: prepare.Design, vault: Vault | None
-) -> tuple[Provider, tuple[Item, ...], tuple[str, ...], tuple[str, ...]]:
-    """Where nodes come from; what would change in AWS; that it could not be asked, where so; what was checked."""
+@dataclass(frozen=True)
+class _Looked:
+    """What is known of where nodes come from.
+
+    Attributes:
+        provider: That.
+        items: What would change in AWS.
+        unseen: That AWS could not be asked, where so.
+        checks: What was checked.
+        beside: What each datacenter has in AWS beside brokers and coordination; None where that is not known.
+    """
+
+    provider: Provider
+    items: tuple[Item, ...] = ()
+    unseen: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    beside: Mapping[str, Beside] | None = None
+
+
+def _resources(design: prepare.Design, vault: Vault | None, refresh: bool) -> _Looked:
+    """Where nodes come from, and what would change there."""
     from kdeploy.operations import hosts
 
     if not hosts.is_in_aws(design.loaded):
-        return site.provider_of(design, Silent(), vault), (), (), ()
-    from kdeploy.infra.aws.failure import CloudError
-    from kdeploy.operations import aws
+        return _Looked(site.provider_of(design, Silent(), vault))
+    from kdeploy.errors import MissingExtra
+    from kdeploy.infra.aws.command import NoEngine
+    from kdeploy.infra.aws.failure import CloudError, NotLetThrough
+    from kdeploy.operations import aws, aws_costs, aws_words
 
     try:
-        looked = aws.outlook(design, vault, Silent())
-    except CloudError as error:
-        reason = "; ".join(line.strip(" -") for line in str(error).splitlines()[1:2])
-        unseen = f"AWS could not be asked, so what would change there is not in this list: {reason}"
-        return aws.known(design, vault, Silent()), (), (unseen,), ()
-    return looked.provider, aws.items(design, looked), (), aws.checked(looked)
+        looked = aws.outlook(design, vault, Silent(), refresh)
+    except NotLetThrough:
+        raise
+    except (CloudError, NoEngine, MissingExtra) as error:
+        what, remedy = aws_words.why_and_remedy(error)
+        said = what if isinstance(error, CloudError) else f"{what}; {remedy}"
+        return _without_outlook(design, vault, _unseen(said))
+    there = aws_costs.beside(looked.state)
+    return _Looked(looked.provider, aws_words.items(design, looked), (), aws_words.checked(looked), there)
 
 
-def _preview(
-    design: prepare.Design, cluster: ClusterBlueprint, vault: Vault | None, provider: Provider
-) -> ClusterPreview:
-    name = cluster.datacenter
+def _unseen(reason: str) -> str:
+    return f"AWS could not be asked, so what would change there is not in this list: {reason}"
+
+
+def _without_outlook(design: prepare.Design, vault: Vault | None, unseen: str) -> _Looked:
+    """The same where the engine cannot look: machines as the stack's state has them, where that can be read;
+    without a vault nothing was ever made.
+    """
+    from kdeploy.infra.aws.provider import Unasked
+    from kdeploy.operations import aws, aws_costs
+
     if vault is None:
-        states = provider.observe(cluster.nodes)
-        todo = actions(cluster.nodes, states, {node.key: "" for node in cluster.nodes})
-        made = (_of_action(action, states[action.node.key], (), None) for action in todo)
-        return ClusterPreview(name, pending.ordered(one for one in made if one is not None), compared=False)
-    here = site.site_of(design, cluster, vault, Silent(), provider)
-    todo = here.compare()
-    states = here.provider.observe(cluster.nodes)
+        return _Looked(aws.provider_of(design, Silent(), {}), unseen=(unseen,), beside={})
+    provider = aws.known_or_unasked(design, vault, Silent())
+    if isinstance(provider, Unasked):
+        return _Looked(provider, unseen=(unseen,))
+    there = aws_costs.beside(aws.stack_of(design, vault, Silent()).state())
+    return _Looked(provider, unseen=(unseen,), beside=there)
+
+
+def _previews(
+    design: prepare.Design,
+    clusters: Sequence[ClusterBlueprint],
+    vault: Vault | None,
+    provider: Provider,
+    manner: site.Manner,
+) -> list[ClusterPreview]:
+    if vault is None:
+        return [_unmade(cluster, provider) for cluster in clusters]
+    sites = (site.site_of(design, cluster, vault, Silent(), provider) for cluster in clusters)
+    heres = [replace(one, manner=manner) for one in sites]
+    placed, decided = mirroring.as_decided(heres, patience=5)
+    return [_preview(here, decided) for here in placed]
+
+
+def _unmade(cluster: ClusterBlueprint, provider: Provider) -> ClusterPreview:
+    """A cluster whose secrets were never made: nothing of it can be asked."""
+    nodes = cluster.everything
+    states = provider.observe(nodes)
+    todo = actions(nodes, states, {node.key: "" for node in nodes})
+    made = (_of_action(action, states[action.node.key], (), None) for action in todo)
+    ordered = pending.ordered(one for one in made if one is not None)
+    return ClusterPreview(cluster.datacenter, ordered, compared=False)
+
+
+def _preview(here: site.Site, decided: Direction | None) -> ClusterPreview:
+    name, nodes = here.cluster.datacenter, here.cluster.everything
+    todo = here.compare(nodes)
+    states = here.provider.observe(nodes)
     restarting = [action.node.key for action in todo if action.kind == "restart"]
     seen = _held(here, states, restarting)
     changes, notes = seen or ((), ())
-    items = [*_of_nodes(here, todo, states)]
+    items = [*_of_nodes(here, todo, states), *_of_mirror(here, states, decided)]
     items += [item for change in changes for item in pending.of_change(name, change)]
     return ClusterPreview(name, pending.ordered(items), seen is not None, notes)
+
+
+def _of_mirror(here: site.Site, states: Mapping[str, NodeState], decided: Direction | None) -> Iterator[Item]:
+    """Connectors that would be made, changed, started or stopped; all that are to run, where no worker answers."""
+    from kdeploy.cluster.failure import ClusterError
+
+    workers = mirroring.workers_of(here)
+    if not workers:
+        return
+    found = {}
+    if any(states[node.key].running for node in workers):
+        with suppress(ClusterError):
+            found = mirroring.connect(here, patience=5).connectors()
+    effects: dict[str, Effect] = {"create": "create", "delete": "remove", "start": "start"}
+    for one in mirroring.wanted(here, found, mirroring.running(here, decided)):
+        effect = effects.get(one.kind.partition("-")[0], "change")
+        yield Item(here.cluster.datacenter, "mirrors", one.kind, one.name, one.words, effect=effect)
 
 
 def _held(
@@ -180,7 +290,8 @@ def _held(
             planned = len(here.cluster.brokers)  # `up` starts those that do not run yet first
             plan = readiness.pending(here, admin, restarting, planned=planned)
             topics = {one.topic for one in admin.metadata().partitions}
-            return plan.changes, (*undeclared(plan, topics), *notes.of(here.design.loaded, plan, topics))
+            told = notes.of(here.design.loaded, plan, topics, here.manner.move_rate)
+            return plan.changes, (*undeclared(plan, topics), *told)
     except (Unreachable, TimedOut, Unhealthy):
         return None
 
@@ -228,41 +339,57 @@ def _of_nodes(here: site.Site, todo: Sequence[Action], states: Mapping[str, Node
     return items
 
 
-def cost_items(design: prepare.Design, provider: Provider | None = None) -> tuple[Item, ...]:
-    """What machines and volumes cost a month before and after, where both have a price and they differ.
+def cost_items(
+    design: prepare.Design, provider: Provider | None = None, there: Mapping[str, Beside] | None = None
+) -> tuple[Item, ...]:
+    """What all that is made costs a month before and after, traffic apart, where it has a price and they differ.
 
-    Before is what the lock that was found says; where the provider knows what its machines are, by what they are
-    now, so that a lock which was written anew already does not hide what its change costs.
+    After is what `kdeploy cost` says of the lock. Before is what there is: machines of the types that the provider
+    knows, so that a lock which was written anew already does not hide what its change costs, and what was made
+    beside them.
+
+    Args:
+        design: What is wanted.
+        provider: Where nodes come from.
+        there: What each datacenter has beside brokers and coordination; None where nobody could look: then the
+            price after is told alone.
     """
     from kdeploy.infra import KnowsTypes
-    from kdeploy.planner.locked import parts
+    from kdeploy.planner.costs import Beside, beside, made
 
-    discount = design.loaded.environment.planner.price_discount
-    after = {one.name: parts(one, discount) for one in design.lock.datacenters}
-    before: dict[str, dict[str, float] | None] = {}
-    if isinstance(provider, KnowsTypes):
-        for cluster in design.blueprint.clusters:
-            known = provider.types(cluster.nodes)
-            types = {node.name: known[node.key] for node in cluster.nodes if node.key in known}
-            previous = design.previous or design.lock
-            for one in (one for one in previous.datacenters if one.name == cluster.datacenter):
-                before[one.name] = parts(one, discount, types)
-    elif design.previous is not None:
-        before = {one.name: parts(one, discount) for one in design.previous.datacenters}
-    return tuple(
-        _of_cost(name, old, new)
-        for name, new in after.items()
-        if new is not None and (old := before.get(name)) is not None and new != old
-    )
+    environment, found = design.loaded.environment, []
+    discount, wanted = environment.planner.price_discount, {one.name: one for one in environment.datacenters}
+    previous = {one.name: one for one in (design.previous or design.lock).datacenters}
+    everything = {one.datacenter: one.everything for one in design.blueprint.clusters}
+    for one in design.lock.datacenters:
+        declared = beside(wanted[one.name], len(one.nodes) + len(one.mirrors))
+        after = made(one, declared, discount)
+        if after is None:
+            continue
+        if there is None or not isinstance(provider, KnowsTypes):
+            found.append(_of_cost(one.name, None, after))
+            continue
+        known, nodes = provider.types(everything[one.name]), everything[one.name]
+        types = {node.name: known[node.key] for node in nodes if node.key in known}
+        before = made(previous.get(one.name, one), there.get(one.name, Beside()), discount, types)
+        if before is not None and before != after:
+            found.append(_of_cost(one.name, before, after))
+    return tuple(found)
 
 
-def _of_cost(datacenter: str, before: Mapping[str, float], after: Mapping[str, float]) -> Item:
-    whole = [sum(before.values()), sum(after.values())]
-    old, new = (f"${usd:,.0f}" for usd in whole)
-    what = f"machines and volumes: {old} → {new} a month, {_more(whole[1] - whole[0])}"
-    why = ", ".join(
-        f"{part} {_more(usd - before[part])}" for part, usd in after.items() if usd != before[part]
-    )
+def _of_cost(datacenter: str, before: Mapping[str, float] | None, after: Mapping[str, float]) -> Item:
+    whole = sum(after.values())
+    new = f"${whole:,.0f}"
+    if before is None:
+        what = f"all that is made, without traffic: {new} a month; what of it there is now is not known"
+        why = ", ".join(f"{part.replace('_', ' ')} ${usd:,.0f}" for part, usd in after.items() if usd)
+        return Item(datacenter, "cost", "cost", datacenter, what, why, None, new, "none")
+    was = sum(before.values())
+    old = f"${was:,.0f}"
+    what = f"all that is made, without traffic: {old} → {new} a month, {_more(whole - was)}"
+    parts = dict.fromkeys((*after, *before))
+    differ = {part: after.get(part, 0.0) - before.get(part, 0.0) for part in parts}
+    why = ", ".join(f"{part.replace('_', ' ')} {_more(usd)}" for part, usd in differ.items() if usd)
     return Item(datacenter, "cost", "cost", datacenter, what, why, old, new, "none")
 
 

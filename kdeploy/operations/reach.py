@@ -23,11 +23,12 @@ class WrongCluster(KdeployError):
 
 
 @contextmanager
-def reached(site: Site) -> Iterator[Admin]:
+def reached(site: Site, within: float | None = None) -> Iterator[Admin]:
     """The administrator's connection to the cluster that the lock means.
 
     Args:
         site: The cluster; where its lock has no id yet, whatever answers is taken for it.
+        within: Seconds to try for; as `connect` does when left out.
 
     Raises:
         WrongCluster: Another cluster answers.
@@ -35,7 +36,7 @@ def reached(site: Site) -> Iterator[Admin]:
     """
     from kdeploy.cluster.admin import connect
 
-    with connect(site.access) as admin:
+    with connect(site.access) if within is None else connect(site.access, within) as admin:
         if site.cluster.cluster_id is not None:
             refuse_other(site, admin.metadata().cluster_id)
         yield admin

@@ -7,7 +7,7 @@ when a process it waits for has died, and says what it waited for.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from kdeploy.cluster.zookeeper import Member
     from kdeploy.infra import NodeState
 
+CATCH_UP: Final = 7 * 86400.0
+"""Seconds that data may take to come back: 100 TB at 1.25 Gbit/s. Stopping kdeploy meanwhile stops nothing else."""
+
 PAUSE: Final = 0.25
 """Seconds between two looks at a condition: short against a JVM's start, cheap against two cores."""
 
 TELL: Final = 15.0
 """Seconds between two words about data that comes back, which takes minutes to days."""
+
+AT_LEAST: Final = 1.0
+"""Seconds that brokers have to answer, however little is left of somebody's patience."""
 
 LISTENS: Final = 2.0
 """Seconds for a controller to let itself be connected to, by way of SSH too."""
@@ -70,11 +76,14 @@ def connected(site: Site, patience: float | None = None, *, starting: bool = Fal
     with ExitStack() as stack:
         while True:
             try:
-                admin = stack.enter_context(reached(site))
+                left = None if patience is None else max(AT_LEAST, deadline - time.monotonic())
+                admin = stack.enter_context(reached(site, left))
                 break
             except WrongCluster:
                 raise
             except KdeployError:
+                if patience is not None and time.monotonic() > deadline:
+                    raise  # whether its hosts answer is not waited for as well
                 if starting:
                     _start_again(site, site.cluster.brokers, starts)
                 else:
@@ -99,6 +108,25 @@ def wait_for_coordination(site: Site, *, all_of_them: bool) -> None:
         _wait(site, nodes, needed, lambda: _ensemble(site, needed), "the ensemble")
     else:
         _wait(site, nodes, needed, lambda: _controllers(site, needed), "the controllers")
+
+
+def wait_for_workers(
+    site: Site, workers: Sequence[Node], why_not: Callable[[], Mapping[tuple[str, int], str | None]]
+) -> None:
+    """Wait until every worker of MirrorMaker serves.
+
+    Args:
+        site: The cluster beside which they are.
+        workers: They.
+        why_not: Asks why each does not, by host and port.
+    """
+
+    def missing() -> str | None:
+        found = why_not()
+        said = {node.name: found.get((node.host, node.ports["rest"])) for node in workers}
+        return "; ".join(f"{name}: {why}" for name, why in said.items() if why) or None
+
+    _wait(site, workers, len(workers), missing, "the workers of MirrorMaker")
 
 
 def wait_for_brokers(site: Site, admin: Admin) -> None:
@@ -323,7 +351,7 @@ def pending(
 
     brokers = {} if resources_only else site.live_settings(site.cluster.brokers, restarting)
     try:
-        return reconcile.plan(site.design.loaded.environment, admin, site.passwords(), brokers, planned)
+        return reconcile.plan(site.declared, admin, site.passwords(), brokers, planned)
     except InvalidSetting as error:
         raise site.design.loaded.source.locate(error) from None
 
@@ -368,7 +396,7 @@ def verify(site: Site) -> HealthReport:
         pass
     site.progress.step("verify", "10,000 records through each broker, and what must be refused")
     with lasting(site.progress, "", "records are sent and read, and strangers are to be refused"):
-        return checks.verify(site.access, site.design.loaded.environment, site.cluster)
+        return checks.verify(site.access, site.declared, site.cluster)
 
 
 def _ensemble(site: Site, needed: int) -> str | None:

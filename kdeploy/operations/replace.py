@@ -1,11 +1,11 @@
-"""`replace`: a new machine in the place of a dead one, for the same broker.
+"""`replace`: a new machine in the place of a dead one, for the same broker or worker of MirrorMaker.
 
     the old machine is out of the way → no record is lost by it → environment, lock and vault say the new
     address → `up` makes the new machine the broker → its data comes back by replication
 
 Invariant: two machines never both run one broker. The old one is seen to be stopped and made unable to
 start, or a person vouches that it is gone. And nothing is written while a partition's last in-sync copy
-may be on the old machine: an empty broker that comes in its place would be taken for that copy.
+may be on the old machine: an empty broker that comes in its place would be taken for that copy. A worker has no data.
 """
 
 from __future__ import annotations
@@ -40,16 +40,13 @@ FORGOTTEN: Final = 60.0
 PROBE: Final = 3.0
 """Seconds for a port to answer: a connection is tried again after one and after three (RFC 6298, section 2)."""
 
-CATCH_UP: Final = 7 * 86400.0
-"""Seconds that data may take to come back: 100 TB at 1.25 Gbit/s. Stopping kdeploy meanwhile stops nothing else."""
-
 
 @dataclass(frozen=True)
 class Replaced:
     """What was done.
 
     Attributes:
-        node: The broker's name.
+        node: The node's name.
         old: Address of the machine that went.
         new: Address of the machine that came.
         fence: How the old one is known not to run.
@@ -79,7 +76,7 @@ def replace(
         loaded: The environment.
         progress: Where to report.
         password_file: File with the vault's password.
-        node: The broker.
+        node: The broker, or the worker of MirrorMaker.
         address: The new machine's.
         dead: Address of the old machine, where a person vouches that it does not run and never will again.
         lost: Topics whose records a person gives up where the last copy of a partition was there.
@@ -97,7 +94,7 @@ def replace(
         replacing.write(exchanged, password_file)
         old = "the old machine" if exchanged.is_decided else exchanged.old
         progress.step("replace", f"{exchanged.node}: {exchanged.new} in place of {old}")
-    manner = site.Manner(lost=tuple(lost), catch_up=CATCH_UP)
+    manner = site.Manner(lost=tuple(lost), catch_up=readiness.CATCH_UP)
     outcomes = up(exchanged.after, progress, password_file, manner)
     return Replaced(exchanged.node, exchanged.old, exchanged.new, fence, outcomes)
 
@@ -130,7 +127,7 @@ def _clear_the_way(
     with hosts.held(design, "replace"):
         sites = site.sites(design, vault, progress)
         here = next(one for one in sites if one.cluster.datacenter == exchanged.datacenter)
-        node = next(one for one in here.cluster.brokers if one.name == exchanged.node)
+        node = next(one for one in here.cluster.everything if one.name == exchanged.node)
         if exchanged.is_decided:
             # An earlier run came this far, or a name leads to another machine now: what counts is the data.
             _wait_until_nothing_is_lost(here, node, lost, begun=True)
@@ -140,7 +137,7 @@ def _clear_the_way(
         _refuse_running(node, provider.observe([node])[node.key].running, here.access.proxy)
         if not reached and dead != node.host:
             raise KdeployError(
-                f"{node.host} cannot be reached, so nobody sees whether it runs {node.name}; two brokers of one id "
+                f"{node.host} cannot be reached, so nobody sees whether it runs {node.name}; {_two(node)} "
                 "must never run\n"
                 f"  make sure that it is off and stays off, then add --accept-dead {node.host}; nothing was changed"
             )
@@ -164,9 +161,14 @@ def _refuse_running(old: Node, running: bool, proxy: Proxy | None) -> None:
             where = f"{old.host} answers on port {port} of {old.name}"
     if where:
         raise KdeployError(
-            f"{where}, and two brokers of one id must never run\n"
+            f"{where}, and {_two(old)} must never run\n"
             "  stop it there first, or switch that machine off; nothing was changed"
         )
+
+
+def _two(node: Node) -> str:
+    """What two of it would be."""
+    return "two workers of one name" if node.role == "mirror" else "two brokers of one id"
 
 
 def _speaks(host: str, port: int, proxy: Proxy | None) -> bool:
@@ -188,6 +190,8 @@ def _wait_until_nothing_is_lost(here: site.Site, node: Node, lost: Sequence[str]
             else gate.judge_replacement(state, node.id, lost)
         )
 
+    if node.role == "mirror":
+        return
     here.progress.step("gate", f"whether every partition of {node.name} is in sync elsewhere")
     with readiness.connected(here) as admin:
         readiness.wait_until_open(

@@ -112,7 +112,11 @@ def write(exchanged: Exchange, password_file: Path | None) -> None:
 
 
 def _node(lock: Lock, name: str) -> tuple[LockedDatacenter, LockedNode]:
-    everything = [(datacenter, node) for datacenter in lock.datacenters for node in datacenter.nodes]
+    everything = [
+        (datacenter, node)
+        for datacenter in lock.datacenters
+        for node in (*datacenter.nodes, *datacenter.mirrors)
+    ]
     found = [(one, node) for one, node in everything if name in (node.name, f"{one.name}/{node.name}")]
     if len(found) > 1:
         raise UsageError(f"more than one datacenter has a {name}\n  write {found[0][0].name}/{name}")
@@ -120,10 +124,10 @@ def _node(lock: Lock, name: str) -> tuple[LockedDatacenter, LockedNode]:
         known = ", ".join(node.name for _, node in everything)
         raise UsageError(f"there is no node {name!r}\n  there are: {known}")
     datacenter, node = found[0]
-    if node.role != "broker":
+    if node.role not in ("broker", "mirror"):
         raise UsageError(
             f"{name} is a member of the quorum, whose other members and brokers know it by its address: kdeploy "
-            "replaces brokers alone so far\n"
+            "replaces brokers and workers of MirrorMaker so far\n"
             "  the cluster goes on while a majority of the quorum serves; bring that machine back at its address"
         )
     return datacenter, node
@@ -131,7 +135,7 @@ def _node(lock: Lock, name: str) -> tuple[LockedDatacenter, LockedNode]:
 
 def _refuse_taken(lock: Lock, node: LockedNode, address: str) -> None:
     for datacenter in lock.datacenters:
-        for other in datacenter.nodes:
+        for other in (*datacenter.nodes, *datacenter.mirrors):
             if other.host == address and other is not node:
                 raise UsageError(f"{address} is the machine of {other.name}\n  let each machine run one node")
 
@@ -203,7 +207,10 @@ def _with_address(loaded: Loaded, at: int, position: int, address: str) -> Loade
 
 def _with_host(lock: Lock, datacenter: LockedDatacenter, node: LockedNode, address: str) -> Lock:
     moved = node.model_copy(update={"host": address})
-    nodes = tuple(moved if one is node else one for one in datacenter.nodes)
-    changed = datacenter.model_copy(update={"nodes": nodes})
+    update = {
+        kind: tuple(moved if one is node else one for one in nodes)
+        for kind, nodes in (("nodes", datacenter.nodes), ("mirrors", datacenter.mirrors))
+    }
+    changed = datacenter.model_copy(update=update)
     datacenters = tuple(changed if one is datacenter else one for one in lock.datacenters)
     return lock.model_copy(update={"datacenters": datacenters})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError, UsageError
-from kdeploy.operations import expiry, hosts, places, prepare, rolling, site, vaults
+from kdeploy.operations import belonging, expiry, hosts, mirroring, places, prepare, rolling, site, vaults
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
 from kdeploy.operations.standing import told
@@ -36,7 +36,7 @@ def restart(
         loaded: The environment.
         progress: Where to report.
         password_file: File with the vault's password.
-        nodes: Names of the nodes to restart.
+        nodes: Names of the nodes to restart, or `DATACENTER/NAME` of one.
         racks: Racks whose nodes to restart; with neither, every node is.
         manner: How they are to be restarted; there is no canary here, since nodes can be named.
 
@@ -49,6 +49,7 @@ def restart(
         GateClosed: It was not safe to go on in time; everything still serves.
     """
     site.refuse_undeployable(loaded)
+    belonging.refuse_other(loaded)
     name = loaded.environment.name
     design = prepare.design(loaded, freeze=True)
     chosen = _chosen(design.blueprint.nodes, nodes, racks)
@@ -70,24 +71,31 @@ def restart(
                 _refuse_pending(one)
             for one in here:
                 rolling.roll(one, [node for node in one.cluster.nodes if node.key in chosen])
+                for worker in (node for node in mirroring.workers_of(one) if node.key in chosen):
+                    mirroring.restart(one, worker)
     return tuple(node.name for node in design.blueprint.nodes if node.key in chosen)
 
 
 def _chosen(known: Sequence[Node], names: Sequence[str], racks: Sequence[str]) -> set[str]:
     """Keys of the nodes that are meant."""
+    keys = {node.key for node in known}
     for what, asked, there in (
-        ("node", names, sorted({node.name for node in known})),
+        ("node", [one for one in names if one not in keys], sorted({node.name for node in known})),
         ("rack", racks, sorted({node.rack for node in known})),
     ):
         unknown = [one for one in asked if one not in there]
         if unknown:
             raise UsageError(f"there is no {what} {unknown[0]!r}\n  there are: {', '.join(there)}")
     everything = not names and not racks
-    return {node.key for node in known if everything or node.name in names or node.rack in racks}
+    return {
+        node.key
+        for node in known
+        if everything or node.name in names or node.key in names or node.rack in racks
+    }
 
 
 def _refuse_pending(here: site.Site) -> None:
-    pending = [action for action in here.compare() if action.kind != "none"]
+    pending = [action for action in here.compare(here.cluster.everything) if action.kind != "none"]
     if pending:
         listed = "\n".join(f"  - {action.node.name}: {action.reason}" for action in pending)
         raise KdeployError(

@@ -10,6 +10,10 @@
 A node's files are put in place while it still runs, so that it is down no longer than it
 takes to stop and to start, and nothing comes between an open gate and the stop.
 
+A node whose machine is changed in its turn, and with it loses what is on the machine's own disks, is never stopped
+together with others; its machine is changed only when all that it held is in sync elsewhere and the cluster counts
+it in sync no more, and the next one waits for all of it to be replicated anew.
+
 Invariant: at every moment at most one node of the cluster, or brokers of at most one rack, are
 stopped by us, and when a gate does not open in time nothing is stopped (`GateClosed`, exit code 7). Nothing is
 remembered between runs: what still has to be restarted is seen from what runs.
@@ -18,6 +22,7 @@ remembered between runs: what still has to be restarted is seen from what runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import GateClosed
@@ -69,7 +74,21 @@ def roll(site: Site, nodes: Sequence[Node]) -> tuple[Node, ...]:
 def _steps(site: Site, admin: Admin, brokers: list[Node]) -> list[list[Node]]:
     """Brokers that are stopped together, in their order as it is now: the controller may move meanwhile."""
     ordered = _leader_last(brokers, lambda: readiness.controller_id(admin))
-    return _racks(ordered) if site.manner.by_rack else [[node] for node in ordered]
+    if not site.manner.by_rack:
+        return [[node] for node in ordered]
+    losing = [node for node in ordered if loses_data(site, node)]
+    alone = [[node] for node in losing]
+    racks = _racks([node for node in ordered if node not in losing])
+    return [*racks, *alone] if ordered[-1] in losing else [*alone, *racks]
+
+
+def loses_data(site: Site, node: Node) -> bool:
+    """Whether a node's machine has to be changed, and its data is on the machine's own disks."""
+    from kdeploy.infra import Remakes
+
+    if not node.loses_data_on_stop or not isinstance(site.provider, Remakes):
+        return False
+    return node.key in site.provider.outdated()
 
 
 def _racks(ordered: list[Node]) -> list[list[Node]]:
@@ -82,7 +101,7 @@ def _racks(ordered: list[Node]) -> list[list[Node]]:
 
 def _refuse_without_its_ensemble(site: Site, coordinators: Sequence[Node]) -> None:
     """What is left out cannot be looked at: of an ensemble that lacks a node none is stopped."""
-    without = [name for name in site.manner.without if not name.startswith("broker-")]
+    without = [name for name in site.manner.without if not name.startswith(("broker-", "mirror-"))]
     if coordinators and without:
         names = ", ".join(node.name for node in coordinators)
         raise GateClosed(
@@ -117,7 +136,11 @@ def _roll_brokers(site: Site, admin: Admin, nodes: list[Node]) -> None:
     else:
         site.apply_all(nodes, site.apply)
     kill_point("broker-applied-in-roll")
+    losing = any(loses_data(site, node) for node in nodes)
     readiness.wait_for_gate(site, admin, *nodes)
+    if losing:
+        _wait_for_copies(site, admin, nodes[0])
+        site = patient(site)
     names = ", ".join(node.name for node in nodes)
     them = "it" if len(nodes) == 1 else "them"
     site.progress.step("roll", f"{names}: no partition needs {them} to stay writable, restarting")
@@ -128,6 +151,37 @@ def _roll_brokers(site: Site, admin: Admin, nodes: list[Node]) -> None:
     readiness.wait_for_brokers(site, admin)
     readiness.settle(site, admin)
     _relieve(site, admin, nodes)
+
+
+def patient(site: Site) -> Site:
+    """The site as whoever waits for a broker's data to come back by replication has it."""
+    return replace(site, manner=replace(site.manner, catch_up=readiness.CATCH_UP))
+
+
+def _wait_for_copies(site: Site, admin: Admin, node: Node) -> None:
+    """Wait until a broker that runs may lose all its data: each partition of it has another copy in sync."""
+    from kdeploy.cluster import gate, health
+
+    readiness.wait_until_open(
+        site,
+        lambda: gate.judge_emptying(health.observe(admin), node.id, site.manner.lost),
+        f"{node.name} waits",
+        f"{node.name} was not stopped: its data is on its machine's own disks, and goes with it",
+        "everything still serves; give the topics that are named more copies, or mend what is named, and run this again",
+    )
+
+
+def _wait_until_uncounted(site: Site, admin: Admin, node: Node) -> None:
+    """Wait until a broker that was stopped may come back without its data: nothing counts it in sync any more."""
+    from kdeploy.cluster import gate, health
+
+    readiness.wait_until_open(
+        site,
+        lambda: gate.judge_replacement(health.observe(admin), node.id, site.manner.lost),
+        f"{node.name} is stopped, and waits",
+        f"{node.name} is stopped with its data, and its machine was not changed",
+        "run this again: it starts with its data, and goes on from there",
+    )
 
 
 def _relieve(site: Site, admin: Admin, nodes: list[Node]) -> None:
@@ -147,9 +201,7 @@ def _restart_together(site: Site, nodes: list[Node]) -> None:
     """As `_restart`, for brokers of one rack; while they hand their leaders over the controller stays."""
     in_parallel(site.provider.stop, nodes[:-1])
     site.provider.stop(nodes[-1])
-    for node in nodes:  # never two in one run of the engine
-        _remake(site, node)
-    _reboot(site, nodes)
+    renew_place(site, nodes)
     in_parallel(site.provider.start, nodes)
 
 
@@ -157,12 +209,18 @@ def _restart(site: Site, node: Node, kind: str) -> None:
     with lasting(site.progress, node.name, "stops, and hands over what it leads"):
         site.provider.stop(node)
     kill_point(f"{kind}-stopped-in-roll")
-    _remake(site, node)
-    _reboot(site, [node])
+    renew_place(site, [node])
     with lasting(site.progress, node.name, "starts"):
         site.provider.start(node)
     if kind == "broker":
         kill_point("broker-started-in-roll")
+
+
+def renew_place(site: Site, nodes: list[Node]) -> None:
+    """What is done with the machines of stopped nodes before they are started: changed, booted anew, or nothing."""
+    for node in nodes:  # never two in one run of the engine
+        _remake(site, node)
+    _reboot(site, nodes)
 
 
 def _remake(site: Site, node: Node) -> None:
@@ -170,6 +228,9 @@ def _remake(site: Site, node: Node) -> None:
     from kdeploy.infra import Remakes
 
     if isinstance(site.provider, Remakes) and node.key in site.provider.outdated():
+        if node.loses_data_on_stop:
+            with readiness.connected(site) as admin:
+                _wait_until_uncounted(site, admin, node)
         site.provider.remake(node)
         site.apply(node)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kdeploy.infra import Provider, Secrets
     from kdeploy.security.vault import Vault
     from kdeploy.spec.load import Loaded
+    from kdeploy.spec.model import Environment
 
 PARALLEL = 8
 """Nodes worked on at once where order does not matter: most of the time is waiting for Java."""
@@ -40,8 +41,10 @@ class Manner:
         lost: Topics whose records a person gives up, where the last copy was on a machine that is replaced.
         catch_up: Seconds more than the site's patience that brokers may take to come in sync, where one
             begins without its data.
-        without: Names of nodes that are down and are left as they are.
+        without: Names of nodes that are down and are left as they are; of datacenters, whose every node is.
         move_rate: Bytes per second for each broker at which copies are moved, in place of the environment's.
+        take_over: Whether nodes of this machine that belong to another folder are this one's from now on.
+        refresh: Whether AWS is asked first what became of all that was made there.
     """
 
     canary: bool = False
@@ -52,6 +55,8 @@ class Manner:
     catch_up: float = 0.0
     without: tuple[str, ...] = ()
     move_rate: float | None = None
+    take_over: bool = False
+    refresh: bool = False
 
     def refuse_impossible(self, brokers: Sequence[Node]) -> None:
         """Refuse a manner that could never be kept to, before anything is touched.
@@ -83,6 +88,9 @@ class Site:
         progress: Where to report.
         patience: Seconds to wait for a node to be ready, or for a gate to open.
         manner: How running nodes are to be restarted.
+        written: The datacenter that is written to, where one of two is (`spec.mirrored`).
+        absent: Keys of the environment's nodes that are down and left out, of every cluster.
+        provisioned: Not empty once hosts of the environment were made ready in this run; shared by its clusters.
     """
 
     design: prepare.Design
@@ -93,6 +101,16 @@ class Site:
     progress: Progress
     patience: float = 300.0
     manner: Manner = Manner()
+    written: str | None = None
+    absent: tuple[str, ...] = ()
+    provisioned: set[str] = field(default_factory=set, compare=False)
+
+    @property
+    def declared(self) -> Environment:
+        """What the environment declares for this cluster."""
+        from kdeploy.spec.mirrored import declared_in
+
+        return declared_in(self.design.loaded.environment, self.cluster.datacenter, self.written)
 
     def secrets(self, node: Node) -> Secrets:
         """Content of a node's secret files."""
@@ -102,11 +120,11 @@ class Site:
         """Passwords of the environment's users, by name."""
         return self.vault.passwords
 
-    def compare(self) -> tuple[Action, ...]:
-        """What each node needs; read-only."""
+    def compare(self, nodes: Sequence[Node] | None = None) -> tuple[Action, ...]:
+        """What each node needs, of the cluster's own or of those given; read-only."""
         from kdeploy.infra import Remakes
 
-        nodes = self.cluster.nodes
+        nodes = self.cluster.nodes if nodes is None else nodes
         wanted = {node.key: self.provider.wanted(node, self.secrets(node)) for node in nodes}
         outdated = self.provider.outdated() if isinstance(self.provider, Remakes) else {}
         return actions(nodes, self.provider.observe(nodes), wanted, outdated)
@@ -139,6 +157,12 @@ class Site:
             if states[node.key].running
         }
 
+    def provision(self) -> None:
+        """Give every node of the environment its place, once in a run: what one cluster needs the others have then."""
+        if not self.provisioned:
+            self.provider.provision(self.design.blueprint, self.absent)
+            self.provisioned.add(self.design.blueprint.environment)
+
     def apply(self, node: Node) -> None:
         """Put a node's files in place."""
         self.provider.apply(node, self.secrets(node))
@@ -153,12 +177,17 @@ class Site:
             in_parallel(apply, nodes)
 
 
-def refuse_undeployable(loaded: Loaded) -> None:
+def refuse_undeployable(loaded: Loaded, manner: Manner = Manner()) -> None:
     """Refuse an environment that cannot be driven yet, before anything is decided or written: one run drives either
     machines that AWS makes or machines that are there.
 
+    Args:
+        loaded: The environment.
+        manner: How it is to be driven.
+
     Raises:
         KdeployError: Names the datacenters and what can be done with them.
+        UsageError: AWS is to be asked, and nothing is there.
     """
     datacenters = loaded.environment.datacenters
     in_aws = [one.name for one in datacenters if one.provider == "aws"]
@@ -168,6 +197,11 @@ def refuse_undeployable(loaded: Loaded) -> None:
             f"datacenter {in_aws[0]} has provider aws and {others[0]} has machines of yours, which this version of "
             "kdeploy plans and renders together but does not deploy together\n"
             "  make an environment of each, or write the files with `kdeploy render`"
+        )
+    if manner.refresh and not in_aws:
+        raise UsageError(
+            f"--refresh asks AWS, and no datacenter of {loaded.environment.name} has provider aws: leave it out\n"
+            f"  what was changed on its nodes is named by `kdeploy drift {loaded.environment.name}`"
         )
 
 
@@ -194,35 +228,85 @@ def sites(
     chosen = provider or provider_of(design, progress, vault)
     clusters = design.blueprint.clusters
     everything = (site_of(design, cluster, vault, progress, chosen) for cluster in clusters)
-    return tuple(replace(one, manner=manner) for one in everything)
+    shared: set[str] = set()
+    return tuple(replace(one, manner=manner, provisioned=shared) for one in everything)
 
 
 def leave_out(everything: tuple[Site, ...]) -> tuple[Site, ...]:
-    """The same clusters without the nodes that a person wants left out.
+    """The same clusters without the nodes that a person wants left out, workers of MirrorMaker too.
+
+    A datacenter of which nothing is left has no node in the end; whoever works on it has nothing to do there.
 
     Raises:
-        UsageError: There is no such node.
+        UsageError: There is no such node, or every node would be left out.
         KdeployError: One of them runs: what runs has to be as the environment says.
     """
-    known = {node.name for one in everything for node in one.cluster.nodes}
-    return tuple(_leave_out(one, known) for one in everything)
+    clusters = [one.cluster for one in everything]
+    names = tuple(dict.fromkeys(name for one in everything for name in one.manner.without))
+    absent = _absent(clusters, names)
+    left = without(clusters, everything[0].provider, names)
+    return tuple(
+        replace(
+            one,
+            cluster=cluster,
+            manner=replace(
+                one.manner,
+                without=tuple(node.name for node in one.cluster.everything if node.key in absent),
+            ),
+            absent=tuple(sorted(absent)),
+        )
+        for one, cluster in zip(everything, left, strict=True)
+    )
 
 
-def _leave_out(site: Site, known: set[str]) -> Site:
-    without = site.manner.without
-    unknown = [name for name in without if name not in known]
-    if unknown:
-        listed = ", ".join(sorted(known))
-        raise UsageError(f"there is no node {unknown[0]!r} to leave out\n  there are: {listed}")
-    down = [node for node in site.cluster.nodes if node.name in without]
-    running = [node.name for node in down if site.provider.observe([node])[node.key].running]
+def without(
+    clusters: Sequence[ClusterBlueprint], provider: Provider, names: Sequence[str]
+) -> tuple[ClusterBlueprint, ...]:
+    """Clusters without some nodes, which are down; errors as `leave_out`.
+
+    Args:
+        clusters: Every cluster of an environment.
+        provider: Where their nodes come from.
+        names: The nodes' names, also with their datacenter's (`east/broker-1`); or a datacenter's, for all of it.
+    """
+    absent = _absent(clusters, names)
+    down = [node for one in clusters for node in one.everything if node.key in absent]
+    states = provider.observe(down) if down else {}
+    running = [node.name for node in down if states[node.key].running]
     if running:
         raise KdeployError(
             f"{', '.join(running)} runs, and only a node that is down can be left out\n"
             "  run this again without --without for it"
         )
-    nodes = tuple(node for node in site.cluster.nodes if node.name not in without)
-    return replace(site, cluster=replace(site.cluster, nodes=nodes))
+    return tuple(
+        one.with_nodes(node for node in one.everything if node.key not in absent) if absent else one
+        for one in clusters
+    )
+
+
+def _absent(clusters: Sequence[ClusterBlueprint], names: Sequence[str]) -> set[str]:
+    """Keys of the nodes that are to be left out."""
+    nodes = [node for one in clusters for node in one.everything]
+    absent = {node.key for name in names for node in _named(name, nodes)}
+    if len(absent) == len(nodes):
+        raise UsageError(
+            "every node would be left out, and nothing be done\n  run this again without --without"
+        )
+    return absent
+
+
+def _named(name: str, nodes: Sequence[Node]) -> Sequence[Node]:
+    """The node of a name, or of a datacenter and a name; all those of a datacenter."""
+    found = [node for node in nodes if name in (node.name, node.key, node.datacenter)]
+    if not found:
+        listed = ", ".join(sorted({node.name for node in nodes}))
+        raise UsageError(f"there is no node {name!r} to leave out\n  there are: {listed}")
+    if found[0].datacenter != name and len(found) > 1:
+        raise UsageError(
+            f"more than one datacenter has a {name}\n"
+            f"  write {found[0].key}; or {found[0].datacenter}, where all of it is down"
+        )
+    return found
 
 
 def site_of(
@@ -233,9 +317,28 @@ def site_of(
     folder = places.administrator_folder(name)
     _write_administrator_files(folder, vault)
     from kdeploy.infra import Forwards
+    from kdeploy.spec.mirrored import written_first
 
     proxy = provider.proxy(cluster) if isinstance(provider, Forwards) else None
-    return Site(design, cluster, provider, vault, access(cluster, folder, proxy), progress)
+    reach = access(cluster, folder, None if proxy is None else _through(proxy))
+    return Site(
+        design, cluster, provider, vault, reach, progress, written=written_first(design.loaded.environment)
+    )
+
+
+def _through(proxy: Proxy) -> Proxy:
+    """The same way to a cluster; where no host lets anybody in, the cluster cannot be reached, which its room calls so."""
+
+    def opened() -> tuple[str, int]:
+        from kdeploy.cluster.failure import Unreachable
+        from kdeploy.infra.hosts import ssh
+
+        try:
+            return proxy()
+        except ssh.Unreachable as error:
+            raise Unreachable(str(error)) from None
+
+    return opened
 
 
 def access(cluster: ClusterBlueprint, folder: Path, proxy: Proxy | None) -> Access:

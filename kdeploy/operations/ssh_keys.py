@@ -69,11 +69,15 @@ def _no_key(datacenter: str, file: Path, reason: str) -> UsageError:
 
 
 def refuse_closed(design: Design) -> None:
-    """Refuse to make machines that nobody could log in to.
+    """Refuse to make machines that nobody could log in to from here.
 
     Raises:
         UsageError: Names the datacenter.
+        KdeployError: A program is missing that sessions of Systems Manager take.
     """
+    from kdeploy.infra.hosts import ssh
+    from kdeploy.spec.aws import through
+
     for one in design.loaded.environment.datacenters:
         if one.provider != "aws":
             continue
@@ -86,3 +90,5 @@ def refuse_closed(design: Design) -> None:
                 "there is none in ~/.ssh\n"
                 "  name a private key with its .pub beside it, or an image in machine.images that lets yours in"
             )
+        if through(one) == "ssm":
+            ssh.refuse_missing_programs()

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import expiry, places, prepare, readiness, site, vaults
+from kdeploy.operations import belonging, expiry, places, prepare, readiness, site, vaults
 from kdeploy.operations.difference import Action
 from kdeploy.operations.progress import Progress, Silent
 from kdeploy.operations.reach import WrongCluster
 
 if TYPE_CHECKING:
     from kdeploy.cluster import Check, HealthReport
-    from kdeploy.infra import NodeState
+    from kdeploy.infra import NodeState, Provider
+    from kdeploy.security.vault import Vault
     from kdeploy.spec.load import Loaded
 
 
@@ -88,6 +89,7 @@ def sites_of(loaded: Loaded, progress: Progress, password_file: Path | None) -> 
         KdeployError: It was never brought up.
     """
     site.refuse_undeployable(loaded)
+    belonging.refuse_other(loaded)
     design = prepare.design(loaded, freeze=False)
     vault = vaults.open_existing(loaded, password_file) if places.vault_file(loaded).exists() else None
     if vault is None or not places.lock_file(loaded).exists():
@@ -98,13 +100,24 @@ def sites_of(loaded: Loaded, progress: Progress, password_file: Path | None) -> 
             f"{name} was never brought up from here: there is no {missing}\n  bring it up with `kdeploy up {name}`"
             + (", or get that file from where this was done" if own else "")
         )
-    return site.sites(design, vault, progress)
+    return site.sites(design, vault, progress, provider=_provider(design, vault, progress))
+
+
+def _provider(design: prepare.Design, vault: Vault, progress: Progress) -> Provider:
+    """Where nodes come from; in AWS also where nobody can say which machines there are, since nothing is changed."""
+    from kdeploy.operations import hosts
+
+    if not hosts.is_in_aws(design.loaded):
+        return site.provider_of(design, progress, vault)
+    from kdeploy.operations import aws
+
+    return aws.known_or_unasked(design, vault, progress)
 
 
 def _status(here: site.Site) -> ClusterStatus:
     from kdeploy.cluster import Check
 
-    states = here.provider.observe(here.cluster.nodes)
+    states = here.provider.observe(here.cluster.everything)
     checks: tuple[Check, ...]
     if not any(states[node.key].running or states[node.key].unseen for node in here.cluster.brokers):
         checks = (Check("brokers", False, "no broker runs"),)
@@ -120,4 +133,4 @@ def _status(here: site.Site) -> ClusterStatus:
         listed = ", ".join(f"{one.name} on {one.not_after:%Y-%m-%d}" for one in over)
         how = f"`kdeploy up {here.design.loaded.environment.name}` says how to have new ones"
         checks = (Check("certificates", False, f"ended: {listed}; {how}"), *checks)
-    return ClusterStatus(here.cluster.datacenter, here.compare(), states, checks)
+    return ClusterStatus(here.cluster.datacenter, here.compare(here.cluster.everything), states, checks)

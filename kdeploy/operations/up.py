@@ -15,8 +15,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.errors import KdeployError, Unhealthy
-from kdeploy.operations import expected, expiry, hosts, places, prepare, preview, readiness, rolling, site
+from kdeploy.errors import GateClosed, KdeployError, Unhealthy
+from kdeploy.operations import (
+    belonging,
+    expected,
+    expiry,
+    hosts,
+    mirroring,
+    places,
+    prepare,
+    preview,
+    readiness,
+    rolling,
+    site,
+)
 from kdeploy.operations.apply import carry_out, items_of
 from kdeploy.operations.difference import Action
 from kdeploy.operations.killpoint import kill_point
@@ -47,6 +59,7 @@ class Outcome:
             for them yet (provider local has them written by `up`).
         left: Names of the nodes that still run with old files, after a canary.
         without: Names of the nodes that are down and were left as they are.
+        connectors: What was changed in MirrorMaker's connectors, in words.
     """
 
     datacenter: str
@@ -57,11 +70,12 @@ class Outcome:
     clients: Path | None = None
     left: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    connectors: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Whether anything was changed."""
-        return bool(self.changes) or any(action.kind != "none" for action in self.actions)
+        return bool(self.changes or self.connectors) or any(action.kind != "none" for action in self.actions)
 
 
 def up(
@@ -81,21 +95,27 @@ def up(
         expectation: A saved preview: anything else than it says is refused.
 
     Raises:
+        UsageError: The nodes on this machine belong to another folder; or AWS is to be asked and nothing is there.
         Moved: What would be done is not what the saved preview says; nothing was changed, or, where that is seen
             only when nodes are up, nothing of it.
         KdeployError: Any of the tree in `kdeploy.errors`; run again to go on.
     """
-    site.refuse_undeployable(loaded)
+    site.refuse_undeployable(loaded, manner)
     name = loaded.environment.name
     with lease(places.state_folder(name), "up"), told(name, progress):
         kill_point("lease-taken")
+        if not manner.take_over:
+            belonging.refuse_other(loaded)
         design = prepare.design(loaded, freeze=True)
         for cluster in design.blueprint.clusters:
             manner.refuse_impossible(cluster.brokers)
         with ExitStack() as stack:
             if expectation is not None:  # nobody else may change anything from here on
-                holding = stack.enter_context(hosts.held(design, "up"))
-                expected.refuse_other(expectation, preview.of_design(design, password_file), manner.without)
+                holding = stack.enter_context(hosts.held(design, "up", None, password_file))
+                expected.refuse_other(
+                    expectation, preview.of_design(design, password_file, manner), manner.without
+                )
+            _take(loaded, progress)
             prepare.save_lock(design)
             kill_point("lock-written")
             vault = prepare.complete_vault(design, password_file)
@@ -107,14 +127,54 @@ def up(
             if hosts.is_in_aws(loaded):
                 from kdeploy.operations import aws
 
-                design, provider = aws.make(design, vault, progress, holding)
+                design, provider = aws.make(design, vault, progress, holding, manner.refresh)
             sites = site.leave_out(site.sites(design, vault, progress, manner, provider))
-            everything = tuple(map(_anew, sites))
+            everything = tuple(_anew(one) for one in sites if one.cluster.nodes)
             for one in everything:
                 _refuse_early(one)
-            outcomes = tuple(_up(one, expectation) for one in everything)
+            brought = [_nodes_up(one) for one in everything]
+            everything, direction = mirroring.as_decided(everything)
+            outcomes = tuple(
+                _hold(one, todo, left, expectation)
+                for one, (todo, left) in zip(everything, brought, strict=True)
+            )
+            begun = {
+                action.node.datacenter for todo, _ in brought for action in todo if action.kind == "restart"
+            }
+            mirrored = mirroring.bring_up(everything, direction, begun)
+            outcomes = tuple(_with_mirror(one, mirrored) for one in outcomes)
             _remember_ids(design, everything)
-    return outcomes
+    return (*outcomes, *(_left_out(one) for one in sites if not one.cluster.nodes))
+
+
+def _with_mirror(outcome: Outcome, mirrored: Sequence[mirroring.Mirrored]) -> Outcome:
+    """The same with what was done to what mirrors into it."""
+    for one in (one for one in mirrored if one.datacenter == outcome.datacenter):
+        outcome = replace(
+            outcome,
+            actions=(*outcome.actions, *one.actions),
+            connectors=one.changes,
+            left=(*outcome.left, *one.left),
+        )
+    return outcome
+
+
+def _left_out(here: Site) -> Outcome:
+    """What is said of a datacenter that is left out as a whole."""
+    from kdeploy.cluster import Check, HealthReport
+
+    whole = next(one for one in here.design.blueprint.clusters if one.datacenter == here.cluster.datacenter)
+    report = HealthReport(whole.datacenter, (Check("brokers", False, "left out: nobody looked at any"),))
+    return Outcome(whole.datacenter, whole.bootstrap("client"), (), (), report, without=here.manner.without)
+
+
+def _take(loaded: Loaded, progress: Progress) -> None:
+    """Note whose the nodes of this machine are, before the first of them is made."""
+    before = belonging.remember(loaded)
+    if before is not None:
+        progress.step(
+            "state", f"nodes and data that belonged to {before} belong to {loaded.folder} from now on"
+        )
 
 
 def _remember_ids(design: prepare.Design, sites: Sequence[Site]) -> None:
@@ -135,17 +195,26 @@ def _anew(site: Site) -> Site:
     return replace(site, cluster=replace(cluster, cluster_id=None)) if made_anew else site
 
 
-def _up(site: Site, expectation: Expectation | None) -> Outcome:
+def _nodes_up(site: Site) -> tuple[tuple[Action, ...], tuple[str, ...]]:
+    """Bring a cluster's nodes up; what each needed, and names of those that a canary leaves."""
     todo, left = site.compare(), tuple[str, ...]()
     if any(action.kind != "none" for action in todo):
         site.progress.step("plan", _summary(todo))
-        _wait_for_others(site, todo)
+        if _wait_for_others(site, todo):
+            site = rolling.patient(site)
         if any(action.needs_its_place for action in todo):
-            site.provider.provision(site.design.blueprint, site.manner.without)
+            site.provision()
         kill_point("provisioned")
         todo = _seen_now(site, todo)
         _refuse_invalid(site, [action.node for action in todo if action.kind == "update"])
         left = _bring_up(site, todo)
+    return todo, left
+
+
+def _hold(
+    site: Site, todo: tuple[Action, ...], left: tuple[str, ...], expectation: Expectation | None
+) -> Outcome:
+    """Give a cluster that is up what it is to hold, and check it."""
     changes = _reconcile(site, expectation)
     untouched = not changes and all(action.kind == "none" for action in todo)
     report = readiness.check(site) if untouched else None
@@ -190,10 +259,16 @@ def _refuse_early(site: Site) -> None:
             readiness.pending(site, admin, restarting, planned=len(site.cluster.brokers))
 
 
-def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> None:
+def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> bool:
     """Where a cluster serves, let no broker of it begin without its data while others may lack that.
 
     A host that was made anew has no trace of its node, as one that was added has none; the cluster knows.
+
+    Returns:
+        Whether what its own machine lost has to come back to one of them.
+
+    Raises:
+        GateClosed: Others may lack it, or there is nobody to ask.
     """
     brokers = [action for action in todo if action.node.role == "broker"]
     created = [action.node for action in brokers if action.kind == "create"]
@@ -201,6 +276,30 @@ def _wait_for_others(site: Site, todo: tuple[Action, ...]) -> None:
         with readiness.connected(site) as admin:
             for node in created:
                 readiness.wait_for_others(site, admin, node)
+        return any(node.loses_data_on_stop for node in created)
+    _refuse_emptied(site, brokers)
+    return False
+
+
+def _refuse_emptied(site: Site, brokers: list[Action]) -> None:
+    """Let no broker whose machine lost its data begin where none serves: what others still have would be thrown away."""
+    created = [
+        action.node for action in brokers if action.kind == "create" and action.node.loses_data_on_stop
+    ]
+    states = site.provider.observe(created) if created else {}
+    emptied = [node.name for node in created if states[node.key].emptied]
+    if not emptied:
+        return
+    name, names = site.design.blueprint.environment, ", ".join(emptied)
+    remedy = (
+        f"bring up the others first: `kdeploy up {name} {' '.join(f'--without {one}' for one in emptied)}`"
+        if len(emptied) < len(brokers)
+        else f"nothing is left of the data: `kdeploy down {name} --delete-data`, then `kdeploy up {name}`"
+    )
+    raise GateClosed(
+        f"{names}: not begun anew; the machine was stopped and lost its data, and no broker serves that has it\n"
+        f"  {remedy}"
+    )
 
 
 def _hand_out(site: Site) -> Path | None:
@@ -228,7 +327,11 @@ def _bring_up(site: Site, todo: tuple[Action, ...]) -> tuple[str, ...]:
     _start_coordination(site, [node for node in down if node.role != "broker"])
     _start_brokers(site, [node for node in down if node.role == "broker"])
     readiness.wait_for_coordination(site, all_of_them=True)
-    left = rolling.roll(site, [action.node for action in todo if action.kind == "restart"])
+    # What was left stopped with its data came up with it, and its machine is changed in its turn.
+    changed = [
+        action.node for action in todo if action.kind == "start" and rolling.loses_data(site, action.node)
+    ]
+    left = rolling.roll(site, [action.node for action in todo if action.kind == "restart"] + changed)
     return tuple(node.name for node in left)
 
 

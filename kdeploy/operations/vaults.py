@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError, UsageError
-from kdeploy.operations import editor, places
+from kdeploy.operations import belonging, editor, places
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 
@@ -52,6 +52,7 @@ def create(loaded: Loaded, password_file: Path | None = None) -> Created:
     from kdeploy.security import issue, vault
     from kdeploy.spec import lockfile
 
+    belonging.refuse_other(loaded)
     file = places.vault_file(loaded)
     if loaded.shipped and not places.is_local(loaded):
         raise UsageError(
@@ -140,6 +141,7 @@ def _of_another(vault: Vault, loaded: Loaded) -> str:
 
 
 def _refuse_missing(loaded: Loaded) -> None:
+    belonging.refuse_other(loaded)
     file, name = places.vault_file(loaded), loaded.environment.name
     if not file.exists():
         how = f"kdeploy up {name}" if places.is_local(loaded) else f"kdeploy vault create {name}"

@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kdeploy.planner.cloud import Sized, Wanted
-    from kdeploy.planner.result import Alternative, DatacenterPlan, Plan
+    from kdeploy.planner.result import Alternative, DatacenterPlan, Infeasible, Plan
     from kdeploy.spec.lock import Lock, LockedDatacenter
-    from kdeploy.spec.model import Datacenter, Environment
+    from kdeploy.spec.model import Datacenter, Environment, Provider
 
 __all__ = ["plan"]
 
@@ -35,7 +37,8 @@ def plan(
         previous: What was decided before: shapes stay, volumes never shrink, brokers never get fewer.
         reshape: Whether brokers that the lock holds may get another EC2 type.
         compare: Whether the best of other kinds is worked out too (few large, local disks, ...).
-        remedies: Whether it is found out what would fit where nothing does, which takes some fifty plans.
+        remedies: Whether it is found out what would fit where nothing does, which takes some fifty plans, and
+            topics with more copies than there would be brokers are refused; not for a what-if.
 
     Returns:
         The plan; where nothing fits, `feasible` is false and `infeasible` says why.
@@ -64,6 +67,8 @@ def plan(
         rejected += sized.rejected
         comparison += sized.comparison
         if sized.plan is not None:
+            if remedies:  # a what-if of another load is about that load alone
+                _refuse_too_many_copies(environment, sized.plan)
             planned.append(sized.plan)
         elif sized.shortfall is not None and not remedies:
             infeasible.append(Infeasible(datacenter.name, sized.shortfall.limit, sized.shortfall.by, ""))
@@ -81,16 +86,58 @@ def plan(
             infeasible.append(
                 relax.explain(environment, datacenter, sized.shortfall, attempt, new=held is None)
             )
+    if environment.mirroring is not None and not infeasible and len(planned) > 1:
+        planned, infeasible = _mirrored(environment, planned, before)
     return Plan(
         environment=environment.name,
         feasible=not infeasible,
         datacenters=tuple(planned),
         alternatives=tuple(alternatives),
         rejected=tuple(rejected),
-        assumptions=assumptions(),
+        assumptions=assumptions(environment.mirroring is not None),
         infeasible=tuple(infeasible),
         comparison=tuple(comparison),
     )
+
+
+def _refuse_too_many_copies(environment: Environment, planned: DatacenterPlan) -> None:
+    """Refuse a topic with more copies than a datacenter is planned with brokers, which only a plan can tell.
+
+    Raises:
+        InvalidSetting: Names the topic.
+    """
+    from kdeploy.errors import InvalidSetting
+
+    brokers = planned.brokers.count
+    for index, topic in enumerate(environment.topics):
+        copies = topic.replication_factor or 0
+        if copies > brokers and not topic.delete:
+            wrong = f"{copies} copies need {copies} brokers, and datacenter {planned.name} is planned with {brokers}"
+            right = f"write {brokers} or less, or ask for more with brokers.count"
+            raise InvalidSetting(("topics", index, "replication_factor"), wrong, right)
+
+
+def _mirrored(
+    environment: Environment,
+    planned: list[DatacenterPlan],
+    before: Mapping[tuple[str, Provider, str | None], LockedDatacenter],
+) -> tuple[list[DatacenterPlan], list[Infeasible]]:
+    """The same datacenters, each with the workers that read in the other one, and what is too little for them."""
+    from kdeploy.planner import mirrors
+
+    found: list[DatacenterPlan] = []
+    unfit: list[Infeasible] = []
+    for datacenter, target in zip(environment.datacenters, planned, strict=True):
+        position = next(at for at, one in enumerate(planned) if one.name != target.name)
+        wanted = _wanted(environment, environment.datacenters[position], 0)
+        load = mirrors.load_of(
+            wanted.sampled or wanted.demand, planned[position], environment.planner.confidence
+        )
+        held = before.get((datacenter.name, datacenter.provider, datacenter.region))
+        one, too_little = mirrors.add(environment, datacenter, target, planned[position], load, held)
+        found.append(one)
+        unfit += [too_little] if too_little else []
+    return found, unfit
 
 
 def _size(
@@ -102,6 +149,7 @@ def _size(
     compare: bool = False,
 ) -> Sized:
     """Size a datacenter by what is wanted; where that asks for fewer partitions than there are, by those."""
+    import numpy as np
 
     def sized(partitions_before: int) -> Sized:
         wanted = _wanted(environment, datacenter, partitions_before)
@@ -113,7 +161,7 @@ def _size(
             from kdeploy.planner import declared
 
             found = declared.size(wanted, environment.planner, datacenter, position, held)
-        return _mirroring(found, wanted, environment) if environment.workload.mirrored_out else found
+        return _mirroring(found, wanted, environment) if np.any(wanted.demand.mirrored_out) else found
 
     fresh = sized(0)
     if held is None or fresh.plan is None or fresh.plan.partitions >= held.partitions:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 
-from kdeploy.planner.demand import YEAR
+from kdeploy.planner.demand import YEAR, exchanged
+from kdeploy.spec.mirroring import Mirroring
 from kdeploy.spec.model import Environment
 from kdeploy.units import Range, format_bytes, format_duration, format_range, format_rate, format_share
 
@@ -43,12 +44,32 @@ def _mirrored(environment: Environment) -> str:
         found += f" {into} more are mirrored in."
     if workload.mirrored_out:
         found += f" {out} are mirrored out."
+    if environment.mirroring is not None:
+        found += _exchanged(environment, environment.mirroring)
     if workload.topic_compression not in (None, workload.compression):
         new, old = (
             "no compression" if codec == "none" else str(codec)
             for codec in (workload.topic_compression, workload.compression)
         )
         found += f" Brokers compress it anew: {new} in place of {old}."
+    return found
+
+
+def _exchanged(environment: Environment, mirroring: Mirroring) -> str:
+    """What follows from `mirroring` where the workload does not state it."""
+    workload = environment.workload
+    into, out = (format_rate(float(rate)) for rate in exchanged(environment, {}))
+    if mirroring.mode == "active-passive":
+        said = f" {out} of it are mirrored to the datacenter that stands by, and either can be the one that does."
+        return "" if workload.mirrored_out else said
+    found = ""
+    if not workload.mirrored_out:
+        found += f" That is what is written in each datacenter, and {out} of it are mirrored to the other."
+    if not workload.mirrored_in:
+        found += (
+            f" Each has room for {into} of the other's besides: what it is sent, or, alone, "
+            f"{mirroring.survivor_share:.0%} of what is written there."
+        )
     return found
 
 

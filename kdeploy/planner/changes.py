@@ -29,6 +29,7 @@ _NOT_PLANNED: Final[dict[str, Any]] = {
     "moving": True,
     "accept_risks": True,
     "aws": True,
+    "mirroring": {"topics", "exclude_topics", "groups", "exclude_groups", "primary", "rto"},
     "datacenters": {"__all__": {"ssh"}},
 }
 """Parts of an environment that neither a plan nor a file depends on."""
@@ -44,9 +45,13 @@ _PRINTERS: Final = {"B/s": format_rate, "B": format_bytes, "s": format_duration}
 def inputs(environment: Environment) -> str:
     """SHA-256 of all that a plan or a file depends on, defaults included."""
     document = environment.model_dump(mode="json", exclude=_NOT_PLANNED)
+    if document["mirroring"] is None:
+        del document["mirroring"]  # what is not wanted makes no lock stale
     for one in document["datacenters"]:
         if one["provider"] != "aws":  # said of AWS alone, so that it makes no other lock stale
             del one["network"], one["machine"]
+        elif one["network"]["load_balancer"] is None:
+            del one["network"]["load_balancer"]
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -98,12 +103,13 @@ def refuse_unsupported(environment: Environment, plan: Plan, previous: Lock) -> 
     planned = {datacenter.name: datacenter for datacenter in plan.datacenters}
     for locked in previous.datacenters:
         if locked.name in wanted:
-            moved = [*_of_datacenter(wanted[locked.name], locked)]
+            moved = [*_of_datacenter(wanted[locked.name], locked, environment.mirroring is not None)]
             if same_kind and not moved:
                 moved += _of_plan(wanted[locked.name], planned[locked.name], locked)
             refusals += moved
         else:
             refusals.append(_gone(f"datacenter {locked.name}", "a cluster is removed with `kdeploy down`"))
+    refusals += _of_mirroring(environment, plan, previous)
     if refusals:
         raise UnsupportedChange(
             "the environment asks for a change that kdeploy cannot carry out yet\n"
@@ -116,6 +122,18 @@ def _refusal(what: str, lock: object, environment: object, why: str) -> Iterator
     """The sentence for one setting; nothing when both say the same."""
     if lock != environment:
         yield f"- {what}: the lock says {_word(lock)}, the environment says {_word(environment)}\n  {why}"
+
+
+def _of_mirroring(environment: Environment, plan: Plan, previous: Lock) -> Iterator[str]:
+    """Workers that would be left running with nobody to stop them."""
+    there = {one.name: len(one.mirrors) for one in previous.datacenters if one.mirrors}
+    if environment.mirroring is None and there:
+        yield _gone("mirroring", "its workers would have to be stopped first")
+    planned = {one.name: one.mirror.count for one in plan.datacenters if one.mirror is not None}
+    fewer = (name for name, count in there.items() if planned.get(name, count) < count)
+    for name in list(fewer)[:1]:  # one setting says it of both
+        why = "a worker would have to be stopped and taken from the others' group first"
+        yield from _refusal("mirroring.workers.count", there[name], planned[name], why)
 
 
 def _gone(what: str, why: str) -> str:
@@ -144,7 +162,7 @@ def _of_environment(environment: Environment, previous: Lock) -> Iterator[str]:
     )
 
 
-def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:
+def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter, mirrored: bool) -> Iterator[str]:
     place = f"datacenter {wanted.name}"
     moved = "data would have to move to other machines"
     yield from _refusal(f"{place}: provider", locked.provider, wanted.provider, moved)
@@ -157,7 +175,7 @@ def _of_datacenter(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str
         yield _gone(f"{place}: rack {rack}", "its brokers' partitions would have to move first")
     if wanted.provider == "hosts":
         addresses = {host.address for host in wanted.hosts}
-        for node in locked.nodes:
+        for node in (*locked.nodes, *(locked.mirrors if mirrored else ())):
             if node.host not in addresses:
                 yield _gone(f"{place}: host {node.host} of {node.name}", "its data would have to move first")
     if wanted.provider == "local":
@@ -175,6 +193,12 @@ def _of_network(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:
         yield from _refusal(f"{place}: subnet of rack {rack}", known, subnet.cidr, why)
     why = "a volume keeps the key that it was made with, so its data would have to be copied"
     yield from _refusal(f"{place}: machine.kms_key", locked.kms_key, wanted.machine.kms_key, why)
+    balancer = wanted.network.load_balancer
+    if balancer is not None and locked.balancer_port is not None:
+        why = (
+            "clients know the brokers by their ports; take the load balancer away first, then declare another"
+        )
+        yield from _refusal(f"{place}: network.load_balancer.port", locked.balancer_port, balancer.port, why)
 
 
 def _of_ports(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[str]:

@@ -360,13 +360,13 @@ def crossing(demand: Demand) -> dict[str, float]:
     in each zone. fetch: rate × fan-out × (1 - 1 ÷ zones) from leaders; where consumers read from the
     nearest copy, × max(0, 1 - copies ÷ zones): the share of zones that have no copy. produce counts what
     producers send, before topics compress it anew. mirror, where it goes to another region, is not fetched
-    over zones: all of it leaves the region.
+    over zones: all of it leaves the region. A datacenter that stands by sends nothing to be mirrored.
     """
     apart = 1 - 1 / demand.racks
     remote = max(0.0, 1 - demand.copies / demand.racks) if demand.follower_fetching else apart
     fetched = demand.rate * demand.fan_out
-    abroad = _mean(demand.mirrored_out) if demand.leaves_region else 0.0
-    if not demand.leaves_region:
+    abroad = _mean(demand.mirrored_out) if demand.leaves_region and demand.sends else 0.0
+    if demand.sends and not demand.leaves_region:
         fetched = fetched + demand.mirrored_out
     return {
         "produce": _mean(demand.average * demand.arriving * apart),

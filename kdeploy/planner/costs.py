@@ -6,12 +6,13 @@ already cost nothing that is known here: that is said, and no zero stands for it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kdeploy.planner import catalogue, locked
 from kdeploy.planner.result import DatacenterPlan, Plan, Volumes
+from kdeploy.spec.aws import through
 from kdeploy.units import HOURS_PER_MONTH, format_bytes, format_usd
 
 if TYPE_CHECKING:
@@ -25,10 +26,40 @@ NAT_GATEWAY: Final = 0.045 + 0.005
 """US dollars an hour of a NAT gateway and of its public address in us-east-1 (Amazon VPC pricing, NAT gateway and public
 IPv4 addresses, 2026-06). Elsewhere it is multiplied as volumes are."""
 
+ENDPOINT: Final = 0.01
+"""US dollars an hour of an interface endpoint in one zone, in us-east-1 (AWS PrivateLink pricing: by the endpoint, zone and
+hour; infracost's recorded answer of the Price List API has the same, $7.30 for 730 h, both read 2026-11-27). Elsewhere it is
+multiplied as volumes are. What goes through it, $0.01 for each GB, is that of sessions, and not in it."""
+
+ENDPOINTS: Final = 2
+"""Endpoints that Systems Manager is given in a network of kdeploy's own, in each of its zones (`infra.aws.access`, SERVICES)."""
+
+LOAD_BALANCER: Final = 0.0225
+"""US dollars an hour of a network load balancer in us-east-1, and 0.006 an hour for each unit of its capacity, which is 1 GB,
+800 new connections a second or 100,000 that are open, whichever is most (Elastic Load Balancing pricing, second-hand:
+infracost's recorded answer of the Price List API has $16.42 for 730 h and $0.006, read 2026-11-27; the three from the
+same page, recalled). Elsewhere both are multiplied as volumes are. What clients outside carry is not known, so units are
+not in it."""
+
+UNIT: Final = 0.006
+"""US dollars an hour of such a unit (ibid.)."""
+
+ADDRESS: Final = 0.005
+"""US dollars an hour of a public IPv4 address, everywhere (Amazon VPC pricing, public IPv4 addresses, 2026-06): a load
+balancer that faces the internet has one in each zone."""
+
+ALARM: Final = 0.10
+"""US dollars a month of a CloudWatch alarm of standard resolution in us-east-1 (Amazon CloudWatch pricing; infracost's
+recorded answer of the Price List API has the same, both read 2026-11-27), and taken for the same elsewhere. The first ten of
+an account are free, which is not counted."""
+
+ALARMS: Final = 2
+"""Alarms of each machine, where they are asked for (`infra.aws.alarms`, CHECKS)."""
+
 TRAFFIC: Final = {"cross_zone_traffic": "cross-zone traffic", "cross_region_traffic": "cross-region traffic"}
 """Parts that follow the workload and not what is there, and what they are called."""
 
-MACHINES: Final = ("brokers", "volumes", "coordination")
+MACHINES: Final = ("brokers", "volumes", "coordination", "workers")
 """Parts that a lock decides."""
 
 YOURS: Final = {
@@ -43,7 +74,8 @@ class Part:
     """One part of the price.
 
     Attributes:
-        name: brokers, volumes, coordination, root_disks, nat_gateways, cross_zone_traffic or cross_region_traffic.
+        name: brokers, volumes, coordination, workers, root_disks, nat_gateways, endpoints, load_balancer, alarms,
+            cross_zone_traffic or cross_region_traffic.
         what: What it is of, in words.
         monthly_usd: US dollars a month of 730 hours.
     """
@@ -51,6 +83,27 @@ class Part:
     name: str
     what: str
     monthly_usd: float
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a datacenter in AWS has, beside brokers and coordination, that costs by being there.
+
+    Attributes:
+        root_disks: GiB of all machines' first disks.
+        nat_gateways: NAT gateways, each with a public address.
+        endpoints: Interface endpoints, each counted once for each zone that it is in.
+        load_balancers: Network load balancers.
+        addresses: Public addresses of those.
+        alarms: CloudWatch alarms.
+    """
+
+    root_disks: int = 0
+    nat_gateways: int = 0
+    endpoints: int = 0
+    load_balancers: int = 0
+    addresses: int = 0
+    alarms: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,9 +186,13 @@ def _of_plan(planned: DatacenterPlan, wanted: Datacenter, discount: float) -> Da
         "coordination": _machines(coordination.nodes, coordination.instance_type, coordination.volumes),
         "cross_zone_traffic": _crossing(planned),
     }
+    nodes = brokers.count + coordination.nodes
+    if planned.mirror is not None:
+        nodes += planned.mirror.count
+        words["workers"] = _machines(planned.mirror.count, planned.mirror.instance_type, ())
     parts = [Part(name, words.get(name, ""), usd) for name, usd in cost.parts.items()]
     shapes = catalogue.load(planned.region)
-    parts += _network(wanted, planned.region, brokers.count + coordination.nodes, shapes, discount)
+    parts += _network(wanted, planned.region, nodes, discount)
     return _priced(planned.name, planned.region, parts, _notes(shapes, discount))
 
 
@@ -157,6 +214,8 @@ def _of_lock(
             len(one.nodes) - brokers, one.coordination.instance_type, _volumes(one.coordination)
         ),
     }
+    if one.mirror is not None:
+        words["workers"] = _machines(len(one.mirrors), one.mirror.instance_type, ())
     parts = [Part(name, words[name], usd) for name, usd in machines.items()]
     shapes = catalogue.load(one.region)
     notes = _notes(shapes, discount)
@@ -168,7 +227,7 @@ def _of_lock(
         traffic = {name: usd for name, usd in planned.cost.parts.items() if name in TRAFFIC}
         said = {"cross_zone_traffic": _crossing(planned)}
         parts += [Part(name, said.get(name, ""), usd) for name, usd in traffic.items()]
-        parts += _network(wanted, one.region, len(one.nodes), shapes, discount)
+        parts += _network(wanted, one.region, len(one.nodes) + len(one.mirrors), discount)
     return _priced(one.name, one.region, parts, notes)
 
 
@@ -189,18 +248,86 @@ def _notes(shapes: Catalogue, discount: float) -> tuple[str, ...]:
     )
 
 
-def _network(
-    wanted: Datacenter, region: str, nodes: int, shapes: Catalogue, discount: float
-) -> Iterator[Part]:
-    """What is declared beside brokers and coordination: disks of operating systems, and ways to the internet."""
-    root, network = wanted.machine.root_size, wanted.network
-    usd = nodes * root * shapes.gp3.usd_per_gib * (1 - discount)
-    yield Part("root_disks", f"{nodes} × gp3 {format_bytes(root * 2.0**30)}", round(usd, 2))
-    if network.vpc is None and network.egress != "none":
-        count = len(wanted.racks) if network.egress == "nat-per-zone" else 1
-        ratio = catalogue.usual_ratio(region)
-        what = f"{count} with {'their addresses' if count > 1 else 'its address'}; what packages carry over them is not in it"
-        yield Part("nat_gateways", what, round(count * NAT_GATEWAY * ratio * HOURS_PER_MONTH, 2))
+def beside(wanted: Datacenter, nodes: int) -> Beside:
+    """What a datacenter in AWS has beside brokers and coordination, as it is declared.
+
+    Args:
+        wanted: The datacenter.
+        nodes: How many machines it has, of all roles.
+    """
+    network, zones = wanted.network, len(wanted.racks)
+    own = network.vpc is None
+    gateways = {"none": 0, "nat": 1, "nat-per-zone": zones}[network.egress] if own else 0
+    balancer = network.load_balancer
+    public = balancer is not None and balancer.scheme == "internet-facing"
+    return Beside(
+        root_disks=nodes * wanted.machine.root_size,
+        nat_gateways=gateways,
+        endpoints=ENDPOINTS * zones if own and through(wanted) == "ssm" else 0,
+        load_balancers=int(balancer is not None),
+        addresses=zones if public else 0,
+        alarms=ALARMS * nodes if wanted.machine.alarms else 0,
+    )
+
+
+def made(
+    one: LockedDatacenter, there: Beside, discount: float, types: Mapping[str, str] | None = None
+) -> dict[str, float] | None:
+    """What all that is in AWS of a datacenter costs a month, by part; without traffic, which follows the workload.
+
+    Args:
+        one: Its part of a lock.
+        there: What it has beside brokers and coordination.
+        discount: What is paid less than the list for instances and volumes, 0 to 1.
+        types: As `locked.parts`.
+
+    Returns:
+        US dollars a month; None outside AWS, or where a type or a kind of volume has no price (any more).
+    """
+    machines = locked.parts(one, discount, types)
+    if machines is None or one.region is None:
+        return None
+    return machines | _prices(there, one.region, discount)
+
+
+def _prices(there: Beside, region: str, discount: float) -> dict[str, float]:
+    ratio = catalogue.usual_ratio(region)
+    gib = catalogue.load(region).gp3.usd_per_gib * (1 - discount)
+    hourly = ratio * HOURS_PER_MONTH
+    balancers = there.load_balancers * LOAD_BALANCER * hourly + there.addresses * ADDRESS * HOURS_PER_MONTH
+    found = {
+        "root_disks": there.root_disks * gib,
+        "nat_gateways": there.nat_gateways * NAT_GATEWAY * hourly,
+        "endpoints": there.endpoints * ENDPOINT * hourly,
+        "load_balancer": balancers,
+        "alarms": there.alarms * ALARM,
+    }
+    return {name: round(usd, 2) for name, usd in found.items()}
+
+
+def _network(wanted: Datacenter, region: str, nodes: int, discount: float) -> Iterator[Part]:
+    """What is declared beside brokers and coordination: disks of operating systems, ways to the internet and to Systems
+    Manager, and what watches machines.
+    """
+    there = beside(wanted, nodes)
+    gateways, zones = there.nat_gateways, len(wanted.racks)
+    their = "their addresses" if gateways > 1 else "its address"
+    words = {
+        "root_disks": f"{nodes} × gp3 {format_bytes(wanted.machine.root_size * 2.0**30)}",
+        "nat_gateways": f"{gateways} with {their}; what packages carry over them is not in it",
+        "endpoints": f"{ENDPOINTS} of Systems Manager in {zones} {'zones' if zones > 1 else 'zone'}",
+        "load_balancer": _balancer(there, catalogue.usual_ratio(region)),
+        "alarms": f"{ALARMS} of CloudWatch for each of {nodes} machines; an account's first ten, which are free, count too",
+    }
+    for name, usd in _prices(there, region, discount).items():
+        if usd:
+            yield Part(name, words[name], usd)
+
+
+def _balancer(there: Beside, ratio: float) -> str:
+    many = "addresses" if there.addresses > 1 else "address"
+    its = f"1 with {there.addresses} public {many}" if there.addresses else "1"
+    return f"{its}; each GB through it costs ${UNIT * ratio:.2g} more, and what crosses zones as traffic does: not in it"
 
 
 def _crossing(planned: DatacenterPlan) -> str:

@@ -8,6 +8,7 @@ is missing is decided here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -15,7 +16,8 @@ from kdeploy import __version__
 from kdeploy.errors import KdeployError
 from kdeploy.planner import addresses
 from kdeploy.planner.changes import asked, inputs, refuse_unsupported, stale
-from kdeploy.planner.result import BrokerPlan, CoordinationPlan, DatacenterPlan, Plan, Volumes
+from kdeploy.planner.result import BrokerPlan, CoordinationPlan, DatacenterPlan, MirrorPlan, Plan, Volumes
+from kdeploy.spec.aws import MOST_LISTENERS
 from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, LockedShape, LockedVolumes, Role
 from kdeploy.spec.model import Datacenter, Environment
 from kdeploy.spec.ports import STANDARD, local_ports
@@ -50,9 +52,12 @@ def decide(environment: Environment, plan: Plan, previous: Lock | None, new_id: 
         _datacenter(wanted[planned.name], planned, before.get(planned.name), new_id)
         for planned in plan.datacenters
     )
+    known = previous.id if previous else None
+    in_aws = any(one.provider == "aws" for one in environment.datacenters)
     return Lock(
         kdeploy=__version__,
         environment=environment.name,
+        id=known or (new_id() if in_aws else None),
         kafka_version=environment.kafka.version,
         kafka_coordination=environment.kafka.coordination,
         catalogue_date=max((one.cost.date for one in plan.datacenters if one.cost.date), default=None),
@@ -71,7 +76,9 @@ def _datacenter(
     coordination: Role = "controller" if is_kraft else "zookeeper"
     coordinators = _grow(coordination, planned.coordination, wanted, known, taken, new_id)
     brokers = _grow("broker", planned.brokers, wanted, known, taken, new_id)
+    mirrors = _mirrors(wanted, planned.mirror, before, new_id)
     subnets = addresses.subnets(wanted, before)
+    nodes = addresses.addressed(wanted, (*coordinators, *brokers, *mirrors), subnets)
     return LockedDatacenter(
         name=wanted.name,
         provider=wanted.provider,
@@ -81,18 +88,58 @@ def _datacenter(
         brokers=_shape(planned.brokers, before.brokers if before else None),
         coordination=_shape(planned.coordination, before.coordination if before else None),
         partitions=max(planned.partitions, before.partitions if before else 0),
-        nodes=addresses.addressed(wanted, (*coordinators, *brokers), subnets),
+        nodes=tuple(node for node in nodes if node.role != "mirror"),
         retired_ids=before.retired_ids if before else (),
         network=addresses.network(wanted),
         subnets=subnets,
         images={**(before.images if before else {}), **wanted.machine.images},
         kms_key=wanted.machine.kms_key,
+        balancer_port=_balanced(wanted, nodes),
+        mirror=_mirror_shape(planned.mirror),
+        mirrors=tuple(node for node in nodes if node.role == "mirror"),
     )
+
+
+def _balanced(wanted: Datacenter, nodes: Iterable[LockedNode]) -> int | None:
+    """The load balancer's port for bootstrap; None where there is no balancer.
+
+    Raises:
+        KdeployError: There are more brokers than it has listeners for.
+    """
+    asked = wanted.network.load_balancer
+    if asked is None:
+        return None
+    brokers = sum(node.role == "broker" for node in nodes)
+    if brokers >= MOST_LISTENERS:
+        raise KdeployError(
+            f"datacenter {wanted.name}: the plan has {brokers} brokers, and a load balancer leads to "
+            f"{MOST_LISTENERS - 1}: AWS gives it {MOST_LISTENERS} listeners, of which one is for bootstrap\n"
+            "  ask for fewer brokers of a larger type, or leave network.load_balancer out"
+        )
+    return asked.port
+
+
+def _mirrors(
+    wanted: Datacenter,
+    planned: MirrorPlan | None,
+    before: LockedDatacenter | None,
+    new_id: Callable[[], str],
+) -> tuple[LockedNode, ...]:
+    """The workers that mirror, which have ids of their own: they are no members of the cluster."""
+    if planned is None:
+        return ()
+    return _grow("mirror", planned, wanted, before.mirrors if before else (), set(), new_id)
+
+
+def _mirror_shape(planned: MirrorPlan | None) -> LockedShape | None:
+    if planned is None:
+        return None
+    return LockedShape(instance_type=planned.instance_type, cores=planned.cores, memory=planned.memory)
 
 
 def _grow(
     role: Role,
-    planned: BrokerPlan | CoordinationPlan,
+    planned: BrokerPlan | CoordinationPlan | MirrorPlan,
     wanted: Datacenter,
     known: Sequence[LockedNode],
     taken: set[int],
@@ -100,7 +147,7 @@ def _grow(
 ) -> tuple[LockedNode, ...]:
     """The nodes of a role: all that were there, then as many new ones as the plan asks for."""
     nodes = [node for node in known if node.role == role]
-    count = planned.count if isinstance(planned, BrokerPlan) else planned.nodes
+    count = planned.nodes if isinstance(planned, CoordinationPlan) else planned.count
     identifiers = _identifiers(role, taken | {node.id for node in nodes})
     hosts = _Hosts(wanted, role, nodes)
     while len(nodes) < count:
@@ -136,8 +183,11 @@ def _ports(wanted: Datacenter, role: Role, ordinal: int) -> dict[str, int]:
 
 def _identifiers(role: Role, taken: set[int]) -> Iterator[int]:
     """Free ids of a role above every one of its own that is taken, in order."""
-    if role == "broker":
-        span: Iterable[int] = (number for number in range(1, 2**31) if number not in CONTROLLER_IDS)
+    span: Iterable[int]
+    if role == "mirror":
+        span = itertools.count(1)
+    elif role == "broker":
+        span = (number for number in range(1, 2**31) if number not in CONTROLLER_IDS)
     else:
         span = ZOOKEEPER_IDS if role == "zookeeper" else CONTROLLER_IDS
     return iter(number for number in span if number not in taken)

@@ -122,15 +122,15 @@ def brokers_of(datacenter: Datacenter, before: LockedDatacenter | None) -> tuple
     """
     if datacenter.provider == "hosts":
         brokers = tuple(host for host in datacenter.hosts if host.role == "broker")
-        return _by_rack(brokers, datacenter.racks), _least(brokers)
+        return by_rack(brokers, datacenter.racks), least_of(brokers)
     per_rack = ensemble.spread(_local_brokers(datacenter, before), datacenter.racks)
     return per_rack, Machine(int(figures.LOCAL_CORES.value), datacenter.brokers.memory)
 
 
 def _coordinators_of(datacenter: Datacenter) -> tuple[dict[str, int], Machine]:
     if datacenter.provider == "hosts":
-        coordinators = tuple(host for host in datacenter.hosts if host.role != "broker")
-        return _by_rack(coordinators, datacenter.racks), _least(coordinators)
+        coordinators = tuple(host for host in datacenter.hosts if host.role in ("zookeeper", "controller"))
+        return by_rack(coordinators, datacenter.racks), least_of(coordinators)
     nodes = ensemble.spread(datacenter.coordination.count or 3, datacenter.racks)
     return nodes, Machine(int(figures.LOCAL_CORES.value), datacenter.coordination.memory)
 
@@ -150,11 +150,12 @@ def _local_brokers(datacenter: Datacenter, before: LockedDatacenter | None) -> i
     return max(len(datacenter.racks), running)
 
 
-def _by_rack(hosts: tuple[Host, ...], racks: tuple[str, ...]) -> dict[str, int]:
+def by_rack(hosts: tuple[Host, ...], racks: tuple[str, ...]) -> dict[str, int]:
+    """Hosts in each rack."""
     return {rack: sum(host.rack == rack for host in hosts) for rack in racks}
 
 
-def _least(hosts: tuple[Host, ...]) -> Machine:
+def least_of(hosts: tuple[Host, ...]) -> Machine:
     """What every one of the hosts has: the least of each, and nothing that one of them does not say."""
     machines = [host.hardware for host in hosts]
 

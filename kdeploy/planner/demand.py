@@ -74,6 +74,7 @@ class Demand:
         mirrored_out: Bytes per second that mirroring to another cluster reads here on average.
         mirrored_peak: The same in the busiest minutes.
         leaves_region: Whether mirrored bytes go to another region than this datacenter's.
+        sends: Whether they go now; not from a datacenter that stands by, which has to be able to.
         mirror_consumers: Consumers that mirroring reads with, each with one connection to a broker; None for
             as many as it takes.
         mirror_round_trip: Seconds between them and the brokers.
@@ -113,6 +114,7 @@ class Demand:
     mirrored_out: Amount = 0.0
     mirrored_peak: Amount = 0.0
     leaves_region: bool = False
+    sends: bool = True
     mirror_consumers: int | None = None
     mirror_round_trip: float = MIRROR_ROUND_TRIP.value
     round_trip: float = ROUND_TRIP.value
@@ -201,7 +203,7 @@ def demand_of(
     peak_factor = _amount(drawn or {}, ("peak_factor",), workload.peak_factor)
     peaks = [part.rate * more * peak_factor for part in parts]
     arriving, recompression = _recompressed(workload)
-    mirrored_out = _amount(drawn or {}, ("mirrored_out",), workload.mirrored_out) * more
+    mirrored_out = exchanged(environment, drawn or {})[1] * more
     rate, peak = _sum(part.rate * more for part in parts), _sum(peaks)
     batch = _amount(drawn or {}, ("batch_size",), workload.batch_size)
     needed = [_least_partitions(one, settings.confidence) for one in peaks]
@@ -245,8 +247,9 @@ def demand_of(
         mirrored_out=mirrored_out,
         mirrored_peak=mirrored_out * peak_factor,
         leaves_region=_leaves_region(environment, datacenter),
+        sends=not _stands_by(environment, datacenter),
         mirror_consumers=workload.mirror_consumers,
-        mirror_round_trip=workload.mirror_round_trip,
+        mirror_round_trip=_to_mirrors(environment, datacenter),
         round_trip=settings.round_trip,
         socket_buffer=settings.socket_buffer,
         lagging=lagging,
@@ -275,6 +278,63 @@ def _leaves_region(environment: Environment, datacenter: Datacenter) -> bool:
     """Whether what is mirrored goes to another region: yes, unless every other datacenter is in this one."""
     others = [one for one in environment.datacenters if one.name != datacenter.name]
     return not others or any(one.region != datacenter.region for one in others)
+
+
+def _stands_by(environment: Environment, datacenter: Datacenter) -> bool:
+    """Whether a datacenter is the one of two that is not written to at first."""
+    mirroring = environment.mirroring
+    if mirroring is None or mirroring.mode == "active-active":
+        return False
+    return datacenter.name != (mirroring.primary or environment.datacenters[0].name)
+
+
+def _to_mirrors(environment: Environment, datacenter: Datacenter) -> float:
+    """Seconds between the brokers and the workers that read from them: beside the brokers of the other datacenter."""
+    mirroring, stated = environment.mirroring, environment.workload.mirror_round_trip
+    if mirroring is None or stated != Workload.model_fields["mirror_round_trip"].get_default():
+        return stated
+    others = (one.name for one in environment.datacenters if one.name != datacenter.name)
+    trips = (mirroring.link(datacenter.name, other).round_trip for other in others)
+    return max(trips, default=stated)
+
+
+def exchanged(environment: Environment, drawn: Mapping[Place, NDArray[np.float64]]) -> tuple[Amount, Amount]:
+    """Average rates today that are mirrored into a datacenter and out of it, as its producers send them.
+
+    As the workload states them; where it does not and `mirroring` is declared, as follows from that. Of
+    active-passive, either datacenter may be the one that is written to and read once more: what the other side
+    writes is then no more than what it would have been sent itself. Of active-active each has what the other one's
+    applications write to mirrored topics; once it is alone it has the survivor's share of all that they write in its
+    place. It is sized for the greater of the two, which is enough for both.
+
+    Args:
+        environment: What is wanted.
+        drawn: As `demand_of`.
+    """
+    workload, mirroring = environment.workload, environment.mirroring
+    into, out = (_amount(drawn, (name,), getattr(workload, name)) for name in ("mirrored_in", "mirrored_out"))
+    if mirroring is None:
+        return into, out
+    carried, every = _produced(environment, drawn)
+    if not workload.mirrored_out:
+        out = carried
+    if not workload.mirrored_in and mirroring.mode == "active-active":
+        into = np.maximum(carried, mirroring.survivor_share * every)
+    return into, out
+
+
+def _produced(environment: Environment, drawn: Mapping[Place, NDArray[np.float64]]) -> tuple[Amount, Amount]:
+    """Average rates that producers send today: to topics that are mirrored, and to all."""
+    workload, mirroring = environment.workload, environment.mirroring
+    if not workload.topics:  # nobody says what of it goes to which topic, so it may be all of it
+        every = _amount(drawn, ("throughput",), workload.throughput)
+        return every, every
+    rates = [
+        (_amount(drawn, ("topics", index, "throughput"), topic.throughput), topic.name)
+        for index, topic in enumerate(workload.topics)
+    ]
+    carried = _sum(rate for rate, name in rates if mirroring is not None and mirroring.mirrors(name))
+    return carried, _sum(rate for rate, _ in rates)
 
 
 def ceilings_of(environment: Environment) -> tuple[float, ...]:
@@ -306,7 +366,7 @@ def _parts(environment: Environment, drawn: Mapping[Place, NDArray[np.float64]])
         for name in ("fan_out", "retention", "message_size")
     }
     logged = 1 / _recompressed(workload)[0]
-    mirrored = _amount(drawn, ("mirrored_in",), workload.mirrored_in) * logged
+    mirrored = exchanged(environment, drawn)[0] * logged
     if not workload.topics:
         yield _Part(
             rate=_amount(drawn, ("throughput",), workload.throughput) * logged + mirrored,

@@ -1,7 +1,7 @@
 """Every number the model rests on that no one measured here: each once, with its source and date.
 
-Invariant: no other module of the planner holds a constant of the model; each
-figure of this one is in every plan's assumptions and in docs/planner.md.
+Invariant: no other module of the planner but `mirror_figures` holds a constant of the model;
+each figure of this one is in every plan's assumptions and in docs/planner.md.
 """
 
 from __future__ import annotations
@@ -384,14 +384,23 @@ REPLICAS_PER_CLUSTER: Final[dict[str, float]] = {"zookeeper": 200_000, "kraft": 
 
 
 @cache
-def assumptions() -> tuple[Assumption, ...]:
-    """Every figure of the model, as a plan lists them."""
+def assumptions(mirrored: bool = False) -> tuple[Assumption, ...]:
+    """Every figure of the model, as a plan lists them.
+
+    Args:
+        mirrored: Whether something is mirrored between two datacenters, and so those of mirroring are among them.
+    """
+    from kdeploy.planner.mirror_figures import MIRRORING
+
     ceilings = ", ".join(f"{limit} {ceiling:.0%}" for limit, ceiling in CEILINGS.items())
     speeds = ", ".join(f"{codec} {cost * 1e9:.2f}" for codec, cost in DECOMPRESSION.items() if cost)
     made = ", ".join(f"{codec} {cost * 1e9:.2f}" for codec, cost in COMPRESSION.items() if cost)
     replicas = ", ".join(f"{most:,} from {cores} vCPUs" for cores, most in REPLICAS_PER_BROKER)
     return (
-        *(Assumption(figure.name, figure.shown, figure.source) for figure in FIGURES),
+        *(
+            Assumption(figure.name, figure.shown, figure.source)
+            for figure in (*FIGURES, *(MIRRORING if mirrored else ()))
+        ),
         Assumption("ceilings", ceilings, CEILINGS_SOURCE),
         Assumption(
             "processor time to look into a compressed GB",

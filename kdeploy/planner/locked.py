@@ -33,7 +33,8 @@ def monthly_usd(locked: LockedDatacenter, discount: float = 0.0) -> float | None
 def parts(
     locked: LockedDatacenter, discount: float = 0.0, types: Mapping[str, str] | None = None
 ) -> dict[str, float] | None:
-    """The same by part, as the plan names them: brokers, volumes, coordination (with its own volumes).
+    """The same by part, as the plan names them: brokers, volumes, coordination (with its own volumes), and workers
+    where something is mirrored.
 
     Args:
         locked: As `monthly_usd`.
@@ -56,6 +57,14 @@ def parts(
         price = sum(one for one in machines if one is not None)
         found["brokers" if role else "coordination"] += price
         found["volumes" if role else "coordination"] += volumes * len(there)
+    if locked.mirror is not None:
+        workers = [
+            locked.mirror.instance_type if types is None else types.get(one.name) for one in locked.mirrors
+        ]
+        priced = [_of_machine(kind, shapes) for kind in workers if types is None or kind is not None]
+        if None in priced:
+            return None
+        found["workers"] = sum(one for one in priced if one is not None)
     return {name: round(usd * (1 - discount), 2) for name, usd in found.items()}
 
 

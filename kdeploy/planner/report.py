@@ -14,7 +14,16 @@ from kdeploy.planner.asked import asked
 from kdeploy.planner.ebs import KINDS
 from kdeploy.planner.layout import PLAIN, WIDTH, Section, table, wrapped
 from kdeploy.planner.limits import in_words
-from kdeploy.planner.result import Alternative, CoordinationPlan, DatacenterPlan, Plan, Relaxation, Volumes
+from kdeploy.planner.mirrored import SAID, mirrored
+from kdeploy.planner.result import (
+    Alternative,
+    CoordinationPlan,
+    DatacenterPlan,
+    Infeasible,
+    Plan,
+    Relaxation,
+    Volumes,
+)
 from kdeploy.spec.model import Environment
 from kdeploy.units import (
     format_bytes,
@@ -73,15 +82,17 @@ def markdown(plan: Plan, environment: Environment) -> str:
 def answer(plan: Plan) -> str:
     """The answer in one sentence."""
     if not plan.feasible:
-        return "No plan fits: " + "; ".join(
-            f"in {one.datacenter} the load on {_words(one.limit)} is {_times(one.by)} what the best choice "
-            "may use"
-            for one in plan.infeasible
-        )
+        return "No plan fits: " + "; ".join(f"in {one.datacenter} {_unfit(one)}" for one in plan.infeasible)
     parts = [f"{_nodes(one)}{_place(one)}" for one in plan.datacenters]
     prices = [one.cost.monthly_usd for one in plan.datacenters if one.cost.monthly_usd is not None]
     price = f": {format_usd(sum(prices))} a month" if prices else ""
     return " and ".join(parts) + price
+
+
+def _unfit(one: Infeasible) -> str:
+    if one.limit in SAID:
+        return SAID[one.limit].format(times=_times(one.by))
+    return f"the load on {_words(one.limit)} is {_times(one.by)} what the best choice may use"
 
 
 def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
@@ -105,6 +116,8 @@ def sections(plan: Plan, environment: Environment) -> Iterator[Section]:
         compared = tuple(one for one in plan.comparison if one.datacenter == planned.name)
         if compared:
             yield _compared(planned, compared, name)
+        if planned.mirror is not None:
+            yield from mirrored(planned.name, planned.mirror, environment)
         yield from _cost(planned, name)
     rows = (
         ("what", "value and source"),
@@ -149,6 +162,11 @@ def _parts(planned: DatacenterPlan) -> Iterator[tuple[str, str]]:
     yield coordination.kind, _coordination(coordination)
     yield "racks", _racks(coordination.per_rack)
     yield "partitions", f"{planned.partitions:,}, before replication"
+    if planned.mirror is not None:
+        mirror = planned.mirror
+        name = f"× {mirror.instance_type}" if mirror.instance_type else f"worker{'s' * (mirror.count > 1)}"
+        yield "mirroring", f"{mirror.count} {name}, {_machine(mirror.cores, mirror.memory)}"
+        yield "racks", _racks(mirror.per_rack)
 
 
 def _coordination(coordination: CoordinationPlan) -> str:
@@ -195,7 +213,8 @@ def _utilisation(planned: DatacenterPlan, name: str, environment: Environment) -
     if idle and len(brokers.utilisation) > FEW:
         lines.append(f"Below {SHOWN:.0%} and not in the table: {', '.join(idle)}.")
     lines += _after_a_loss(planned)
-    if planned.mirror_consumers is not None and environment.workload.mirror_consumers is None:
+    is_stated = environment.workload.mirror_consumers is not None or planned.mirror is not None
+    if planned.mirror_consumers is not None and not is_stated:
         many = "consumers are" if planned.mirror_consumers > 1 else "consumer is"
         trip = format_duration(environment.workload.mirror_round_trip)
         lines.append(f"Mirroring: {planned.mirror_consumers:,} {many} enough at a round trip of {trip}.")

@@ -20,6 +20,10 @@ Limit = LimitName
 
 LIMITS: Final[tuple[Limit, ...]] = get_args(Limit)
 
+MIRROR_LIMITS: Final = ("mirror_link", "mirror_partitions", "mirror_workers", "mirror_lag")
+"""What may be too little for mirroring, beside the limits of brokers: the network between two datacenters, partitions
+to fetch from over that distance, the workers, and the objective for how far behind the mirror may be."""
+
 
 @dataclass(frozen=True)
 class Volumes:
@@ -97,6 +101,71 @@ class CoordinationPlan:
 
 
 @dataclass(frozen=True)
+class LinkPlan:
+    """One direction of mirroring. Rates of records are those that brokers count, at the horizon's end.
+
+    Attributes:
+        source: The datacenter that is read from.
+        runs: Whether anything is mirrored this way now; else it is after a failover.
+        round_trip: Seconds between the two.
+        live: Bytes per second of records on average.
+        peak: The same in the busiest minutes.
+        needed: Bytes per second on the network at the peak.
+        bandwidth: Bytes per second that the network carries; None where nothing was said, and so enough.
+        utilisation: `needed` over `bandwidth`; None likewise.
+        carried: Most bytes per second of records that get through, with all workers running.
+        least: What sets that: link, workers, partitions or brokers.
+        lag: Seconds after which a record is expected on the other side, at the peak, while `carried` is no less.
+        lag_after_loss: The same of records that a worker was to carry which has just been lost; None where there is
+            no other one, and they wait until it is back.
+        drain: Seconds until all is on the other side again after a cut of one hour; None where it never is.
+        monthly_usd: US dollars a month for what crosses; None where that has no price.
+    """
+
+    source: str
+    runs: bool
+    round_trip: float
+    live: float
+    peak: float
+    needed: float
+    bandwidth: float | None
+    utilisation: float | None
+    carried: float
+    least: str
+    lag: float
+    lag_after_loss: float | None
+    drain: float | None
+    monthly_usd: float | None
+
+
+@dataclass(frozen=True)
+class MirrorPlan:
+    """The Kafka Connect workers of one datacenter, which write to it what they read in the other.
+
+    Attributes:
+        count: Workers in all.
+        per_rack: Workers in each rack.
+        instance_type: EC2 type; None without a cloud.
+        cores: Processor cores of one worker.
+        memory: Bytes of memory of one worker.
+        tasks: Most tasks of a direction.
+        heap: Bytes of heap that a worker needs, one of the others being lost.
+        utilisation: What is to be carried at the peak over what workers carry, one being lost where there are more.
+        links: Where from.
+    """
+
+    count: int
+    per_rack: dict[str, int]
+    instance_type: str | None
+    cores: int
+    memory: float
+    tasks: int = 0
+    heap: float = 0.0
+    utilisation: float = 0.0
+    links: tuple[LinkPlan, ...] = ()
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a datacenter costs.
 
@@ -158,6 +227,7 @@ class DatacenterPlan:
         confidence: How sure it is; None where no quantity is a range.
         mirror_consumers: Consumers that mirroring reads with: as stated, or the fewest that are enough;
             None where nothing is mirrored out.
+        mirror: The workers that mirror what the other datacenter has; None where nothing is mirrored.
     """
 
     name: str
@@ -169,6 +239,7 @@ class DatacenterPlan:
     cost: Cost
     confidence: Confidence | None = None
     mirror_consumers: int | None = None
+    mirror: MirrorPlan | None = None
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,18 @@ class Played:
         tasks: Tasks that ran, by host.
         failures: What failed.
         output: What commands printed, by host and task.
+        finished: Whether it came to its end, with or without failures.
     """
 
     changed: dict[str, list[str]] = field(default_factory=dict)
     tasks: dict[str, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     output: dict[str, dict[str, str]] = field(default_factory=dict)
+    finished: bool = False
+
+
+KILLED: Final = "was ended before it had finished, as where the machine has no memory left"
+"""What became of a run that somebody, or the kernel, killed."""
 
 
 class Runner:
@@ -143,9 +149,18 @@ class Runner:
                 log.write(f"--- {part} on {', '.join(sorted(hosts))} at {time.strftime('%FT%T%z')}\n")
                 for line in process.stdout or ():
                     self._note(played, line, log.write, telling)
-            if process.returncode not in (0, None) and not played.failures:
-                raise KdeployError(f"Ansible ended with exit code {process.returncode}\n  see {self.log}")
+            if not played.finished:
+                raise self._unfinished(process.returncode)
         return played
+
+    def _unfinished(self, code: int) -> KdeployError:
+        """What to say of a run that told nothing of its end: ansible-runner itself has exit code 0 where Ansible was
+        killed.
+        """
+        how = f"ended with exit code {code} before it had finished" if code > 0 else KILLED
+        return KdeployError(
+            f"Ansible {how}\n  what it said is in {self.log}; run the same command again to go on"
+        )
 
     @contextmanager
     def _watched(self, part: str, hosts: Mapping[str, object]) -> Iterator[None]:
@@ -296,8 +311,9 @@ def _count(played: Played, kind: str, data: Mapping[str, Any]) -> None:
     elif kind == "runner_on_failed" and not data.get("ignore_errors"):
         played.failures.append(Failure(host, task, _reason(result)))
     elif kind == "runner_on_unreachable":
-        played.failures.append(Failure(host, "", _reason(result)))
+        played.failures.append(Failure(host, "", _reason(result, BROKEN_OFF)))
     elif kind == "playbook_on_stats":
+        played.finished = True
         for name, count in data.get("changed", {}).items():
             noted = played.changed.get(name, [])
             if count:
@@ -358,8 +374,17 @@ def _runs(pid: int) -> bool:
     return state != "Z"
 
 
-def _reason(result: Mapping[str, Any]) -> str:
+BROKEN_OFF: Final = "the connection could not be made, or broke off"
+UNSHOWN: Final = (
+    "what it said is not shown, since it carries secrets; see whether a disk of the host is full or read-only"
+)
+"""What is said of a task that must say nothing (`no_log`), where the host was lost and where it failed."""
+
+
+def _reason(result: Mapping[str, Any], censored: str = UNSHOWN) -> str:
     """Why a task failed, from its result: the items of a loop that failed, else its message and its output."""
+    if "censored" in result:
+        return censored
     items = [one for one in result.get("results", ()) if isinstance(one, Mapping) and one.get("failed")]
     if items:
         return "\n".join(dict.fromkeys(map(_reason, items)))

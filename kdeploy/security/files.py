@@ -6,17 +6,28 @@ step, so that no reader ever sees half of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from kdeploy.errors import KdeployError
+from kdeploy.spec.identity import MIRROR
 from kdeploy.spec.replacing import clear, replace
 
 if TYPE_CHECKING:
     from kdeploy.security.content import Vault
+    from kdeploy.security.identity import Identity
 
-Kind = Literal["identity", "broker-zookeeper-identity", "nodes-authority", "clients-authority"]
+Kind = Literal[
+    "identity",
+    "broker-zookeeper-identity",
+    "nodes-authority",
+    "clients-authority",
+    "mirror-login",
+    "rest-identity",
+    "rest-authorities",
+]
 """What a node's secret file holds; the same names as `blueprint.SecretKind`, which this room may not know."""
 
 
@@ -29,7 +40,7 @@ def node_secrets(vault: Vault, node_key: str, kinds: Mapping[str, Kind]) -> dict
         kinds: What each file holds, by its path.
 
     Returns:
-        PEM text of each, by its path.
+        Content of each, by its path.
 
     Raises:
         KdeployError: The vault has no certificate for this node.
@@ -43,13 +54,63 @@ def _content(vault: Vault, node_key: str, kind: Kind) -> bytes:
         return vault.nodes_authority.certificate.encode()
     if kind == "clients-authority":
         return vault.clients_authority.certificate.encode()
+    if kind in _OF_MIRRORS:
+        return _OF_MIRRORS[kind](vault, _held(vault, node_key, vault.nodes.get(node_key), kind))
     held = vault.nodes.get(node_key) if kind == "identity" else vault.brokers.get(datacenter)
+    return _held(vault, node_key, held, kind).pem
+
+
+def _held(vault: Vault, node_key: str, held: Identity | None, kind: Kind) -> Identity:
     if held is None:
         raise KdeployError(
             f"the vault of {vault.environment} has no certificate ({kind}) for {node_key}\n"
             f"  add it with `kdeploy vault create {vault.environment}`"
         )
-    return held.pem
+    return held
+
+
+def _mirror_login(vault: Vault, own: Identity) -> bytes:
+    """How a worker of MirrorMaker logs in to both clusters, and what opens its stores."""
+    password = vault.passwords.get(MIRROR)
+    if password is None:
+        raise KdeployError(
+            f"the vault of {vault.environment} has no password for {MIRROR}\n"
+            f"  add it with `kdeploy vault create {vault.environment}`"
+        )
+    # Of characters that neither properties nor JAAS read otherwise (`issue.new_password`).
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    login = f'{module} required username="{MIRROR}" password="{password}";'
+    return f"login={login}\nstore={_store_password(vault, own)}\n".encode()
+
+
+def _store_password(vault: Vault, own: Identity) -> str:
+    """Opens a worker's two stores: another one as soon as anything in them is another, and the same until then."""
+    authorities = vault.nodes_authority.certificate + vault.clients_authority.certificate
+    return hashlib.sha256(own.pem + authorities.encode()).hexdigest()
+
+
+def _rest_identity(vault: Vault, own: Identity) -> bytes:
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+
+    encryption = BestAvailableEncryption(_store_password(vault, own).encode())
+    return pkcs12.serialize_key_and_certificates(b"rest", own.private_key, own.parsed, None, encryption)
+
+
+def _rest_authorities(vault: Vault, own: Identity) -> bytes:
+    """Whom a worker's REST interface believes: its peers, and the administrator."""
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+
+    believed = {b"nodes": vault.nodes_authority, b"clients": vault.clients_authority}
+    trusted = [pkcs12.PKCS12Certificate(one.parsed, name) for name, one in believed.items()]
+    encryption = BestAvailableEncryption(_store_password(vault, own).encode())
+    return pkcs12.serialize_java_truststore(trusted, encryption)
+
+
+_OF_MIRRORS: Final[Mapping[Kind, Callable[[Vault, Identity], bytes]]] = {
+    "mirror-login": _mirror_login,
+    "rest-identity": _rest_identity,
+    "rest-authorities": _rest_authorities,
+}
 
 
 def administrator_files(vault: Vault) -> dict[str, bytes]:

@@ -1,7 +1,8 @@
 """What an environment needs from its vault, and adding what is missing.
 
 Invariant: completing never changes what is there, so a cluster that runs keeps the
-secrets it runs with; completing twice is completing once.
+secrets it runs with; completing twice is completing once. A certificate alone is made
+anew, under the same authority, where clients outside reach its broker by another name.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from kdeploy.errors import KdeployError
 from kdeploy.security.authority import issue, new_authority
 from kdeploy.security.content import Vault
-from kdeploy.spec.identity import administrator_subject, brokers_subject, host_name, node_subject
+from kdeploy.spec.identity import MIRROR, administrator_subject, brokers_subject, host_name, node_subject
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode
@@ -35,12 +36,20 @@ class NodeRequirement:
         subject: Its name, as `spec.identity` writes it.
         names: Host names it is reached by.
         addresses: IP addresses it is reached by.
+        outside: Host names that clients outside its network reach it by. These come and go while the node stays, so a
+            certificate that is not made out to them is lacking; of `names` that is said when a node is replaced.
     """
 
     key: str
     subject: str
     names: tuple[str, ...]
     addresses: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+    @property
+    def reached_by(self) -> frozenset[str]:
+        """Every name and address that its certificate has to be made out to."""
+        return frozenset((*self.names, *self.outside, *self.addresses))
 
 
 @dataclass(frozen=True)
@@ -79,23 +88,33 @@ class Expiry:
 
 def requirements(environment: Environment, lock: Lock) -> Requirements:
     """What an environment, with the nodes its lock decided, needs."""
+    outside = {
+        one.name: one.network.load_balancer.name
+        for one in environment.datacenters
+        if one.network.load_balancer is not None
+    }
     nodes = [
-        _node(environment.name, datacenter, node)
+        _node(environment.name, datacenter, node, outside.get(datacenter.name))
         for datacenter in lock.datacenters
-        for node in datacenter.nodes
+        for node in (*datacenter.nodes, *datacenter.mirrors)
     ]
     with_zookeeper = lock.kafka_coordination == "zookeeper"
     return Requirements(
         environment=environment.name,
         nodes=tuple(nodes),
         brokers=tuple(datacenter.name for datacenter in lock.datacenters) if with_zookeeper else (),
-        users=tuple(user.name for user in environment.users if user.credentials == "vault"),
+        users=(
+            *(user.name for user in environment.users if user.credentials == "vault"),
+            *([MIRROR] if environment.mirroring else []),
+        ),
         certificate_days=environment.security.certificate_days,
         stack=any(datacenter.provider == "aws" for datacenter in lock.datacenters),
     )
 
 
-def _node(environment: str, datacenter: LockedDatacenter, node: LockedNode) -> NodeRequirement:
+def _node(
+    environment: str, datacenter: LockedDatacenter, node: LockedNode, outside: str | None
+) -> NodeRequirement:
     names, addresses = [node.name, f"{node.name}.{datacenter.name}"], []
     if datacenter.provider == "local":
         # ZooKeeper also checks the certificate of the peer that calls, by its address.
@@ -106,7 +125,10 @@ def _node(environment: str, datacenter: LockedDatacenter, node: LockedNode) -> N
         if node.address is not None:  # leads back to no name of ours: ZooKeeper checks who calls by address
             addresses.append(node.address)
     subject = node_subject(environment, datacenter.name, node.name)
-    return NodeRequirement(f"{datacenter.name}/{node.name}", subject, tuple(names), tuple(addresses))
+    balanced = (outside,) if outside is not None and node.role == "broker" else ()
+    return NodeRequirement(
+        f"{datacenter.name}/{node.name}", subject, tuple(names), tuple(addresses), balanced
+    )
 
 
 def _is_address(host: str) -> bool:
@@ -125,12 +147,19 @@ def lacking(vault: Vault | None, requirements: Requirements) -> tuple[str, ...]:
     """
     _refuse_other(vault, requirements)
     missing = [] if vault else ["the authorities of nodes and of clients", "the administrator's certificate"]
-    missing += [f"the certificate of {node.key}" for node in _new_nodes(vault, requirements)]
+    missing += [_lacking(vault, node) for node in _new_nodes(vault, requirements)]
     missing += [f"the certificate that brokers of {name} share" for name in _new_brokers(vault, requirements)]
     missing += [f"the password of {user}" for user in _new_users(vault, requirements)]
     return tuple(
         missing + (["the passphrase of Pulumi's state"] if _lacks_stack(vault, requirements) else [])
     )
+
+
+def _lacking(vault: Vault | None, node: NodeRequirement) -> str:
+    said = f"the certificate of {node.key}"
+    if vault is not None and node.key in vault.nodes:  # it has one, and clients outside would not believe it
+        return f"{said} made out to {', '.join(node.outside)}"
+    return said
 
 
 def complete(vault: Vault | None, requirements: Requirements, now: datetime) -> Vault:
@@ -151,7 +180,9 @@ def complete(vault: Vault | None, requirements: Requirements, now: datetime) -> 
     vault = vault or _new_vault(name, now, days)
     authority = vault.nodes_authority
     nodes = {
-        node.key: issue(authority, node.subject, "node", now, days, node.names, node.addresses)
+        node.key: issue(
+            authority, node.subject, "node", now, days, (*node.names, *node.outside), node.addresses
+        )
         for node in new_nodes
     }
     brokers = {
@@ -161,7 +192,7 @@ def complete(vault: Vault | None, requirements: Requirements, now: datetime) -> 
     passwords = {user: new_password() for user in new_users}
     return replace(
         vault,
-        nodes={**nodes, **vault.nodes},
+        nodes={**vault.nodes, **nodes},
         brokers={**brokers, **vault.brokers},
         passwords={**passwords, **vault.passwords},
         stack=new_password() if stack else vault.stack,
@@ -185,7 +216,7 @@ def made_out_anew(vault: Vault, requirements: Requirements, key: str, now: datet
     """
     node = next(one for one in requirements.nodes if one.key == key)
     present = vault.nodes.get(key)
-    if present is not None and {*node.names, *node.addresses} <= present.reached_by:
+    if present is not None and node.reached_by <= present.reached_by:
         return vault
     others = {name: identity for name, identity in vault.nodes.items() if name != key}
     return complete(replace(vault, nodes=others), requirements, now)
@@ -212,7 +243,12 @@ def _new_vault(environment: str, now: datetime, days: int) -> Vault:
 
 
 def _new_nodes(vault: Vault | None, requirements: Requirements) -> tuple[NodeRequirement, ...]:
-    return tuple(node for node in requirements.nodes if not vault or node.key not in vault.nodes)
+    """Nodes without a certificate, and those whose own is not made out to what clients outside call them."""
+    return tuple(
+        node
+        for node in requirements.nodes
+        if not vault or node.key not in vault.nodes or not {*node.outside} <= vault.nodes[node.key].reached_by
+    )
 
 
 def _new_brokers(vault: Vault | None, requirements: Requirements) -> tuple[str, ...]:

@@ -6,11 +6,14 @@ plan, validate or render, imports Pulumi or asks AWS.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
 from kdeploy.spec.frozen import Frozen
+
+if TYPE_CHECKING:
+    from kdeploy.spec.model import Datacenter
 
 DEFAULT_CIDR: Final = "10.20.0.0/16"
 """The range of a network of kdeploy's own: private (RFC 1918), and as large as AWS lets a VPC be (Amazon VPC User
@@ -35,6 +38,48 @@ Through = Literal["direct", "ssm"]
 
 Egress = Literal["nat", "nat-per-zone", "none"]
 """How machines reach the internet."""
+
+
+Join = Literal["peering", "transit-gateway"]
+"""What joins the networks of two datacenters."""
+
+
+Scheme = Literal["internal", "internet-facing"]
+"""Whether a load balancer has private addresses alone, or public ones; as AWS calls it."""
+
+MOST_LISTENERS: Final = 50
+"""Listeners of a network load balancer, which AWS gives nobody more of (Elastic Load Balancing, Quotas for your Network
+Load Balancers, read 2026-11-27: 50, not adjustable). One is for bootstrap, one for each broker."""
+
+
+class LoadBalancer(Frozen):
+    """A network load balancer for clients outside the network: one port for bootstrap, and one for each broker."""
+
+    name: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+            max_length=253,
+        ),
+    ]
+    """Name that clients outside connect to, for example kafka.example.com. Brokers tell them this name, and their
+    certificates are made out to it."""
+
+    zone: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{1,32}$")] | None = None
+    """Hosted zone of Route 53, in the same account, that the name is put into; left out, the name is yours to make:
+    an alias of the load balancer's own (CNAME), which `up` tells."""
+
+    scheme: Scheme = "internal"
+    """internal has private addresses alone, for networks that are joined to the VPC; internet-facing has public ones."""
+
+    sources: Annotated[tuple[Cidr, ...], Field(max_length=50)] = ()
+    """Networks that clients outside connect from; no other may."""
+
+    everyone: bool = False
+    """Whether every address of the internet may connect, in place of `sources`; passwords alone guard it then."""
+
+    port: Annotated[int, Field(ge=1, le=60000)] = 9092
+    """Port for bootstrap. The port of each broker is this and the broker's id: broker-3 has 9095."""
 
 
 class Subnet(Frozen):
@@ -72,6 +117,9 @@ class Network(Frozen):
 
     operators: Annotated[tuple[Cidr, ...], Field(max_length=50)] = ()
     """Networks that may log in by SSH and administer, where it does not go through Systems Manager."""
+
+    load_balancer: LoadBalancer | None = None
+    """What clients outside the network connect to; left out, there is nothing for them."""
 
 
 class Machine(Frozen):
@@ -115,6 +163,18 @@ class Aws(Frozen):
     account: Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")] | None = None
     """The account's number, in quotes; with it any other account is refused."""
 
+    join: Join = "peering"
+    """What joins the networks of two datacenters: peering leads from one VPC to the other, at no price of its own;
+    transit-gateway is a gateway for each region (one where both are in one), which others of yours can be attached
+    to, and costs by the hour and by traffic."""
+
+    policy_packs: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"""^[^"'\s]+$""", max_length=1024)], ...],
+        Field(max_length=20),
+    ] = ()
+    """Folders of policy packs (Pulumi CrossGuard) of your own, as paths from this file's folder. Every preview and
+    `up` runs them: a mandatory policy that is violated stops it, an advisory one is shown."""
+
     tags: Annotated[
         dict[str, Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _.:/=+@-]{0,256}$")]],
         Field(max_length=40),
@@ -146,3 +206,9 @@ def cut(cidr: str, racks: int) -> tuple[int, int]:
 
 SMALL: Final = 24
 """Prefix of the smallest subnets that are made where there is a choice: 256 addresses."""
+
+
+def through(wanted: Datacenter) -> Through:
+    """How SSH gets to a datacenter's machines; a jump host is a way of its own."""
+    default: Through = "ssm" if wanted.provider == "aws" and wanted.ssh.jump is None else "direct"
+    return wanted.ssh.through or default

@@ -7,6 +7,7 @@ whole: environment.yaml comes last.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,14 +17,10 @@ from typing import Final
 from kdeploy.errors import KdeployError, UsageError
 from kdeploy.spec import load, schema
 from kdeploy.spec.files import BESIDE, Kind, file_name
-from kdeploy.spec.lock import Role
 from kdeploy.spec.model import Datacenter, Environment
 from kdeploy.spec.plain import Path_
-from kdeploy.spec.ports import OFFSETS
+from kdeploy.spec.ports import BLOCK, local_blocks, touch
 from kdeploy.spec.source import Source, parse
-
-BLOCK: Final = 1000
-"""Ports that the local nodes of one role are given room for."""
 
 _BASES: Final[tuple[int, ...]] = (
     *range(20_000, 29_000, BLOCK),
@@ -63,6 +60,7 @@ def copy(name: str, origin: load.Loaded) -> Path:
     folder = load.FOLDER / name
     if _is_taken(folder):
         raise UsageError(f"{folder} exists already, and nothing is overwritten\n  choose another name")
+    _refuse_own_packs(folder, origin)
     text = adapted(name, origin, _taken())
     beside = {kind: _beside(name, origin, kind) for kind in BESIDE if _has(origin, kind)}
     file = folder / load.FILE_NAME
@@ -82,6 +80,16 @@ def copy(name: str, origin: load.Loaded) -> Path:
             f"{folder} cannot be written: {error.strerror}\n  check the folder's permissions"
         ) from None
     return file
+
+
+def _refuse_own_packs(folder: Path, origin: load.Loaded) -> None:
+    """Refuse what would name policy packs that are not there from the copy's folder."""
+    for one in origin.environment.aws.policy_packs:
+        if not Path(os.path.normpath(folder / one)).is_dir():
+            raise UsageError(
+                f"{origin.environment.name} has the policy pack {one}, which would not be there from {folder}\n"
+                "  keep packs in a folder beside the environments, and write `../PACK`"
+            )
 
 
 def _is_taken(folder: Path) -> bool:
@@ -112,9 +120,12 @@ def adapted(name: str, origin: load.Loaded, taken: Iterable[range]) -> str:
     """
     text = (origin.folder / load.FILE_NAME).read_text(encoding="utf-8-sig")
     text = _renamed(text, origin, name)
+    used = list(taken)
     for index, datacenter in enumerate(origin.environment.datacenters):
         if datacenter.provider == "local":
-            text = _moved(text, index, datacenter, free_base_port(origin.environment, list(taken)))
+            base = free_base_port(origin.environment, used)
+            text = _moved(text, index, datacenter, base)
+            used += local_blocks(origin.environment, base)
     return text
 
 
@@ -126,7 +137,7 @@ def free_base_port(environment: Environment, taken: Iterable[range]) -> int:
     """
     used = list(taken)
     for base in _BASES:
-        if not any(_touch(block, other) for block in _blocks(environment, base) for other in used):
+        if not any(touch(block, other) for block in local_blocks(environment, base) for other in used):
             return base
     raise UsageError("no ports are left for another local environment\n  remove one that is not needed")
 
@@ -140,16 +151,7 @@ def _taken() -> Iterator[range]:
             continue
         for datacenter in environment.datacenters:
             if datacenter.provider == "local":
-                yield from _blocks(environment, datacenter.base_port)
-
-
-def _blocks(environment: Environment, base: int) -> tuple[range, range]:
-    role: Role = "zookeeper" if environment.kafka.coordination == "zookeeper" else "controller"
-    return range(base, base + BLOCK), range(base + OFFSETS[role], base + OFFSETS[role] + BLOCK)
-
-
-def _touch(one: range, other: range) -> bool:
-    return one.start < other.stop and other.start < one.stop
+                yield from local_blocks(environment, datacenter.base_port)
 
 
 def _renamed(text: str, origin: load.Loaded, name: str) -> str:
@@ -163,7 +165,7 @@ def _renamed(text: str, origin: load.Loaded, name: str) -> str:
 
 def _commands_renamed(text: str, origin: load.Loaded, name: str) -> str:
     old = re.escape(origin.environment.name)
-    return re.sub(rf"(`kdeploy [a-z]+ ){old}\b", rf"\g<1>{name}", text)
+    return re.sub(rf"(`kdeploy [a-z]+ (?:[a-z]+ )?){old}(?![\w-])", rf"\g<1>{name}", text)
 
 
 def _moved(text: str, index: int, datacenter: Datacenter, base: int) -> str:
@@ -174,7 +176,7 @@ def _moved(text: str, index: int, datacenter: Datacenter, base: int) -> str:
     line = source.lines.get(place)
     if line is not None:
         shift = base - datacenter.base_port
-        near = range(datacenter.base_port, datacenter.base_port + 4 * BLOCK)
+        near = range(datacenter.base_port, datacenter.base_port + 5 * BLOCK)
 
         def move(match: re.Match[str]) -> str:
             return str(int(match.group()) + shift) if int(match.group()) in near else match.group()

@@ -19,7 +19,15 @@ def descriptions() -> dict[str, dict[str, str]]:
     room = resources.files("kdeploy.spec")
     files = [
         ast.parse(room.joinpath(name).read_text("utf-8"))
-        for name in ("model.py", "planning.py", "aws.py", "firewall.py", "resources.py", "files.py")
+        for name in (
+            "model.py",
+            "planning.py",
+            "aws.py",
+            "firewall.py",
+            "mirroring.py",
+            "resources.py",
+            "files.py",
+        )
     ]
     found: dict[str, dict[str, str]] = {}
     for part in (part for file in files for part in file.body):

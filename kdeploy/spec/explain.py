@@ -33,7 +33,12 @@ _PATTERNS: Final = {
     r"^[A-Za-z0-9._-]+$": "letters, digits, dots, hyphens and underscores",
     r"^[A-Za-z0-9._*?\[\]!-]{1,249}$": "a topic's name, in which * stands for any characters and ? for one",
     r'^[^"\s]+$': "the path of a file, without blanks and quotes",
+    r"""^[^"'\s]+$""": "the path of a folder, without blanks and quotes",
     r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$": "an IPv4 network with its length, like 10.20.0.0/16",
+    r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$": (
+        "a name with its domain, like kafka.example.com: lower case letters, digits, hyphens and dots"
+    ),
+    r"^[0-9A-Z]{1,32}$": "the id of a hosted zone of Route 53, like Z0123456789ABCDEFGHIJ",
     r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$": "the id of a machine image, like ami-0123456789abcdef0",
     r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$": "the id of a subnet, like subnet-0123456789abcdef0",
     r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$": "the id of a VPC, like vpc-0123456789abcdef0",

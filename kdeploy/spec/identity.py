@@ -17,6 +17,15 @@ from kdeploy.spec.model import Provider
 OWN: Final = "__kdeploy-"
 """What names of topics and users begin with that are kdeploy's own: its records of what it made, and verify's."""
 
+MIRROR: Final = "__kdeploy-mirror"
+"""What MirrorMaker is called: its user in both clusters, its workers' group, and, with a hyphen, what the names of
+their topics and transactional ids begin with."""
+
+DRILL: Final = "kdeploy-drill-"
+"""What names of a drill's canary topics and groups begin with, then the datacenter they are made in and an underscore,
+which no datacenter's name has. No two underscores in front: MirrorMaker mirrors nothing that begins with those, whatever
+its filters say (ReplicationPolicy.isInternalTopic, Kafka 3.9 to 4.3). Whatever is called so may be removed by any drill."""
+
 RESERVED: Final = "__kdeploy-verify-"
 """What names of verify's own topics and users begin with. Whatever is called so may be removed by any verify."""
 

@@ -105,6 +105,7 @@ def load(folder: Path) -> Loaded:
         raise InvalidEnvironment([*problems, *found])
     environment, source = _interpreted(main, sources, folder.absolute().name, problems)
     _refuse_shared_name(environment.name, source, folder)
+    _refuse_missing_packs(environment, source, folder)
     return Loaded(environment, source, folder)
 
 
@@ -228,6 +229,27 @@ def _refuse_shared_name(name: str, source: Source, folder: Path) -> None:
             raise InvalidEnvironment(
                 [source.problem(("name",), wrong, "leave the name out, or write another")]
             )
+
+
+PACK: Final = "PulumiPolicy.yaml"
+"""What makes a folder a policy pack (Pulumi documentation, Policy as Code, "Policy packs", 2026-11)."""
+
+
+def _refuse_missing_packs(environment: Environment, source: Source, folder: Path) -> None:
+    """Refuse a policy pack that is not there: the engine would say so only when AWS is asked already."""
+    problems = []
+    for at, given in enumerate(environment.aws.policy_packs):
+        pack = folder / given
+        if not pack.is_dir():
+            wrong = f"there is no folder {os.path.normpath(pack)}"
+        elif not (pack / PACK).is_file():
+            wrong = f"{os.path.normpath(pack)} is no policy pack: it has no {PACK}"
+        else:
+            continue
+        right = "write the folder of a policy pack, as a path from this file's folder"
+        problems.append(source.problem(("aws", "policy_packs", at), wrong, right))
+    if problems:
+        raise InvalidEnvironment(problems)
 
 
 def _text(file: Path) -> str:

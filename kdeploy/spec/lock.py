@@ -16,7 +16,7 @@ from kdeploy.spec.model import Coordination, Provider
 
 LOCK_SCHEMA: Final = "kdeploy.lock/v1"
 
-Role = Literal["zookeeper", "controller", "broker"]
+Role = Literal["zookeeper", "controller", "broker", "mirror"]
 """What a node is."""
 
 
@@ -67,7 +67,10 @@ class LockedDatacenter(Frozen):
 
     Of provider aws: `network` is the VPC's id, or the range of the one that is made; `subnets` is the range of each
     rack's; `images` are the machine images by architecture, noted by the first `up` where the environment names
-    none, so that a newer one never replaces a machine by itself; `kms_key` is what the volumes were encrypted with.
+    none, so that a newer one never replaces a machine by itself; `kms_key` is what the volumes were encrypted with;
+    `balancer_port` is the load balancer's port for bootstrap, and brokers' ports follow from it.
+
+    `mirror` is what each worker of MirrorMaker is made of, and `mirrors` are the workers; none where nothing is mirrored.
     """
 
     name: str
@@ -83,6 +86,9 @@ class LockedDatacenter(Frozen):
     subnets: dict[str, str] | None = None
     images: dict[str, str] = Field(default_factory=dict)
     kms_key: str | None = None
+    balancer_port: int | None = None
+    mirror: LockedShape | None = None
+    mirrors: tuple[LockedNode, ...] = ()
 
 
 class Lock(Frozen):
@@ -90,6 +96,8 @@ class Lock(Frozen):
 
     kdeploy: str
     environment: str
+    id: str | None = None
+    """Tells it in AWS from another environment of its name; None where nothing of it is there."""
     kafka_version: str
     kafka_coordination: Coordination
     catalogue_date: str | None = None

@@ -131,10 +131,12 @@ def refuse_lacking_ports(file: Path, lock: Lock) -> None:
         InvalidEnvironment: Names the node, the port and the line.
     """
     for at, datacenter in enumerate(lock.datacenters):
-        for place, node in enumerate(datacenter.nodes):
+        every = [("nodes", *one) for one in enumerate(datacenter.nodes)]
+        every += [("mirrors", *one) for one in enumerate(datacenter.mirrors)]
+        for kind, place, node in every:
             lacking = [purpose for purpose in PURPOSES[node.role] if purpose not in node.ports]
             if lacking:
-                path = ("datacenters", at, "nodes", place, "ports")
+                path = ("datacenters", at, kind, place, "ports")
                 wrong = f"the lock is damaged: {node.name} has no {lacking[0]} port"
                 source = read(file, str(file))
                 raise InvalidEnvironment([source.problem(path, wrong, _RESTORE)])

@@ -16,6 +16,7 @@ from pydantic import Field, StringConstraints
 from kdeploy.spec.aws import Aws, Machine, Network, Through
 from kdeploy.spec.firewall import Firewall
 from kdeploy.spec.frozen import Frozen
+from kdeploy.spec.mirroring import Mirroring
 from kdeploy.spec.planning import Planner
 from kdeploy.spec.resources import Grant, Policies, Quota, Setting, Topic, TopicName, User
 from kdeploy.units import (
@@ -201,8 +202,8 @@ class Host(Frozen):
     rack: Name
     """The rack (or zone) it stands in."""
 
-    role: Literal["broker", "zookeeper", "controller"]
-    """What runs on it."""
+    role: Literal["broker", "zookeeper", "controller", "mirror"]
+    """What runs on it; mirror, a worker of mirroring."""
 
     hardware: Hardware = Hardware.default()
     """Its cores, memory and disks; preflight refuses a host that has less."""
@@ -352,13 +353,13 @@ class Overrides(Frozen):
     zookeeper: dict[str, Setting] = {}
     """ZooKeeper settings, by ZooKeeper's names (zoo.cfg)."""
 
-    jvm: dict[Literal["broker", "controller", "zookeeper"], tuple[str, ...]] = {}
+    jvm: dict[Literal["broker", "controller", "zookeeper", "mirror"], tuple[str, ...]] = {}
     """Java options per role, for example -Xmx2g; one that kdeploy also sets replaces it."""
 
     kernel: dict[str, Setting] = {}
     """Kernel settings, by sysctl's names (not applied by provider local)."""
 
-    logs: dict[Literal["broker", "controller", "zookeeper"], dict[str, LogLevel]] = {}
+    logs: dict[Literal["broker", "controller", "zookeeper", "mirror"], dict[str, LogLevel]] = {}
     """Log levels per role, by the logger's name, for example kafka.server: DEBUG; `root` is all others."""
 
 
@@ -391,6 +392,9 @@ class Environment(Frozen):
         Datacenter.default(),
     )
     """One or two places, each with a cluster of its own."""
+
+    mirroring: Mirroring | None = None
+    """What is mirrored between two datacenters; left out, nothing is."""
 
     aws: Aws = Aws.default()
     """Where Pulumi keeps its state, and what holds for everything in AWS (provider aws)."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kdeploy.spec.model import Environment
+from kdeploy.spec.model import Datacenter, Environment
+from kdeploy.spec.one_sided import one_sided
 from kdeploy.spec.plain import Path_
 from kdeploy.spec.ports import FIRST_LENT, OFFSETS, PER_NODE
 from kdeploy.spec.resources import Acl
@@ -114,6 +115,14 @@ def _plaintext(environment: Environment) -> Places:
     return (("security", "client_listener"),) if environment.security.client_listener == "PLAINTEXT" else ()
 
 
+def _open_to_everyone(environment: Environment) -> Places:
+    return tuple(
+        ("datacenters", index, "network", "load_balancer", "everyone")
+        for index, one in enumerate(environment.datacenters)
+        if one.network.load_balancer is not None and one.network.load_balancer.everyone
+    )
+
+
 def _no_authorization(environment: Environment) -> Places:
     return () if environment.security.authorization else (("security", "authorization"),)
 
@@ -177,11 +186,16 @@ def _nodes(count: int | None) -> int:
 def _lent_ports(environment: Environment) -> Places:
     """Where a local datacenter's ports reach into those the kernel lends to outgoing connections."""
     highest = OFFSETS["controller" if environment.kafka.coordination == "kraft" else "zookeeper"]
+    workers = environment.mirroring.workers.count or 1 if environment.mirroring else 0
+
+    def last(datacenter: Datacenter) -> int:
+        coordination = highest + PER_NODE * _nodes(datacenter.coordination.count)
+        return datacenter.base_port + max(coordination, workers and OFFSETS["mirror"] + PER_NODE * workers)
+
     return tuple(
         ("datacenters", index, "base_port")
         for index, datacenter in enumerate(environment.datacenters)
-        if datacenter.provider == "local"
-        and datacenter.base_port + highest + PER_NODE * _nodes(datacenter.coordination.count) >= FIRST_LENT
+        if datacenter.provider == "local" and last(datacenter) >= FIRST_LENT
     )
 
 
@@ -193,6 +207,16 @@ def _unknown_topic(environment: Environment) -> Places:
 def _idle_pattern(_: Environment) -> Places:
     """Nowhere in an environment, whose topics have what patterns say already: `operations.examine` reads the file."""
     return ()
+
+
+def _unfenced(environment: Environment) -> Places:
+    mirroring = environment.mirroring
+    is_open = mirroring is not None and mirroring.mode == "active-passive"
+    return (("security", "authorization"),) if is_open and not environment.security.authorization else ()
+
+
+def _reads_one_side(environment: Environment) -> Places:
+    return tuple(one_sided(environment)) if environment.security.authorization else ()
 
 
 def _foreign_password(environment: Environment) -> Places:
@@ -229,6 +253,10 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
         _plaintext,
         "whoever reaches the port reads and writes, and passwords and records cross the network readable",
     ),
+    "open-to-everyone": (
+        _open_to_everyone,
+        "whoever is on the internet may try passwords, and hold brokers' connections",
+    ),
     "no-authorization": (
         _no_authorization,
         "every user may read, write and delete every topic",
@@ -252,6 +280,16 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     "foreign-password": (
         _foreign_password,
         "it is denied everything and can still log in: its password is kept elsewhere, and has to be taken away there",
+    ),
+    "unfenced-writers": (
+        _unfenced,
+        "rights are what keeps writers off the side that stands by, and off the old one after a failover: without "
+        "them both may be written to at once, and the two differ for good",
+    ),
+    "reads-one-side": (
+        _reads_one_side,
+        "it may read what is written beside it, and not what is mirrored from the other datacenter, whose topics have "
+        "that one's name and a dot in front",
     ),
     "lent-ports": (
         _lent_ports,

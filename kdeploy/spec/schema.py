@@ -159,7 +159,7 @@ def _resolved(part: Schema, root: Schema) -> Schema:
         return {**root["$defs"][part["$ref"].rpartition("/")[2]], **own}
     choices = [one for one in part.get("anyOf", []) if one.get("type") != "null"]
     if len(choices) == 1:
-        return {**choices[0], **own}
+        return {**_resolved(choices[0], root), **own}
     return {**own, "anyOf": choices} if choices else own
 
 

@@ -1,4 +1,4 @@
-"""Topics that rights name and that are nowhere, and patterns that no topic matches: most are misspelt.
+"""Topics that rights or mirroring name and that are nowhere, and patterns that no topic matches: most are misspelt.
 
 Invariant: pure. What exists in a cluster is told by whoever knows it; without that, only what is declared counts.
 """
@@ -23,7 +23,7 @@ GUESSED: Final = 20
 
 @dataclass(frozen=True)
 class Named:
-    """A topic that a right names. `is_prefix` says that it stands for all whose names begin so."""
+    """A topic that a right or mirroring names. `is_prefix` says that it stands for all whose names begin so."""
 
     path: Path_
     name: str
@@ -38,11 +38,11 @@ class Named:
 
 
 def nowhere(environment: Environment, existing: Collection[str] = ()) -> tuple[Named, ...]:
-    """Topics that rights name, and that are neither declared nor among those that exist, in their order.
+    """Topics that rights and mirroring name, and that are neither declared nor among those that exist, in their order.
 
     Left out are rights on all topics, and those of clients that may make the topics themselves.
     """
-    topics = {topic.name for topic in environment.topics if not topic.delete}.union(existing)
+    topics = _there(environment, existing)
     ordered = sorted(topics)
 
     def is_there(one: Named) -> bool:
@@ -56,9 +56,19 @@ def nowhere(environment: Environment, existing: Collection[str] = ()) -> tuple[N
 
 def told(environment: Environment, kind: str, existing: Collection[str] = ()) -> Iterator[tuple[Path_, str]]:
     """The same in words, each with its place; of the first `GUESSED`, which topic was probably meant."""
-    known = {topic.name for topic in environment.topics if not topic.delete}.union(existing)
+    known = _there(environment, existing)
     for at, one in enumerate(nowhere(environment, existing)):
         yield one.path, one.said(kind, known if at < GUESSED else ())
+
+
+def _there(environment: Environment, existing: Collection[str]) -> set[str]:
+    """Names of topics that are declared or exist, and of what is mirrored under another name."""
+    own = {topic.name for topic in environment.topics if not topic.delete}
+    mirroring = environment.mirroring
+    if mirroring is not None and mirroring.names == "prefixed":
+        carried = [name for name in own if mirroring.mirrors(name)]
+        own |= {f"{one.name}.{name}" for one in environment.datacenters for name in carried}
+    return own.union(existing)
 
 
 def idle_patterns(topics_file: Source) -> Iterator[Path_]:
@@ -78,9 +88,16 @@ def _named(environment: Environment) -> Iterator[Named]:
         if grant.role is None:
             yield from _of_acls(("acls", index), grant.acls)
         for field in ("topics", "output_topics"):
-            for at, name in enumerate(getattr(grant, field)):
-                if name != "*":
-                    yield Named(("acls", index, field, at), name.removesuffix("*"), name.endswith("*"))
+            yield from _of_names(("acls", index, field), getattr(grant, field))
+    if environment.mirroring is not None:
+        for field in ("topics", "exclude_topics"):
+            yield from _of_names(("mirroring", field), getattr(environment.mirroring, field))
+
+
+def _of_names(place: Path_, names: Collection[str]) -> Iterator[Named]:
+    for at, name in enumerate(names):
+        if name != "*":
+            yield Named((*place, at), name.removesuffix("*"), name.endswith("*"))
 
 
 def _of_acls(place: Path_, acls: Collection[Acl]) -> Iterator[Named]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from kdeploy.spec.identity import endpoint
-from kdeploy.tuning import tls
+from kdeploy.tuning import outside, tls
 from kdeploy.tuning.overrides import Settings, override
 from kdeploy.tuning.situation import Cluster, Member, Situation
 from kdeploy.tuning.topics import internal_topics, request_bytes, topic_defaults
@@ -49,7 +49,7 @@ def settings(situation: Situation) -> Settings:
         | tls.node_tls(situation.layout)
         | tls.mutual("internal")
         | tls.administrator_listener(situation.layout)
-        | tls.client_listener(cluster)
+        | tls.client_listeners(situation)
         | tls.authorizer(situation)
         | coordination(situation)
         | threads(situation.cores, len(situation.layout.data))
@@ -73,19 +73,23 @@ def identity(situation: Situation) -> Settings:
 
 
 def listeners(situation: Situation) -> Settings:
-    """Three listeners: among brokers, for clients, for the administrator."""
+    """Three listeners: among brokers, for clients, for the administrator; one more where clients come from outside."""
     protocols = {
         "INTERNAL": "SSL",
         "CLIENT": situation.environment.security.client_listener,
         "ADMIN": "SSL",
     }
+    member = situation.member
+    advertised = _addresses(tuple(protocols), member.host, member)
+    if member.outside is not None:
+        protocols[outside.LISTENER.upper()] = tls.OUTSIDE
+        advertised += f",{outside.LISTENER.upper()}://{member.outside}"
     names = tuple(protocols)
     if situation.cluster.coordination == "kraft":
         protocols["CONTROLLER"] = "SSL"
-    member = situation.member
     return {
         "listeners": _addresses(names, member.bind, member),
-        "advertised.listeners": _addresses(names, member.host, member),
+        "advertised.listeners": advertised,
         "listener.security.protocol.map": ",".join(f"{name}:{value}" for name, value in protocols.items()),
         "inter.broker.listener.name": "INTERNAL",
         "listener.name.admin.num.network.threads": str(ADMIN_NETWORK_THREADS),

@@ -27,23 +27,35 @@ LOADED: Final = "/run/kdeploy/firewall"
 NFT: Final = "/usr/sbin/nft"
 """In all systems that kdeploy knows (their package lists, 2026-11)."""
 
-BROKERS, ENSEMBLE, CLIENTS, OPERATORS, LOGIN = "brokers", "ensemble", "clients", "operators", "login"
+BROKERS, ENSEMBLE, MIRRORS, FAR = "brokers", "ensemble", "mirrors", "far mirrors"
+CLIENTS, OPERATORS, LOGIN = "clients", "operators", "login"
+BALANCED = "balanced"
+"""Clients outside, whose addresses brokers see through the load balancer, and the balancer itself."""
 
 WHO: Final[Mapping[Role, Mapping[str, tuple[str, ...]]]] = {
-    "broker": {"client": (CLIENTS, OPERATORS), "internal": (BROKERS,), "admin": (OPERATORS,)},
+    "broker": {
+        "client": (CLIENTS, OPERATORS, MIRRORS, FAR),
+        "internal": (BROKERS,),
+        "admin": (OPERATORS,),
+        "external": (BALANCED, OPERATORS),
+    },
     "zookeeper": {"secure": (BROKERS, OPERATORS), "quorum": (ENSEMBLE,), "election": (ENSEMBLE,)},
     "controller": {"controller": (BROKERS, ENSEMBLE, OPERATORS)},
+    "mirror": {"rest": (MIRRORS, OPERATORS)},
 }
 """Who needs each port (Kafka 3.9 documentation, listeners and KRaft; ZooKeeper 3.8 Administrator's Guide).
-Operators, because kdeploy asks each node itself, and `verify` is a client."""
+Operators, because kdeploy asks each node itself, and `verify` is a client; far mirrors are the workers of the other
+datacenter, which fetch here."""
 
 WHY: Final[Mapping[str, str]] = {
     "client": "clients produce and fetch",
     "internal": "brokers replicate",
     "admin": "kdeploy administers",
+    "external": "clients outside come through the load balancer",
     "secure": "brokers keep their metadata in ZooKeeper",
     "quorum": "ZooKeeper nodes follow their leader",
     "election": "ZooKeeper nodes elect a leader",
+    "rest": "kdeploy and workers of MirrorMaker set up connectors",
     "controller": "brokers and controllers speak to the quorum",
     "ssh": "operators log in",
     "also": "the environment asks for it",
@@ -103,7 +115,11 @@ def opened(role: Role, ports: Mapping[str, int], wanted: Firewall) -> tuple[Open
     """Every port of a node that is open, each with who needs it; none other is."""
     return (
         *(Opened(port, "tcp", "ssh", (LOGIN,)) for port in sorted(set(wanted.ssh_ports))),
-        *(Opened(ports[purpose], "tcp", purpose, who) for purpose, who in WHO[role].items()),
+        *(
+            Opened(ports[purpose], "tcp", purpose, who)
+            for purpose, who in WHO[role].items()
+            if purpose in ports
+        ),
         *(Opened(one.port, one.protocol, "also", (), one.sources) for one in wanted.also),
     )
 
@@ -190,13 +206,18 @@ def unit(*, names: bool) -> dict[str, dict[str, str]]:
 def _groups(situation: Situation, wanted: Firewall) -> dict[str, tuple[str, ...]]:
     members = situation.cluster.members
     brokers = tuple(one.address or one.host for one in members if one.role == "broker")
-    ensemble = tuple(one.address or one.host for one in members if one.role != "broker")
+    ensemble = tuple(one.address or one.host for one in members if one.role in ("controller", "zookeeper"))
+    mirrors = tuple(one.address or one.host for one in members if one.role == "mirror")
     # In AWS kdeploy speaks to each node through the SSH of one of them.
     through = (*brokers, *ensemble) if situation.cluster.provider == "aws" else ()
+    balancer = situation.cluster.balancer
     return {
         BROKERS: brokers,
         ENSEMBLE: ensemble,
+        MIRRORS: mirrors,
+        FAR: situation.cluster.far_mirrors,
         CLIENTS: wanted.clients,
+        BALANCED: (*balancer.sources, *balancer.ranges) if balancer else (),
         OPERATORS: (*wanted.operators, *through),
         LOGIN: wanted.operators,
     }

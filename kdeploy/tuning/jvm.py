@@ -17,10 +17,16 @@ from kdeploy.tuning.situation import Situation
 
 MEBIBYTE: Final = 2**20
 
-LARGEST_HEAP: Final[dict[Role, int]] = {"broker": 6 * 2**30, "controller": 4 * 2**30, "zookeeper": 4 * 2**30}
+LARGEST_HEAP: Final[dict[Role, int]] = {
+    "broker": 6 * 2**30,
+    "controller": 4 * 2**30,
+    "zookeeper": 4 * 2**30,
+    "mirror": 4 * 2**30,
+}
 """Most heap per role. Brokers: LinkedIn's busiest clusters ran with 6 GB (Kafka 3.9 documentation, 6.6 Java
 Version); controllers: cp-ansible's -Xmx4g (roles/kafka_controller); ZooKeeper holds its whole tree, which for
-Kafka is far below this, and collections of a larger heap would outlast a session (our bound)."""
+Kafka is far below this, and collections of a larger heap would outlast a session; a worker of MirrorMaker holds a
+fetch and its batches for each task, tens of megabytes, and more heap only makes its pauses longer (our bounds)."""
 
 HEAP_SHARE: Final = 0.25
 """Share of a host's memory that is heap, as the planner counts it: what a broker reads and writes goes through
@@ -81,7 +87,8 @@ def options(situation: Situation, logging: str) -> tuple[str, ...]:
         InvalidSetting: An override is no option, or one that is kdeploy's own.
     """
     role = situation.member.role
-    share = LOCAL_HEAP_SHARE if situation.is_local else HEAP_SHARE
+    # What a worker of MirrorMaker carries is in its heap, not in the page cache.
+    share = LOCAL_HEAP_SHARE if situation.is_local or role == "mirror" else HEAP_SHARE
     decided = (
         "-server",
         *memory_options(heap(role, situation.memory, share)),

@@ -61,7 +61,7 @@ def settings(version: str, role: Role, folder: str, levels: Mapping[str, str]) -
         folder: Where its logs go.
         levels: A person's levels by logger.
     """
-    own = {} if role == "zookeeper" else OWN_FILE
+    own = OWN_FILE if role in ("broker", "controller") else {}
     render = _log4j1 if version.startswith("3.") else _log4j2
     return render(own, folder, levels)
 

@@ -6,11 +6,24 @@ gets only what a process needs, with paths relative to its folder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from kdeploy.spec.lock import Role
-from kdeploy.tuning import broker, controller, disks, firewall, jvm, kernel, logs, render, service, zookeeper
+from kdeploy.tuning import (
+    broker,
+    controller,
+    disks,
+    firewall,
+    jvm,
+    kernel,
+    logs,
+    mirror,
+    render,
+    service,
+    zookeeper,
+)
 from kdeploy.tuning.definitions import definitions
 from kdeploy.tuning.disks import Volume
 from kdeploy.tuning.overrides import taken_while_running
@@ -20,11 +33,29 @@ MAIN_CLASSES: Final[dict[Role, str]] = {
     "broker": "kafka.Kafka",
     "controller": "kafka.Kafka",
     "zookeeper": "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    "mirror": "org.apache.kafka.connect.cli.ConnectDistributed",
 }
-"""Java class of each role (bin/kafka-server-start.sh and bin/zookeeper-server-start.sh, Kafka 3.9)."""
+"""Java class of each role (bin/kafka-server-start.sh, bin/zookeeper-server-start.sh and bin/connect-distributed.sh,
+Kafka 3.9)."""
+
+CONFIGURATIONS: Final[dict[Role, str]] = {
+    "broker": "server.properties",
+    "controller": "server.properties",
+    "zookeeper": "zoo.cfg",
+    "mirror": "connect-distributed.properties",
+}
+"""Name of each role's configuration, as Kafka's and ZooKeeper's own are called."""
 
 
-SecretKind = Literal["identity", "broker-zookeeper-identity", "nodes-authority", "clients-authority"]
+SecretKind = Literal[
+    "identity",
+    "broker-zookeeper-identity",
+    "nodes-authority",
+    "clients-authority",
+    "mirror-login",
+    "rest-identity",
+    "rest-authorities",
+]
 """What a secret file holds; `kdeploy.blueprint.SecretKind` says it in full."""
 
 
@@ -70,7 +101,7 @@ def tune(situation: Situation) -> Tuned:
         InvalidSetting: An override is unknown, invalid, or kdeploy's own to set.
     """
     cluster, role, layout = situation.cluster, situation.member.role, situation.layout
-    configuration = f"{layout.config}/{'zoo.cfg' if role == 'zookeeper' else 'server.properties'}"
+    configuration = f"{layout.config}/{CONFIGURATIONS[role]}"
     logging = f"{layout.config}/{logs.file_name(cluster.version)}"
     options_file = f"{layout.config}/jvm.options"
     settings = _settings(situation)
@@ -94,7 +125,7 @@ def tune(situation: Situation) -> Tuned:
         main_class=MAIN_CLASSES[role],
         arguments=(configuration,),
         java_options=options,
-        format_arguments=controller.format_arguments(situation, configuration),
+        format_arguments=() if role == "mirror" else controller.format_arguments(situation, configuration),
         files=tuple(sorted(files, key=lambda file: file.path)),
         secrets=_secrets(situation),
         volumes=disks.volumes(situation),
@@ -108,7 +139,12 @@ def _ruleset(situation: Situation) -> firewall.Ruleset | None:
 
 
 def _settings(situation: Situation) -> dict[str, str]:
-    decide = {"broker": broker.settings, "controller": controller.settings, "zookeeper": zookeeper.settings}
+    decide = {
+        "broker": broker.settings,
+        "controller": controller.settings,
+        "zookeeper": zookeeper.settings,
+        "mirror": mirror.settings,
+    }
     return decide[situation.member.role](situation)
 
 
@@ -151,9 +187,15 @@ def _host_files(situation: Situation, options_file: str, configuration: str) -> 
 
 def _secrets(situation: Situation) -> tuple[tuple[str, SecretKind], ...]:
     """Secret files: everyone's own identity and whom to trust; a broker's also towards clients and ZooKeeper."""
+    if situation.member.role == "mirror":
+        return _named(situation, mirror.SECRETS)
     names: dict[str, SecretKind] = {"identity.pem": "identity", "nodes-authority.pem": "nodes-authority"}
     if situation.member.role == "broker":
         names["clients-authority.pem"] = "clients-authority"
         if situation.cluster.coordination == "zookeeper":
             names["broker-zookeeper.pem"] = "broker-zookeeper-identity"
+    return _named(situation, names)
+
+
+def _named(situation: Situation, names: Mapping[str, SecretKind]) -> tuple[tuple[str, SecretKind], ...]:
     return tuple(sorted((f"{situation.layout.secrets}/{name}", kind) for name, kind in names.items()))

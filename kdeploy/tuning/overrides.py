@@ -125,7 +125,7 @@ def taken_while_running(settings: Mapping[str, str], known: Definitions) -> tupl
     What Kafka can change for one broker alone (listeners, TLS, SASL) is left to restarts: there a mistake
     would close the door through which it could be mended.
     """
-    return tuple(sorted(name for name in settings if name in changeable(known)))
+    return tuple(sorted(changeable(known) & settings.keys()))
 
 
 def changeable(known: Definitions) -> frozenset[str]:

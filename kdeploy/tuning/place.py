@@ -8,13 +8,15 @@ depends on its own node alone, so one node more changes no other's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from kdeploy.spec.aws import MOST_SPREAD, Egress, Through
+from kdeploy.spec.aws import MOST_SPREAD, Egress, Join, Through, through
 from kdeploy.spec.lock import LockedDatacenter, LockedShape, Role
 from kdeploy.spec.model import Architecture, Datacenter, Environment
+from kdeploy.spec.ports import OUTSIDE
+from kdeploy.tuning.outside import LISTENER, Balancer, balancer
 
 LOCAL: Final = "local-nvme"
 """The kind of volume that is the machine's own disk."""
@@ -85,6 +87,7 @@ class SubnetPlace:
         cidr: Range.
         id: Of one that is there already; None where it is made.
         gateway: Range of the subnet beside it with a NAT gateway; None where it has none of its own.
+        public: Range of the same subnet where a load balancer with public addresses stands in it; None where none does.
     """
 
     rack: str
@@ -92,11 +95,17 @@ class SubnetPlace:
     cidr: str
     id: str | None = None
     gateway: str | None = None
+    public: str | None = None
+
+    @property
+    def open_range(self) -> str | None:
+        """Range of the subnet beside it that has a route to the internet; None where none is needed."""
+        return self.gateway or self.public
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A port that a security group lets in.
+    """A port that a security group lets in, or out.
 
     Attributes:
         role: Whose group.
@@ -105,6 +114,8 @@ class Rule:
         why: What for.
         group: The role whose group may come in; None where a network may.
         network: The network that may; None where a group may.
+        outgoing: Whether the role's machines call that port there, rather than are called. What a group may come in
+            by, it is let out by too: only what is called in another datacenter needs a rule of its own.
     """
 
     role: Role
@@ -113,6 +124,7 @@ class Rule:
     why: str
     group: Role | None = None
     network: str | None = None
+    outgoing: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,7 @@ class Place:
         egress: How machines reach the internet, where the VPC is made.
         domain: The private zone with the nodes' names, and `bootstrap`.
         bootstrap: Names of the brokers that `bootstrap` leads to.
-        rules: What security groups let in.
+        rules: What security groups let in, and what they let out to the other datacenter.
         through: How SSH gets there.
         user: Who logs in; None is the image's own user.
         kms_key: Key that disks are encrypted with; None is the account's.
@@ -135,6 +147,7 @@ class Place:
         bucket: Whether there is a bucket for backups.
         alarms: Whether each machine is watched.
         alarm_topic: SNS topic that alarms are sent to.
+        balancer: What clients outside the network connect to; None where there is nothing for them.
     """
 
     region: str
@@ -152,14 +165,21 @@ class Place:
     bucket: bool = False
     alarms: bool = False
     alarm_topic: str | None = None
+    balancer: Balancer | None = None
 
 
 @dataclass(frozen=True)
 class Peering:
-    """Two datacenters whose networks are joined: the first one asks, the second one accepts."""
+    """Two datacenters whose networks are joined: the first one asks, the second one accepts.
+
+    Attributes:
+        requester, accepter: The two.
+        by: What joins them.
+    """
 
     requester: str
     accepter: str
+    by: Join = "peering"
 
 
 @dataclass(frozen=True)
@@ -173,6 +193,8 @@ class Account:
         account: The only account that is right; None is any.
         tags: On everything.
         peerings: Datacenters whose networks are joined.
+        policy_packs: Folders of a person's own policy packs, from the environment's folder.
+        id: What tells it from another environment of its name.
     """
 
     name: str
@@ -181,19 +203,30 @@ class Account:
     account: str | None
     tags: dict[str, str] = field(default_factory=dict)
     peerings: tuple[Peering, ...] = ()
+    policy_packs: tuple[str, ...] = ()
+    id: str | None = None
 
 
-def account(environment: Environment) -> Account | None:
-    """What an environment has in AWS; None where that is nothing."""
+def account(environment: Environment, identity: str | None = None) -> Account | None:
+    """What an environment of an id has in AWS; None where that is nothing."""
     places = [one for one in environment.datacenters if one.provider == "aws"]
     if not places:
         return None
     wanted = environment.aws
     # What routes there are in a VPC of somebody else's is theirs: they peer it themselves.
     made = [one.name for one in places if one.network.vpc is None]
-    peerings = (Peering(made[0], made[1]),) if len(made) == 2 else ()
+    peerings = (Peering(made[0], made[1], wanted.join),) if len(made) == 2 else ()
     tags = dict(sorted(wanted.tags.items()))
-    return Account(environment.name, wanted.backend, wanted.secrets_provider, wanted.account, tags, peerings)
+    return Account(
+        environment.name,
+        wanted.backend,
+        wanted.secrets_provider,
+        wanted.account,
+        tags,
+        peerings,
+        wanted.policy_packs,
+        identity,
+    )
 
 
 def architecture(instance_type: str) -> Architecture:
@@ -217,20 +250,29 @@ def zone(region: str, rack: str) -> str:
     return rack if rack.startswith(region) else f"{region}{rack}"
 
 
-def place(environment: Environment, locked: LockedDatacenter) -> Place | None:
-    """What a datacenter stands on; None outside AWS."""
+def place(
+    environment: Environment, locked: LockedDatacenter, others: Iterable[LockedDatacenter] = ()
+) -> Place | None:
+    """What a datacenter stands on; None outside AWS.
+
+    Args:
+        environment: What is wanted.
+        locked: The datacenter.
+        others: The environment's other ones, from which its workers of MirrorMaker fetch.
+    """
     if locked.provider != "aws" or locked.region is None:
         return None
     wanted = next(one for one in environment.datacenters if one.name == locked.name)
+    subnets = tuple(_subnets(wanted, locked))
     return Place(
         region=locked.region,
         cidr=wanted.network.cidr,
         vpc=wanted.network.vpc,
-        subnets=tuple(_subnets(wanted, locked)),
+        subnets=subnets,
         egress=wanted.network.egress,
         domain=f"{locked.name}.{environment.name}.kdeploy.internal",
         bootstrap=_bootstrap(locked),
-        rules=_rules(environment, wanted, locked),
+        rules=_rules(environment, wanted, locked, others),
         through=through(wanted),
         user=wanted.ssh.user,
         kms_key=wanted.machine.kms_key,
@@ -238,30 +280,28 @@ def place(environment: Environment, locked: LockedDatacenter) -> Place | None:
         bucket=wanted.machine.bucket,
         alarms=wanted.machine.alarms,
         alarm_topic=wanted.machine.alarm_topic,
+        balancer=balancer(environment, locked, tuple(one.public for one in subnets if one.public)),
     )
-
-
-def through(wanted: Datacenter) -> Through:
-    """How SSH gets to a datacenter's machines; a jump host is a way of its own."""
-    default: Through = "ssm" if wanted.provider == "aws" and wanted.ssh.jump is None else "direct"
-    return wanted.ssh.through or default
 
 
 def _subnets(wanted: Datacenter, locked: LockedDatacenter) -> Iterator[SubnetPlace]:
     from kdeploy.planner.addresses import gateway_subnet
 
     network, ranges = wanted.network, locked.subnets or {}
+    faces = network.load_balancer is not None and network.load_balancer.scheme == "internet-facing"
     for at, rack in enumerate(wanted.racks):
         there = network.subnets.get(rack)
         has_gateway = network.vpc is None and (
             network.egress == "nat-per-zone" or (network.egress == "nat" and at == 0)
         )
+        beside = gateway_subnet(network.cidr, ranges[rack]) if has_gateway or faces else None
         yield SubnetPlace(
             rack=rack,
             zone=zone(str(locked.region), rack),
             cidr=ranges[rack],
             id=there.id if there else None,
-            gateway=gateway_subnet(network.cidr, ranges[rack]) if has_gateway else None,
+            gateway=beside if has_gateway else None,
+            public=beside if faces else None,
         )
 
 
@@ -278,32 +318,52 @@ OPERATED: Final = "kdeploy asks it, through the SSH of a machine"
 """Why a port is open to machines that are no peers of it."""
 
 
-def _rules(environment: Environment, wanted: Datacenter, locked: LockedDatacenter) -> tuple[Rule, ...]:
+def _rules(
+    environment: Environment,
+    wanted: Datacenter,
+    locked: LockedDatacenter,
+    others: Iterable[LockedDatacenter],
+) -> tuple[Rule, ...]:
     """What security groups let in, each port from each source once, for the first reason that there is."""
     first: dict[tuple[object, ...], Rule] = {}
     for rule in _every_rule(environment, wanted, locked):
         first.setdefault((rule.role, rule.protocol, rule.port, rule.group, rule.network), rule)
-    return tuple(first.values())
+    return (*first.values(), *(_fetching(environment, others) if locked.mirrors else ()))
+
+
+FETCHES: Final = "workers of MirrorMaker fetch from the other datacenter"
+
+
+def _fetching(environment: Environment, others: Iterable[LockedDatacenter]) -> Iterator[Rule]:
+    """What lets workers out to the brokers of the other datacenter."""
+    networks = {one.name: one.network.cidr for one in environment.datacenters if one.provider == "aws"}
+    for other in (one for one in others if one.name in networks):
+        ports = {node.ports["client"] for node in other.nodes if node.role == "broker"}
+        for port in sorted(ports):
+            yield Rule("mirror", "tcp", port, FETCHES, network=networks[other.name], outgoing=True)
 
 
 def _every_rule(environment: Environment, wanted: Datacenter, locked: LockedDatacenter) -> Iterator[Rule]:
     from kdeploy.tuning import firewall
 
     settings = firewall.in_aws(environment, wanted)
-    roles = sorted({node.role for node in locked.nodes}, key=lambda role: role == "broker")
-    ensemble = tuple(role for role in roles if role != "broker")
+    own = sorted({node.role for node in locked.nodes}, key=lambda role: role == "broker")
+    mirrors: tuple[Role, ...] = ("mirror",) if locked.mirrors else ()
     groups: dict[str, tuple[Role, ...]] = {
         firewall.BROKERS: ("broker",),
-        firewall.ENSEMBLE: ensemble,
-        firewall.OPERATORS: tuple(roles),  # kdeploy speaks to each node through the SSH of one of them
+        firewall.ENSEMBLE: tuple(role for role in own if role != "broker"),
+        firewall.MIRRORS: mirrors,
+        firewall.OPERATORS: tuple(own),  # kdeploy speaks to each node through the SSH of one of them
     }
     networks = {
         firewall.CLIENTS: settings.clients,
         firewall.OPERATORS: settings.operators,
         firewall.LOGIN: settings.operators,
     }
-    for role in roles:
-        ports = next(node.ports for node in locked.nodes if node.role == role)
+    for role in (*own, *mirrors):
+        ports = dict(next(node.ports for node in (*locked.nodes, *locked.mirrors) if node.role == role))
+        if role == "broker" and wanted.network.load_balancer is not None:
+            ports[LISTENER] = OUTSIDE  # the balancer's own group is let in where that is made
         for one in firewall.opened(role, ports, settings):
             why = firewall.WHY[one.purpose]
             for who in one.groups:
@@ -317,11 +377,12 @@ def _every_rule(environment: Environment, wanted: Datacenter, locked: LockedData
 
 def machine(locked: LockedDatacenter, name: str) -> Machine | None:
     """A node's machine; None outside AWS."""
-    node = next(one for one in locked.nodes if one.name == name)
-    shape = locked.brokers if node.role == "broker" else locked.coordination
-    if locked.provider != "aws" or shape.instance_type is None or node.address is None:
+    nodes = (*locked.nodes, *locked.mirrors)
+    node = next(one for one in nodes if one.name == name)
+    shape = {"broker": locked.brokers, "mirror": locked.mirror}.get(node.role, locked.coordination)
+    if locked.provider != "aws" or shape is None or shape.instance_type is None or node.address is None:
         return None
-    beside = [one.name for one in locked.nodes if (one.role, one.rack) == (node.role, node.rack)]
+    beside = [one.name for one in nodes if (one.role, one.rack) == (node.role, node.rack)]
     speaks = architecture(shape.instance_type)
     return Machine(
         instance_type=shape.instance_type,

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 NOTICE: Final = "Written by kdeploy. Change the environment instead: what is changed here is written over."
 
 _ESCAPED = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\f": "\\f"}
+_UNPRINTABLE = re.compile(r"[^ -\[\]-~]")  # and the backslash
 _UNESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 
 
@@ -118,16 +119,15 @@ def _render(template: str, **values: object) -> str:
 
 def _escape(text: str) -> str:
     """Backslashes, control characters, and what is not printable ASCII, as UTF-16 units."""
-    written = ""
-    for character in text:
-        if character in _ESCAPED:
-            written += _ESCAPED[character]
-        elif " " <= character <= "~":
-            written += character
-        else:
-            units = character.encode("utf-16-be", "surrogatepass")
-            written += "".join(f"\\u{units[i]:02X}{units[i + 1]:02X}" for i in range(0, len(units), 2))
-    return written
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    if character in _ESCAPED:
+        return _ESCAPED[character]
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02X}{units[i + 1]:02X}" for i in range(0, len(units), 2))
 
 
 def _logical_lines(text: str) -> list[str]:

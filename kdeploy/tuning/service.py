@@ -59,7 +59,7 @@ def unit(
             "Description": f"{member.name} of {situation.cluster.datacenter}, {situation.environment.name}",
             "After": "network-online.target",
             "Wants": "network-online.target",
-            "RequiresMountsFor": " ".join(layout.data),
+            **({"RequiresMountsFor": " ".join(layout.data)} if layout.data else {}),
         },
         "Service": {
             "Type": "exec",

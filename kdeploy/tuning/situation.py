@@ -12,6 +12,7 @@ from kdeploy.spec.identity import endpoint
 from kdeploy.spec.lock import Role
 from kdeploy.spec.model import Coordination, Environment, Provider
 from kdeploy.tuning.definitions import Definitions, definitions
+from kdeploy.tuning.outside import Balancer
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Member:
         ports: Purpose to number.
         directory_id: Its KRaft log directory's id (controllers), None elsewhere.
         address: Its private address where that is decided beforehand (provider aws), None elsewhere.
+        outside: `host:port` by which clients outside the network reach it (brokers); None where none do.
     """
 
     id: int
@@ -39,6 +41,7 @@ class Member:
     ports: dict[str, int]
     directory_id: str | None = None
     address: str | None = None
+    outside: str | None = None
 
     def at(self, purpose: str) -> str:
         """`host:port` as its peers use it."""
@@ -58,6 +61,8 @@ class Cluster:
         cluster_id: Known beforehand for KRaft only.
         partitions: Leaders of all topics together, as planned.
         members: Every node.
+        far_mirrors: Addresses of workers of MirrorMaker in the other datacenter: they fetch from these brokers.
+        balancer: What clients outside the network connect to; None where there is nothing for them.
     """
 
     environment: Environment
@@ -68,6 +73,8 @@ class Cluster:
     cluster_id: str | None
     partitions: int
     members: tuple[Member, ...]
+    far_mirrors: tuple[str, ...] = ()
+    balancer: Balancer | None = None
 
     @property
     def definitions(self) -> Definitions:
@@ -86,7 +93,7 @@ class Layout:
     Attributes:
         config: Folder of rendered files.
         secrets: Folder of secret files.
-        data: Data folders, one a disk.
+        data: Data folders, one a disk; none of a worker of MirrorMaker that has a host of its own.
         logs: Folder of its own logs.
     """
 
@@ -140,5 +147,7 @@ def layout(provider: Provider, role: Role, disks: int) -> Layout:
     if provider == "local":
         return Layout("config", "secrets", tuple(f"data/{number}" for number in numbers), "logs")
     name = "zookeeper" if role == "zookeeper" else "kafka"
+    if role == "mirror":  # what a worker has to keep is in topics
+        return Layout(f"/etc/{name}", f"/etc/{name}/secrets", (), f"/var/log/{name}")
     data = tuple(f"/var/lib/{name}/data/{number}" for number in numbers)
     return Layout(f"/etc/{name}", f"/etc/{name}/secrets", data, f"/var/log/{name}")

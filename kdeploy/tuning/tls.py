@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from kdeploy.spec.identity import administrator_subject, node_subject
+from kdeploy.tuning.outside import LISTENER
 from kdeploy.tuning.overrides import Settings
 from kdeploy.tuning.situation import Cluster, Layout, Situation
 
@@ -49,15 +50,22 @@ def administrator_listener(layout: Layout) -> Settings:
     }
 
 
-def client_listener(cluster: Cluster) -> Settings:
-    """The listener clients use: SCRAM-SHA-512 over TLS (RFC 7677, Kafka 3.9 documentation, 7.4)."""
-    if cluster.environment.security.client_listener == "PLAINTEXT":
-        return {}
+OUTSIDE: Final = "SASL_SSL"
+"""What clients outside the network speak, whatever those inside do."""
+
+
+def client_listeners(situation: Situation) -> Settings:
+    """The listeners clients use: SCRAM-SHA-512 over TLS (RFC 7677, Kafka 3.9 documentation, 7.4)."""
+    protocols = {"client": situation.environment.security.client_listener}
+    if situation.member.outside is not None:
+        protocols[LISTENER] = OUTSIDE
     login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-    return {
-        "listener.name.client.sasl.enabled.mechanisms": "SCRAM-SHA-512",
-        "listener.name.client.scram-sha-512.sasl.jaas.config": login,
-    }
+    found: Settings = {}
+    for name, protocol in protocols.items():
+        if protocol == "SASL_SSL":
+            found[f"listener.name.{name}.sasl.enabled.mechanisms"] = "SCRAM-SHA-512"
+            found[f"listener.name.{name}.scram-sha-512.sasl.jaas.config"] = login
+    return found
 
 
 def zookeeper_client(layout: Layout) -> Settings:

@@ -151,6 +151,16 @@ def test_a_terminal_and_a_comment_hold_their_limits_whatever_changes(
     changes.preview_text(of(*items))
 
 
+def test_many_notes_leave_room_for_what_changes_and_are_said_to_be_left_out() -> None:
+    notes = tuple(f"topic t{n} is no longer declared and stays; mark it" for n in range(5000))
+    for items in ((TOPIC, NODE, FILE), ()):
+        text = changes.preview_markdown(of(*items, notes=notes))
+        assert len(text) < changes.LIMIT
+        assert re.search(r"\n\d{4} more lines are left out here; `--output json` has all of them\.", text)
+        assert ("| restart | broker-1 | certificate renewed |" in text) == bool(items)
+        assert ("<details>" in text) == bool(items)
+
+
 def test_a_very_large_change_stays_below_the_limit_and_says_what_is_left_out() -> None:
     topics = [replace(TOPIC, name=f"t{n}", what=f"create topic t{n}: partitions 12") for n in range(5000)]
     files = [

@@ -118,3 +118,53 @@ def test_before_up_there_is_nothing_to_hand_out(run: Run) -> None:
     assert (code, out) == (1, "")
     assert "kdeploy up dev" in err
     assert not places.clients_folder("dev").exists()
+
+
+OUTSIDE = """\
+users: [{name: alice}, {name: bob}]
+datacenters:
+  - provider: aws
+    region: eu-west-1
+    brokers: {count: 3}
+    network: {load_balancer: {name: kafka.example.com, sources: [198.51.100.0/24]}}
+"""
+
+
+@pytest.fixture
+def balanced(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """An environment in AWS with a load balancer, decided and with a vault."""
+    folder = tmp_path / "environments" / "out"
+    folder.mkdir()
+    (folder / "environment.yaml").write_text(OUTSIDE)
+    monkeypatch.setenv("KDEPLOY_VAULT_PASSWORD", "a password for tests alone")
+    assert run("plan", "out", "--lock")[0] == 0
+    assert run("vault", "create", "out")[0] == 0
+    return run
+
+
+def test_clients_outside_are_handed_the_load_balancers_name_and_no_administrator_is(
+    balanced: Run, tmp_path: Path
+) -> None:
+    code, out, _ = balanced("clients", "out", "--external", "--to", "to", "--output", "json")
+    assert code == 0
+    assert handed_out(tmp_path / "to") == {"external/users/alice", "external/users/bob"}
+    said = [(one["user"], one["bootstrap"], one["external"]) for one in json.loads(out)["clients"]]
+    assert said == [("alice", "kafka.example.com:9092", True), ("bob", "kafka.example.com:9092", True)]
+    given = json.loads((tmp_path / "to/external/users/alice/python.json").read_text())["kafka-python"]
+    assert given["bootstrap_servers"] == ["kafka.example.com:9092"]
+    assert given["security_protocol"] == "SASL_SSL"
+    assert balanced("clients", "out", "--user", "alice", "--to", "to")[0] == 0
+    inside = json.loads((tmp_path / "to/users/alice/python.json").read_text())["kafka-python"]
+    assert inside["bootstrap_servers"][0] == "broker-1.dc1.out.kdeploy.internal:9092"
+
+
+def test_from_outside_nobody_is_the_administrator_and_without_a_load_balancer_nothing_is_reached(
+    balanced: Run, ready: Run, tmp_path: Path
+) -> None:
+    code, _, err = balanced("clients", "out", "--external", "--admin", "--to", "to")
+    assert code == 2
+    assert "leads to the listener of users alone" in err
+    code, _, err = ready("clients", "dev", "--external", "--to", "to")
+    assert code == 2
+    assert "nothing that clients outside the network of dc1 could connect to" in err
+    assert handed_out(tmp_path / "to") == set()

@@ -103,8 +103,8 @@ def test_without_a_name_it_validates_every_environment_here(run: Run) -> None:
     assert out == "OK one (environments/one/environment.yaml)\n"
     assert err == (
         "kdeploy: environments/three/environment.yaml:1: nope: there is no setting called 'nope' here\n"
-        "  known: accept_risks, acls, aws, datacenters, durability, kafka, moving, name, overrides, planner, policies, "
-        "quotas, security, topics, users, workload\n"
+        "  known: accept_risks, acls, aws, datacenters, durability, kafka, mirroring, moving, name, overrides, planner, "
+        "policies, quotas, security, topics, users, workload\n"
         "environments/two/environment.yaml:1: workload.fan_out: -1 is too small\n"
         "  write 0 or more\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,20 @@ def test_a_preview_that_is_printed_for_people_is_saved_for_expect_too(
         2,
         "kdeploy: nowhere/preview.json cannot be written: No such file or directory",
     )
+
+
+def test_a_dry_run_of_up_is_a_preview_and_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDEPLOY_STATE_DIR", str(Path("state").absolute()))
+    have("local")
+    before = sorted(Path().rglob("*"))
+    assert run("up", "local", "--dry-run") == run("preview", "local")
+    code, out, _ = run("up", "local", "--dry-run", "--output", "json")
+    assert (code, json.loads(out)["pending"]) == (4, True)
+    assert sorted(Path().rglob("*")) == before
+    Path("saved.json").touch()
+    for more in (["--expect", "saved.json"], ["--canary"]):
+        code, _, err = run("up", "local", "--dry-run", *more)
+        assert (code, f"without {more[0]}: leave one out" in err) == (2, True)
 
 
 def test_a_pipeline_is_for_the_environments_that_are_named(run: Run) -> None:

@@ -49,6 +49,10 @@ def right(name: str) -> str:
     return RIGHTS.get(name, f"{PREFIXES.get(service, service)}:{action}")
 
 
+LOOKER: Final = "kdeploy-tests-look"
+"""Stands in the user agent of clients by which tests look at an account, and change it behind kdeploy's back."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One request: who asks for what, where."""

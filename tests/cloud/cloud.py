@@ -13,11 +13,12 @@ import sys
 import urllib.request
 import uuid
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.cloud import engine
+from tests.cloud import account, calls, engine
 from tests.fleet.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -31,15 +32,15 @@ FOREIGN: Final = ("AWS_", "PULUMI_")
 """Variables of whoever runs the tests that must not reach what they run."""
 
 
-class Cloud:
+class Cloud(account.Account):
     """One account; a context manager.
 
     Attributes:
-        folder: Everything that belongs to it.
         machines: Whether instances are hosts of this machine (needs root; see tests/fleet).
         endpoint: Where it answers.
-        environment: Variables with which a process is this account's user.
     """
+
+    emulated, name, password = True, account.ENVIRONMENT, account.PASSWORD
 
     def __init__(self, folder: Path, *, machines: bool = False) -> None:
         self.folder = folder.resolve()
@@ -83,20 +84,30 @@ class Cloud:
             self._server.stdout.close()
 
     def client(self, service: str, region: str = "eu-west-1") -> Any:
-        """A boto3 client of this account."""
+        """A boto3 client of this account, whose calls are those of a test that looks."""
         import boto3
+        from botocore.config import Config
 
         return boto3.session.Session().client(
             service,
             region_name=region,
             endpoint_url=self.endpoint,
+            config=Config(user_agent_extra=calls.LOOKER),
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
         )
 
+    def mine(self, region: str) -> Callable[[Mapping[str, Any]], bool]:
+        """Nothing else is in it."""
+        return lambda one: True
+
     def calls(self, *, forget: bool = False) -> Counter[str]:
         """How often what was called, for example `ec2:RunInstances`; forgotten after that when asked to."""
         return Counter(self._ask("calls", {"forget": forget}))
+
+    def needed(self) -> set[str]:
+        """Rights that kdeploy and the engine's provider needed for all that they called since the start."""
+        return set(self._ask("needed", {}))
 
     def set(self, **settings: Any) -> None:
         """Set quotas, what is not offered, regions that are off, troubles (see `troubles.Settings`)."""

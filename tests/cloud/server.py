@@ -48,6 +48,7 @@ class Door:
         self.machines = machines
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.counted: Counter[str] = Counter()
+        self.needed: set[str] = set()
         self.regions: set[str] = set()
         self.lock = threading.Lock()
 
@@ -59,6 +60,8 @@ class Door:
         if call is not None:
             with self.lock:
                 self.counted[call.name] += 1
+                if calls.LOOKER not in environ.get("HTTP_USER_AGENT", ""):
+                    self.needed.add(calls.right(call.name))
                 refusal = troubles.SETTINGS.refusal(call)
                 if refusal is None and call.region not in self.regions:
                     self.regions.add(call.region)
@@ -67,6 +70,7 @@ class Door:
                 status, headers, body = troubles.answer(refusal, call)
                 start(status, headers)
                 return [body]
+            time.sleep(troubles.SETTINGS.slow.get(call.name, 0))
         answer: Iterable[bytes] = self.moto(environ, start)
         return answer
 
@@ -85,6 +89,10 @@ class Door:
         if given.get("forget"):
             self.counted.clear()
         return found
+
+    def on_needed(self, given: dict[str, Any]) -> list[str]:
+        """Rights that all calls since the start needed, but for those of tests that look."""
+        return sorted(self.needed)
 
     def on_settings(self, given: dict[str, Any]) -> dict[str, Any]:
         """What the account is like, after setting what was given."""

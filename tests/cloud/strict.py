@@ -16,6 +16,7 @@ from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.elastic_network_interfaces import ElasticNetworkInterfaces
+from moto.ec2.responses.transit_gateway_attachments import TransitGatewayAttachment
 
 from tests.cloud.troubles import SETTINGS
 
@@ -248,6 +249,16 @@ def ranges_differ(self: Any, vpc: Any, peer_vpc: Any, *_: Any, **__: Any) -> Non
         )
 
 
+@before("delete_transit_gateway")
+def gateway_is_free(self: Any, transit_gateway_id: str) -> None:
+    """EC2 API Reference, DeleteTransitGateway: its attachments have to go first."""
+    attached = self.transit_gateway_attachments.values()
+    if any(one.transit_gateway_id == transit_gateway_id and one.state != "deleted" for one in attached):
+        refuse(
+            "IncorrectState", f"{transit_gateway_id} has non-deleted VPC Attachments or Peering Attachments."
+        )
+
+
 @before("modify_instance_attribute")
 def instance_is_stopped(self: Any, instance_id: str, key: str, value: Any) -> None:
     instance = self.get_instance(instance_id)
@@ -336,6 +347,36 @@ def _interfaces(self: Any) -> list[Any]:
     return [] if self.state == "terminated" else list(self.nics.values())
 
 
+def _tagged(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A network at a transit gateway, with the tags that it was made with: moto looks for those of a route table."""
+
+    @functools.wraps(original)
+    def create(self: Any) -> Any:
+        answer = original(self)
+        made = answer.result["TransitGatewayVpcAttachment"]
+        made.add_tags(self._parse_tag_specification().get("transit-gateway-attachment", {}))
+        return answer
+
+    return create
+
+
+def _listed(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A transit gateway's route with what it leads to in a list, as it is told; moto has it alone."""
+
+    @functools.wraps(original)
+    def create(self: Any, *arguments: Any, **named: Any) -> Any:
+        route = original(self, *arguments, **named)
+        if "transitGatewayAttachments" in route:
+            route["transitGatewayAttachments"] = [route["transitGatewayAttachments"]]
+        return route
+
+    return create
+
+
+EC2Backend.create_transit_gateway_route = _listed(EC2Backend.create_transit_gateway_route)  # type: ignore[method-assign]
+TransitGatewayAttachment.create_transit_gateway_vpc_attachment = _tagged(  # type: ignore[method-assign]
+    TransitGatewayAttachment.create_transit_gateway_vpc_attachment
+)
 Instance.network_interfaces = property(_interfaces)  # type: ignore[assignment,method-assign]
 SecurityGroupRule.description = property(_description)  # type: ignore[assignment]
 Instance.terminate = _terminate(Instance.terminate)  # type: ignore[method-assign]

@@ -70,6 +70,7 @@ class Settings:
         not_offered: Instance types by zone that are not offered there, beside what AWS's lists say.
         regions_off: Regions that the account has not opted in to.
         troubles: Refusals.
+        slow: Seconds that pass before a call, by its name, is carried out.
     """
 
     key: str = ""
@@ -77,6 +78,7 @@ class Settings:
     not_offered: list[tuple[str, str]] = field(default_factory=list)
     regions_off: list[str] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    slow: dict[str, float] = field(default_factory=dict)
 
     def refusal(self, call: Call) -> Trouble | None:
         """What refuses a call; None when nothing does."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from kdeploy.cluster import reconcile, record
+from kdeploy.cluster import found, reconcile, record
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.relaxed import meanwhile
 from kdeploy.cluster.state import NewTopic
@@ -91,6 +91,43 @@ def test_its_own_value_is_what_a_topic_gets_back_also_one_declared_in_the_same_c
     given(admin, wanted, reached=at("reassignment-started", admin.finish_moves))
     assert admin.config["orders"] == {INSYNC: "3"}
     assert planned(admin, wanted) == []
+
+
+@pytest.mark.parametrize("own", [{}, {INSYNC: 2}, {INSYNC: 3}])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_import_declares_what_a_topic_has_at_rest_whenever_a_move_was_killed(
+    moment: str, own: dict[str, int]
+) -> None:
+    admin = with_copies({**ONE, "config": own})
+
+    def reached(name: str) -> None:
+        if moment == "reassigned" and name == "reassignment-started":
+            admin.finish_moves()
+        if name == moment:
+            raise Killed
+
+    with pytest.raises(Killed):
+        given(admin, {**THREE, "config": own}, reached=reached)
+    if moment == "reassignment-started":
+        assert admin.config["orders"][INSYNC] == "1"
+        assert admin.movements, "copies are on their way"
+    (topic,) = found.found(admin).topics
+    assert topic.config == {key: str(value) for key, value in own.items()}
+    copies = 3 if moment in ("reassignment-started", "reassigned") else 1
+    assert topic.replication_factor == copies
+    declared = environment(topic.model_dump(mode="json", exclude_defaults=True))
+    admin.moves_at_once = True
+    reconcile.carry_out(admin, reconcile.plan(declared, admin, {}), {})
+    assert admin.config["orders"] == {key: str(value) for key, value in own.items()}
+    assert len(admin.topics["orders"][0].replicas) == copies
+
+
+def test_import_takes_over_a_value_that_somebody_else_gave_meanwhile() -> None:
+    admin = with_copies({**ONE, "config": {INSYNC: 2}})
+    with pytest.raises(Killed):
+        given(admin, {**THREE, "config": {INSYNC: 2}}, reached=at("reassignment-started", kill))
+    admin.set_topic_settings({"orders": {INSYNC: "3"}})
+    assert found.found(admin).topics[0].config == {INSYNC: "3"}
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -221,6 +221,18 @@ def test_what_is_marked_is_deleted_where_it_was_made_here_and_that_is_no_change_
         assert planned(admin, **gone) == []
 
 
+@pytest.mark.parametrize("quorum", [KRAFT, None])
+def test_a_marked_user_is_shut_out_also_with_a_password_that_somebody_else_gave_it(
+    quorum: Quorum | None,
+) -> None:
+    admin = FakeAdmin(quorum=quorum)
+    given(admin, users=[{"name": "alice"}, {"name": "bob"}])
+    admin.delete_users(["alice"])
+    admin.set_passwords({"alice": "theirs"})
+    given(admin, users=[{"name": "alice", "delete": True}, {"name": "bob"}])
+    assert admin.logins({"alice": "theirs", "bob": PASSWORDS["bob"]}) == {"alice": False, "bob": True}
+
+
 def test_a_user_that_was_shut_out_can_be_declared_again() -> None:
     admin = FakeAdmin(quorum=KRAFT)
     given(admin, users=[{"name": "alice"}])

@@ -220,3 +220,16 @@ def test_the_error_of_a_topic_is_found_behind_the_brokers() -> None:
     brokers += struct.pack(">i", 2) + text + struct.pack(">i", 9093) + text
     body = b"\0" * 4 + brokers + text + struct.pack(">i", 1) + struct.pack(">i", 1) + struct.pack(">h", 29)
     assert login._first_topic_error(body + b"rest") == 29
+
+
+def test_the_listener_for_clients_outside_is_tried_as_those_for_clients_inside_are() -> None:
+    from tests.tuning.places import KINDS, decided
+
+    (cluster,) = decided(KINDS["outside"], 3)[0].clusters
+    tried = refusals.ports(cluster, refusals.GUARDED, None)
+    found = {one.name: one.guarded for one in tried if one.name.endswith("external")}
+    assert found == {f"broker-{number} external": False for number in (1, 2, 3)}, (
+        "no firewall keeps it from us"
+    )
+    (without,) = decided(KINDS["one"], 3)[0].clusters
+    assert not any("external" in one.name for one in refusals.ports(without, refusals.GUARDED, None))

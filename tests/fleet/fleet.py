@@ -27,6 +27,7 @@ FIRST: Final = 11
 """Last number of the first host's address."""
 
 SHARED: Final = (
+    "/proc/sys/net/ipv4/ip_forward",
     "/proc/sys/vm/swappiness",
     "/proc/sys/vm/dirty_background_ratio",
     "/proc/sys/vm/dirty_ratio",
@@ -58,10 +59,16 @@ class Fleet:
     def hosts(self) -> list[Host]:
         """Every host, by address."""
         found = [host.read(file.parent) for file in (self.folder / "hosts").glob("*/host.json")]
-        return sorted(found, key=lambda one: int(one.address.rpartition(".")[2]))
+        return sorted(found, key=lambda one: tuple(map(int, one.address.split("."))))
 
     def up(self, count: int, coordinator: str = "zookeeper", *, disks: int = 1) -> list[Host]:
-        """Boot hosts until there are so many: of the first half up to three coordinate, the rest are brokers."""
+        """Boot hosts until there are so many: of the first half up to three coordinate, the rest are brokers.
+
+        Args:
+            count: How many hosts there are then.
+            coordinator: zookeeper or controller: what those that coordinate are.
+            disks: Data disks of each broker; who coordinates has one.
+        """
         root = base()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.note_shared()
@@ -145,11 +152,13 @@ class Fleet:
         """End every host, and undo all that the fleet changed; also after a failed run."""
         if not self.folder.exists():
             return
+        bridges = {BRIDGE, *(one.bridge for one in self.hosts())}
         for folder in (self.folder / "hosts").glob("*"):
             if (folder / "host.json").exists():
                 host.read(folder).remove()
-        if not any(line.split()[1:2] == [BRIDGE] for line in _links()):
-            subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False)
+        for bridge in bridges:
+            if not any(line.split()[1:2] == [bridge] for line in _links(bridge)):
+                subprocess.run(["ip", "link", "delete", bridge], capture_output=True, check=False)
         self.restore_shared()
         shutil.rmtree(self.folder)
 
@@ -164,7 +173,7 @@ class Fleet:
             address=f"{SUBNET}.{FIRST + number}",
             rack=RACKS[place % len(RACKS)],
             role=role,
-            disks=disks,
+            disks=disks if role == "broker" else 1,
             bridge=BRIDGE,
             authorized=self.key.with_suffix(".pub").read_text(),
         )
@@ -217,12 +226,12 @@ def _bridge() -> None:
     _run("ip", "link", "set", BRIDGE, "up")
 
 
-def _links() -> list[str]:
-    """What is connected to the bridge, a line each."""
+def _links(bridge: str) -> list[str]:
+    """What is connected to a bridge, a line each."""
     shown = subprocess.run(
-        ["ip", "-o", "link", "show", "master", BRIDGE], capture_output=True, text=True, check=False
+        ["ip", "-o", "link", "show", "master", bridge], capture_output=True, text=True, check=False
     )
-    return [f"- {BRIDGE}" for _ in shown.stdout.splitlines()]
+    return [f"- {bridge}" for _ in shown.stdout.splitlines()]
 
 
 def _answers(address: str) -> bool:

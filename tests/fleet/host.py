@@ -46,6 +46,7 @@ class Host:
         disks: Its data disks.
         bridge: The bridge it is connected to.
         authorized: Public key that may log in, as root.
+        gateway: By which it reaches other networks; empty where it is to reach none.
     """
 
     folder: str
@@ -56,6 +57,7 @@ class Host:
     disks: int
     bridge: str
     authorized: str
+    gateway: str = ""
 
     @property
     def home(self) -> Path:
@@ -139,7 +141,8 @@ class Host:
 
     def network(self) -> list[str]:
         """What puts it on the network at boot."""
-        return ["ip link set host0 up", f"ip address replace {self.address}/24 dev host0"]
+        out = [f"ip route replace default via {self.gateway}"] if self.gateway else []
+        return ["ip link set host0 up", f"ip address replace {self.address}/24 dev host0", *out]
 
     def loops(self) -> list[str]:
         """Its loop devices, attached first where they are not."""

@@ -15,6 +15,7 @@ VERSION = "3.9.2"
 JARS = {
     f"kafka_2.13-{VERSION}.jar": b"broker",
     f"kafka-clients-{VERSION}.jar": b"clients",
+    f"connect-mirror-{VERSION}.jar": b"mirror",
     "slf4j-reload4j-1.7.36.jar": b"logging",
 }
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from kdeploy.errors import KdeployError
 from kdeploy.infra import artefacts
-from kdeploy.infra.artefacts import Sources, fetch, maven
+from kdeploy.infra.artefacts import Sources, fetch, maven, store
 from kdeploy.infra.artefacts.archive import read_sha512
 from kdeploy.infra.artefacts.contents import Refused
 from tests.infra.mirror import JARS, VERSION, Mirror, archive, gpg_style
@@ -403,3 +404,19 @@ def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert artefacts.default_cache() == tmp_path
     monkeypatch.setenv("KDEPLOY_CACHE_DIR", "")
     assert artefacts.default_cache().name == "kdeploy"
+
+
+def test_what_an_earlier_kdeploy_kept_without_a_jar_that_is_needed_now_is_made_anew(tmp_path: Path) -> None:
+    def fill(*names: str) -> Callable[[Path], str]:
+        def put(libs: Path) -> str:
+            for name in names:
+                (libs / name).write_bytes(b"x")
+            return "here"
+
+        return put
+
+    folder = tmp_path / "kafka" / VERSION
+    store.obtain(folder, fill("a.jar"), artefacts.quiet)
+    found = store.obtain(folder, fill("a.jar", "b.jar"), artefacts.quiet, ["b.jar"])
+    assert [jar.name for jar in found] == ["a.jar", "b.jar"]
+    assert store.obtain(folder, fill(), artefacts.quiet, ["b.jar"]) == found

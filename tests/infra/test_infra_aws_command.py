@@ -16,6 +16,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(command.VARIABLE, raising=False)
+    monkeypatch.delenv(command.FETCH, raising=False)
     return tmp_path
 
 
@@ -49,6 +50,27 @@ def test_where_it_is_missing_the_message_says_how_to_get_it_and_nothing_is_fetch
             command.command(ask)
     assert len(asked) == 1
     assert not command.root().exists()
+
+
+def test_where_nobody_can_be_asked_a_variable_agrees_that_it_is_fetched(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    class Automation:
+        class PulumiCommand:
+            @staticmethod
+            def install(root: str) -> None:
+                fetched.append(root)
+                program(Path(root) / "bin" / "pulumi", "v3.259.0")
+
+    monkeypatch.setattr(command, "_automation", lambda: Automation)
+    monkeypatch.setenv(command.FETCH, "0")
+    with pytest.raises(command.NoEngine, match="KDEPLOY_FETCH_PULUMI=1 agrees to that elsewhere"):
+        command.command()
+    monkeypatch.setenv(command.FETCH, "1")
+    assert command.command().command == str(command.root() / "bin" / "pulumi")
+    assert fetched == [str(command.root())]
 
 
 @pytest.mark.parametrize(

@@ -33,14 +33,20 @@ TABLE = [
     ("VolumeLimitExceeded", "You have exceeded your maximum gp3 storage limit", "quota is used up", "Service Quotas"),
     ("InvalidSubnet.Conflict", "The CIDR '10.20.0.0/20' conflicts with another subnet", "address range", "network.cidr"),
     ("InvalidVpc.Range", "The CIDR '10.0.0.0/8' is invalid.", "address range", "network.cidr"),
+    ("InsufficientFreeAddressesInSubnet", "Insufficient free addresses in subnet 'subnet-1'", "no room", "network.cidr"),
+    ("InvalidParameterValue", "Address does not fall within the subnet's address range", "no room", "network.cidr"),
+    ("InvalidParameterValue", "Value (eu-west-1z) for parameter availabilityZone is invalid.", "no such zone", "racks"),
+    ("OverlappingCidrs", "VPC pcx-1 and vpc-2 have overlapping CIDR blocks", "address range", "network.cidr"),
     ("EntityAlreadyExists", "Role with name kdeploy-x already exists.", "of this name is there already", "rename"),
     ("InvalidGroup.Duplicate", "The security group 'x' already exists", "of this name is there already", "rename"),
-    ("InvalidAMIID.NotFound", "The image id '[ami-1]' does not exist", "no such image", "machine.image"),
+    ("InvalidAMIID.NotFound", "The image id '[ami-1]' does not exist", "no such image", "machine.images"),
     ("RequestLimitExceeded", "Request limit exceeded.", "fewer questions", "in a minute"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "words", "meaning", "remedy"), TABLE, ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("code", "words", "meaning", "remedy"), TABLE, ids=[f"{at}-{row[0]}" for at, row in enumerate(TABLE)]
+)
 @pytest.mark.parametrize("form", [sdk, boto])
 def test_each_refusal_of_aws_has_its_meaning_its_words_and_its_remedy(
     form: object, code: str, words: str, meaning: str, remedy: str
@@ -56,6 +62,22 @@ def test_each_refusal_of_aws_has_its_meaning_its_words_and_its_remedy(
 @pytest.mark.parametrize(
     ("message", "meaning"),
     [
+        ("PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "wants a token"),
+        ("401 Unauthorized: invalid access token", "does not know this token"),
+        (
+            'performing HTTP request: Get "https://api.pulumi.com/api/user": dial tcp: no such host',
+            "that keeps the state cannot be reached",
+        ),
+        (
+            "error listing stacks: could not list bucket: blob (code=NotFound): operation error S3: ListObjectsV2, "
+            "NoSuchBucket: The specified bucket does not exist",
+            "bucket that keeps the state is not there",
+        ),
+        (
+            "could not create secrets manager for new stack: secrets (code=NotFound): operation error KMS: Encrypt, "
+            "NotFoundException: Alias arn:aws:kms:eu-west-1:1:alias/x is not found.",
+            "key of the state's secrets",
+        ),
         ("unable to validate AWS credentials: no valid credential sources for pulumi-aws found", "credentials"),
         ("AWS account ID not allowed: 111111111111", "another account"),
         ("dial tcp 10.0.0.1:443: connect: connection refused", "cannot be reached"),

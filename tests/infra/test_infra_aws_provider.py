@@ -12,7 +12,9 @@ from kdeploy.blueprint import Blueprint, ClusterBlueprint, Disk, Node
 from kdeploy.errors import KdeployError
 from kdeploy.infra import AppliesTogether, Forwards, KnowsTypes, NodeState, Reboots, Remakes
 from kdeploy.infra.aws import provider as module
+from kdeploy.infra.aws.own_disks import BY_ID
 from kdeploy.infra.aws.provider import AwsProvider, Instance, Remaking, device, instances
+from kdeploy.infra.hosts.ssh import Unreachable
 from tests.infra.nodes import node
 
 NODES = tuple(replace(node(f"broker-{number}"), disks=(Disk("volume:0", "u", "/d"),)) for number in (1, 2, 3))
@@ -42,6 +44,8 @@ class Hosts:
 
     def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
         self.log.append(("observe", tuple(one.disks[0].device for one in nodes)))
+        if any(one.loses_data_on_stop or "Instance_Storage" in one.disks[0].device for one in nodes):
+            return {one.key: NodeState(OWN.present, OWN.running, "a", None, "") for one in nodes}
         return {one.key: NodeState(True, True, "a", "a", "", prepared=self.prepared) for one in nodes}
 
     def reaches(self, one: Node) -> bool:
@@ -57,6 +61,28 @@ class Hosts:
 
     def proxy(self, cluster: ClusterBlueprint) -> None:
         return None
+
+    def own_disks(self, one: Node, prefix: str) -> list[dict[str, Any]]:
+        self.log.append(("own disks", (one.name,)))
+        if one.key in OWN.silent:
+            raise Unreachable("no answer")
+        return OWN.disks
+
+    def forget(self, one: Node) -> None:
+        self.log.append(("forget", (one.name, one.disks[0].device)))
+        OWN.present = False
+
+
+class Own:
+    """What machines' own disks hold."""
+
+    def __init__(self) -> None:
+        self.silent: set[str] = set()
+        self.disks: list[dict[str, Any]] = []
+        self.present, self.running = True, False
+
+
+OWN = Own()
 
 
 def made(
@@ -139,3 +165,63 @@ def test_a_machine_that_boots_is_waited_for_and_one_that_never_answers_is_named(
     provider, _ = made(answers={"here/broker-3": 9})
     with pytest.raises(KdeployError, match=r"no answer by SSH .* from broker-3 \(i-3\)"):
         provider.wait(NODES)
+
+
+LOSING = tuple(replace(one, disks=(Disk("local:0", "uuid-0", "/d"),)) for one in NODES[:1])
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Own:
+    fresh = Own()
+    monkeypatch.setitem(globals(), "OWN", fresh)
+    fresh.disks = [{"path": f"{BY_ID}AWS1", "file_system": "uuid-0", "empty": False}]
+    return fresh
+
+
+def test_a_machines_own_disk_has_the_path_of_its_serial_number(own: Own) -> None:
+    provider, log = made()
+    assert provider.observe(LOSING)["here/broker-1"].present
+    assert log == [("own disks", ("broker-1",)), ("observe", (f"{BY_ID}AWS1",))]
+
+
+def test_a_node_whose_machines_own_disks_came_back_empty_is_not_there_and_is_forgotten_when_it_begins_anew(
+    own: Own,
+) -> None:
+    own.disks = [{"path": f"{BY_ID}AWS9", "file_system": "", "empty": True}]
+    provider, log = made()
+    state = provider.observe(LOSING)["here/broker-1"]
+    assert (state.present, state.emptied, state.prepared) == (False, True, False)
+    log.clear()
+    cluster = replace(BLUEPRINT.clusters[0], nodes=LOSING)
+    provider.provision(replace(BLUEPRINT, clusters=(cluster,)))
+    assert [what for what, _ in log] == ["own disks", "observe", "forget", "provision"]
+    assert ("forget", ("broker-1", f"{BY_ID}AWS9")) in log
+    log.clear()
+    provider.provision(replace(BLUEPRINT, clusters=(cluster,)))
+    assert "forget" not in [what for what, _ in log], "it never had the node"
+
+
+@pytest.mark.parametrize("what", ["runs", "holds something else", "was never here"])
+def test_nothing_else_is_taken_for_a_machine_that_lost_its_data(own: Own, what: str) -> None:
+    own.disks = [{"path": f"{BY_ID}AWS9", "file_system": "", "empty": what != "holds something else"}]
+    own.running, own.present = what == "runs", what != "was never here"
+    provider, log = made()
+    assert not provider.observe(LOSING)["here/broker-1"].emptied
+    provider.provision(replace(BLUEPRINT, clusters=(replace(BLUEPRINT.clusters[0], nodes=LOSING),)))
+    assert "forget" not in [one for one, _ in log]
+
+
+def test_a_machine_that_cannot_be_asked_for_its_disks_is_told_as_any_that_cannot_be_asked(own: Own) -> None:
+    own.silent.add("here/broker-1")
+    provider, log = made()
+    provider.observe(LOSING)
+    assert log[-1] == ("observe", ("local:0",))
+
+
+def test_a_machine_that_lacks_a_disk_of_its_own_is_named(own: Own) -> None:
+    own.disks = []
+    provider, _ = made()
+    with pytest.raises(
+        KdeployError, match=r"here/broker-1 \(i-1\): the machine has 0 disks of its own, and 1 are"
+    ):
+        provider.observe(LOSING)

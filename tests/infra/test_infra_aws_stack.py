@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,9 +23,11 @@ from pulumi.automation import (
     StackNotFoundError,
 )
 
+from kdeploy.infra.aws import remains
 from kdeploy.infra.aws import stack as module
-from kdeploy.infra.aws.failure import CloudError, StackLocked
-from kdeploy.infra.aws.stack import Holder, Home, Stack, holders
+from kdeploy.infra.aws.failure import CloudError, NotLetThrough, StackLocked
+from kdeploy.infra.aws.remains import Holder, holders
+from kdeploy.infra.aws.stack import Home, Stack
 
 HERE = socket.gethostname()
 
@@ -118,7 +122,7 @@ def test_an_engine_whose_kdeploy_was_killed_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = iter([True, True, True, False])
-    monkeypatch.setattr(module, "_lives", lambda process: next(looks))
+    monkeypatch.setattr(remains, "lives", lambda process: next(looks))
     engine = Engine(refused(lock(HERE, os.getpid())), {})
     made, told = stack_with(engine, tmp_path, monkeypatch)
     assert made.state() is not None
@@ -127,8 +131,8 @@ def test_an_engine_whose_kdeploy_was_killed_is_waited_for(
 
 
 def test_a_number_that_another_program_has_now_is_no_engine(dead: int) -> None:
-    assert not module._lives(dead)
-    assert not module._lives(os.getpid())
+    assert not remains.lives(dead)
+    assert not remains.lives(os.getpid())
 
 
 def test_a_stack_that_was_never_made_has_no_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +160,35 @@ def test_a_state_that_a_kill_cut_short_is_put_back_from_the_one_before_it(
     assert made.state() is not None
     assert (file.read_text() if file.exists() else None) == after
     assert "cut the state short" in told[0]
+
+
+def test_what_the_engine_noted_of_a_file_and_a_kill_cut_short_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = CommandError(CommandResult("", "error: failed to load checkpoint: EOF", 255))
+    made, told = stack_with(Engine(cut, {}), tmp_path, monkeypatch)
+    file = tmp_path / "state" / ".pulumi" / "stacks" / "kdeploy" / "env.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"version": 3}')
+    noted, whole = file.with_name("env.json.attrs"), file.with_name("env.json.bak.attrs")
+    noted.write_text("")
+    whole.write_text('{"md5": ""}')
+    assert made.state() is not None
+    assert (file.read_text(), noted.exists(), whole.exists()) == ('{"version": 3}', False, True)
+    assert told == []
+
+
+def test_what_an_engine_that_lives_is_just_writing_is_not_mended_but_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = CommandError(CommandResult("", "error: failed to load checkpoint: EOF", 255))
+    made, told = stack_with(Engine(cut, {}), tmp_path, monkeypatch)
+    monkeypatch.setattr(remains, "left_running", lambda folder: (os.getpid(),))
+    file = tmp_path / "state" / ".pulumi" / "stacks" / "kdeploy" / "env.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    assert made.state() is not None
+    assert (file.read_text(), told) == ("", [])
 
 
 def test_a_state_that_is_whole_is_never_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,3 +225,87 @@ def test_what_holds_data_may_be_deleted_only_once_its_state_says_so() -> None:
 
 def test_its_passphrase_is_not_in_what_it_prints() -> None:
     assert "hidden" not in repr(Home("env", "file:///s", "passphrase", Path(), "hidden"))
+
+
+class Judging(Engine):
+    """An engine that runs packs: it tells what they hold against a resource, and fails where one is mandatory."""
+
+    def __init__(self, level: str, *said: str) -> None:
+        super().__init__()
+        self.level, self.said, self.packs = level, said, None
+
+    def preview(self, on_event: Any, policy_packs: Any, **_: Any) -> None:
+        self.packs = policy_packs
+        kinds = dict.fromkeys(("resource_pre_event", "res_outputs_event", "diagnostic_event", "policy_event"))
+        violation = SimpleNamespace(
+            policy_pack_name="house",
+            policy_name="small",
+            resource_urn="urn:pulumi:env::kdeploy::aws:ec2/instance:Instance::broker-1",
+            message="too large",
+            enforcement_level=self.level,
+        )
+        on_event(SimpleNamespace(**kinds | {"policy_event": violation}))
+        for line in self.said:
+            failed = SimpleNamespace(severity="error", urn="", message=line)
+            on_event(SimpleNamespace(**kinds | {"diagnostic_event": failed}))
+        if self.level == "mandatory":
+            raise CommandError(CommandResult("", "error: preview failed", 255))
+
+
+def judged(engine: Judging, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    made, _ = stack_with(engine, folder, monkeypatch)
+    made._home = dataclasses.replace(made._home, policy_packs=(Path("packs/house"),))
+    return made
+
+
+def test_a_mandatory_policy_that_is_violated_is_told_instead_of_that_the_preview_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Judging("mandatory", "preview failed")
+    with pytest.raises(
+        NotLetThrough, match=r"broker-1 \(Instance\): policy small of pack house: too large"
+    ) as told:
+        judged(engine, tmp_path, monkeypatch).preview()
+    assert "preview failed" not in str(told.value)
+    assert engine.packs == [str(Path("packs/house").absolute())], "the engine works in a folder of its own"
+
+
+def test_what_else_failed_beside_a_violated_policy_is_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Judging("mandatory", "api error UnauthorizedOperation: not allowed")
+    with pytest.raises(NotLetThrough, match="lack a right"):
+        judged(engine, tmp_path, monkeypatch).preview()
+
+
+def test_what_a_policy_advises_fails_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (advised,) = judged(Judging("advisory"), tmp_path, monkeypatch).preview().advised
+    assert str(advised) == "broker-1 (Instance): policy small of pack house: too large"
+
+
+def test_what_a_killed_run_left_is_waited_for_until_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, told = stack_with(Engine(), tmp_path, monkeypatch)
+    made.settle()
+    assert told == []
+    work = tmp_path / "work"
+    work.mkdir()
+    program, own = [sys.executable, "-c", "import time; time.sleep(600)"], {"PULUMI_BACKEND_URL": "file:///s"}
+    engine = subprocess.Popen(program, cwd=work, env={**os.environ, **own})
+    somebody = subprocess.Popen(program, cwd=work)
+    elsewhere = subprocess.Popen(program, cwd=tmp_path, env={**os.environ, **own})
+    try:
+        assert remains.left_running(work) == (engine.pid,)
+        monkeypatch.setattr(module, "PATIENCE", 0.05)
+        with pytest.raises(StackLocked, match=f"process {engine.pid}\n.*kill {engine.pid}"):
+            made.settle()
+        monkeypatch.setattr(module, "PATIENCE", 60)
+        monkeypatch.setattr(module.time, "sleep", lambda _: (engine.kill(), engine.wait()))
+        made.settle()
+        assert engine.returncode is not None
+        assert told == ["waiting for what a killed run had begun in AWS"] * 2
+    finally:
+        for one in (engine, somebody, elsewhere):
+            one.kill()
+            one.wait()

@@ -16,7 +16,7 @@ from kdeploy.errors import KdeployError
 from kdeploy.infra.hosts.provider import HostsProvider
 from kdeploy.infra.hosts.sources import Sources
 from kdeploy.infra.hosts.ssh import Unreachable
-from kdeploy.playbooks.runner import Failure, Played
+from kdeploy.playbooks.runner import BROKEN_OFF, Failure, Played
 from kdeploy.spec.model import Ssh
 from tests.infra.nodes import node
 from tests.infra.test_infra_hosts_preflight import EMPTY, GOOD
@@ -400,6 +400,35 @@ def test_applying_goes_in_one_run_and_removes_what_is_no_longer_wanted(hosts: Ho
         "etc/kafka/applied",
     ]
     assert list((tmp_path / "private").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        (
+            Unreachable("10.0.0.1 cannot be reached: it does not answer"),
+            "cannot be reached: it does not answer",
+        ),
+        (None, "the connection could not be made, or broke off"),
+    ],
+)
+def test_a_host_that_is_lost_while_files_are_carried_is_told_in_plain_words(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, then: Exception | None, said: str
+) -> None:
+    one = broker(1)
+    hosts.shows["10.0.0.1"] = seen(one, was_formatted=True)
+
+    def lost(part: str, variables: Mapping[str, Mapping[str, Any]]) -> Played:
+        if then is not None:
+            hosts.shows["10.0.0.1"] = then
+        return Played(failures=[Failure("here.broker-1", "", BROKEN_OFF)])
+
+    monkeypatch.setattr(hosts, "play", lost)
+    with pytest.raises(KdeployError) as caught:
+        hosts.provider().apply_together([(one, SECRETS)])
+    assert str(caught.value) == (
+        f"hosts could not be made what they should be:\n  - here.broker-1: {said}\n  mend that, and run this again"
+    )
 
 
 def test_what_is_in_place_already_is_not_carried_again(hosts: Hosts) -> None:

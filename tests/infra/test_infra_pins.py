@@ -47,6 +47,9 @@ def test_a_version_without_pins_is_refused() -> None:
         maven.pins("2.8.0")
 
 
+NEEDED = ("kafka_2.13-3.9.2.jar", "kafka-clients-3.9.2.jar", "connect-mirror-3.9.2.jar")
+
+
 @pytest.mark.parametrize(
     ("strange", "said"),
     [
@@ -58,15 +61,15 @@ def test_a_version_without_pins_is_refused() -> None:
     ],
 )
 def test_a_kafka_jar_of_another_version_is_refused(strange: str, said: str) -> None:
-    good = ["kafka_2.13-3.9.2.jar", "kafka-clients-3.9.2.jar", "connect-api-3.9.2.jar", "zookeeper-3.8.4.jar"]
+    good = [*NEEDED, "connect-api-3.9.2.jar", "zookeeper-3.8.4.jar"]
     check_kafka_jars(good, "3.9.2")
     with pytest.raises(Refused, match=re.escape(said)):
         check_kafka_jars([*good, strange], "3.9.2")
 
 
-@pytest.mark.parametrize("lacking", ["kafka_2.13-3.9.2.jar", "kafka-clients-3.9.2.jar"])
-def test_a_distribution_without_broker_or_clients_is_refused(lacking: str) -> None:
-    names = {"kafka_2.13-3.9.2.jar", "kafka-clients-3.9.2.jar"} - {lacking}
+@pytest.mark.parametrize("lacking", NEEDED)
+def test_a_distribution_without_broker_clients_or_mirrormaker_is_refused(lacking: str) -> None:
+    names = set(NEEDED) - {lacking}
     with pytest.raises(Refused, match=f"lacks {re.escape(lacking)}"):
         check_kafka_jars(names, "3.9.2")
 

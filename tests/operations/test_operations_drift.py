@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kdeploy.cli import changes
 from kdeploy.cli import drift as printed
 from kdeploy.cluster import reconcile
 from kdeploy.cluster.fake import FakeAdmin
@@ -17,6 +18,7 @@ from kdeploy.cluster.state import EVERY_BROKER, Binding, QuotaEntity
 from kdeploy.infra import NodeState, Strayed
 from kdeploy.operations import drift
 from kdeploy.operations.drift import Drift, Drifted
+from kdeploy.pipelines.forge import GITHUB_LIMIT
 from kdeploy.spec.model import Environment
 from tests.infra.nodes import node
 
@@ -39,7 +41,8 @@ def site(state: NodeState, *strayed: Strayed) -> Any:
     """A cluster of one broker, in a state, with what strayed on it."""
     one = node("broker-1")
     return SimpleNamespace(
-        cluster=SimpleNamespace(nodes=[one], brokers=[one], datacenter="here"),
+        cluster=SimpleNamespace(nodes=[one], everything=[one], brokers=[one], datacenter="here"),
+        declared=ENVIRONMENT,
         provider=SimpleNamespace(
             observe=lambda nodes: {one.key: state},
             strayed=lambda nodes: {one.key: strayed},
@@ -121,6 +124,22 @@ def test_a_node_that_cannot_be_asked_is_not_told_as_stopped_but_why_nobody_knows
     assert drift.on_nodes(here) == (
         [],
         ["broker-1 cannot be asked: 10.0.0.1 cannot be reached: it does not answer"],
+    )
+
+
+def test_nodes_that_cannot_be_asked_for_one_reason_are_told_together() -> None:
+    away = replace(STOPPED, unseen=True, detail="it does not answer")
+    other = replace(away, detail="sudo asks for a password")
+    here, nodes = site(away), [node(f"broker-{number}") for number in (1, 2, 3)]
+    here.cluster = SimpleNamespace(nodes=nodes, everything=nodes, brokers=nodes, datacenter="here")
+    states = dict(zip([one.key for one in nodes], (away, other, away), strict=True))
+    here.provider.observe, here.provider.strayed = lambda _: states, lambda _: {}
+    assert drift.on_nodes(here) == (
+        [],
+        [
+            "broker-1, broker-3 cannot be asked: it does not answer",
+            "broker-2 cannot be asked: sudo asks for a password",
+        ],
     )
 
 
@@ -256,8 +275,24 @@ def test_it_reads_as_a_list_with_both_values_and_what_to_do() -> None:
 def test_as_markdown_nothing_breaks_out_of_its_cell() -> None:
     lines = printed.as_markdown(FOUND).splitlines()
     assert lines[0] == "<!-- kdeploy drift prod -->"
-    assert "| files | broker-1 | config/server.properties: b\\|c | &lt;2> | 3 | git |" in lines
+    assert "| files | broker-1 | config/server.properties: b&#124;c | &#60;2&#62; | 3 | git |" in lines
     assert "| topics | orders | partitions | 6 | 12 | cluster |" in lines
+
+
+def test_as_markdown_it_stays_below_what_a_forge_takes_and_says_what_is_left_out() -> None:
+    topics = [Drifted("topics", "here", f"topic-{n}", "retention.ms", "1", "@everyone") for n in range(5000)]
+    hosts = [f"broker-{n} cannot be asked: it does not answer" for n in range(3000)]
+    text = printed.as_markdown(Drift("prod", tuple(topics), tuple(hosts)))
+    assert len(text) < changes.LIMIT < GITHUB_LIMIT
+    lines = text.splitlines()
+    told = sum(line.startswith("| topics |") for line in lines)
+    assert f"{5000 - told} more lines are left out here; `--output json` has all of them." in lines
+    assert 500 < told < 5000
+    assert lines[-1].endswith("more lines are left out here; `--output json` has all of them.")
+    assert "@everyone" not in text, "nobody is called by it"
+    few = printed.as_markdown(Drift("prod", tuple(topics[:2])))
+    assert "left out" not in few
+    assert few.splitlines()[-1] == "or have git say what was found with: kdeploy drift prod --accept"
 
 
 def test_what_up_can_put_back_is_put_back_or_accepted() -> None:
@@ -266,6 +301,12 @@ def test_what_up_can_put_back_is_put_back_or_accepted() -> None:
         "Put git's back with: kdeploy up prod",
         "or have git say what was found with: kdeploy drift prod --accept",
     ]
+
+
+def test_what_is_in_aws_is_put_back_when_aws_is_asked_first() -> None:
+    gone = Drifted("resources", "here", "here-rule", "rule", "there", None, why="it is gone")
+    found = Drift("prod", (gone, Drifted("topics", "here", "orders", "retention.ms", "1", "2")))
+    assert "Put git's back with: kdeploy up prod --refresh" in printed.as_text(found).splitlines()
 
 
 def test_what_could_not_be_looked_at_is_not_called_unchanged() -> None:

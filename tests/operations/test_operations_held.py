@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from kdeploy.cli import kdeploy
 from kdeploy.cluster.state import Binding, Metadata, NewTopic
-from kdeploy.errors import InvalidEnvironment, KdeployError
+from kdeploy.errors import InvalidEnvironment, KdeployError, UsageError
 from kdeploy.infra import NodeState
 from kdeploy.infra.local import process
 from kdeploy.operations import apply as applying
-from kdeploy.operations import expected
+from kdeploy.operations import expected, preview
 from kdeploy.operations.apply import apply
 from kdeploy.operations.expected import Moved
 from kdeploy.operations.progress import Silent
@@ -288,3 +290,39 @@ def test_nothing_is_agreed_to_about_a_node_that_cannot_be_asked(lost: World, tmp
     assert lost.happened(before) == frozenset()
     lost.up(expectation=expectation, manner=Manner(without=("broker-2",)))
     assert lost.happened(before) == {"topic payments made 2 partitions, 3 copies"}
+
+
+def test_a_preview_without_a_node_is_what_up_without_it_does(lost: World, tmp_path: Path) -> None:
+    lost.edit([TOPIC])
+    before, without = lost.seen(), Manner(without=("broker-2",))
+    found = preview.preview(load.load(lost.folder), manner=without)
+    assert [(one.layer, one.name) for one in found.items] == [("topics", "payments")]
+    file = tmp_path / "preview.json"
+    file.write_text(json.dumps(found.to_json()))
+    with pytest.raises(Moved, match=r"(?s)broker-2 cannot be asked.*- new: broker-2 cannot be asked"):
+        lost.up(expectation=expected.read(file, "local"))
+    assert lost.happened(before) == frozenset()
+    lost.up(expectation=expected.read(file, "local"), manner=without)
+    assert lost.happened(before) == {"topic payments made 2 partitions, 3 copies"}
+
+
+def test_a_preview_leaves_out_only_what_is_there_and_down(world: World) -> None:
+    loaded = load.load(world.folder)
+    with pytest.raises(UsageError, match="no node 'broker-9' to leave out"):
+        preview.preview(loaded, manner=Manner(without=("broker-9",)))
+    with pytest.raises(KdeployError, match="broker-2 runs, and only a node that is down can be left out"):
+        preview.preview(loaded, manner=Manner(without=("broker-2",)))
+
+
+def test_a_preview_says_the_rate_that_it_is_given_and_what_carries_it_out(world: World) -> None:
+    world.admin.create_topics([NewTopic("payments", 2, 1)])
+    world.edit([TOPIC])
+    said = []
+    for rate in ([], ["--move-rate", "120MB/s"]):
+        ended = CliRunner().invoke(kdeploy, ["preview", str(world.folder), *rate])
+        assert ended.exit_code == 4
+        said.append(" ".join(ended.stdout.split()))
+    assert "moved at 50 MB/s for each broker (moving.rate; --move-rate" in said[0]
+    assert said[0].endswith("Carry it out with: kdeploy up local")
+    assert "moved at 120 MB/s for each broker (--move-rate)" in said[1]
+    assert said[1].endswith("Carry it out with: kdeploy up local --move-rate 120MB/s")

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from kdeploy import planner
 from kdeploy.blueprint import Node
 from kdeploy.cluster.change import Kind
 from kdeploy.errors import InvalidEnvironment, KdeployError, UsageError
-from kdeploy.operations import expected, pending
+from kdeploy.infra.hosts import ssh
+from kdeploy.infra.local.provider import LocalProvider
+from kdeploy.operations import expected, pending, prepare
 from kdeploy.operations.apply import apply
 from kdeploy.operations.expected import Moved
+from kdeploy.operations.preview import cost_items
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.reach import WrongCluster
+from kdeploy.planner.costs import Beside, beside
 from kdeploy.spec import load, lockfile
+from kdeploy.spec.lock import Lock
 from tests.contracts import hold
 from tests.operations.changes_table import TOPICS, USERS, override
 from tests.operations.world import SHIPPED, World, predicted
@@ -271,47 +278,87 @@ def test_a_lock_whose_node_lacks_a_port_is_named_with_its_line(world: World) -> 
 
 
 def test_where_machines_have_a_price_it_is_said_before_and_after(tmp_path: Path) -> None:
-    from kdeploy.operations import prepare
-    from kdeploy.operations.preview import cost_items
-
-    folder = tmp_path / "prod"
-    folder.mkdir()
     text = (SHIPPED / "prod-eu" / "environment.yaml").read_text()
-    (folder / "environment.yaml").write_text(text)
-    before = prepare.design(load.load(folder), freeze=False)
-    assert cost_items(before) == (), "nothing was there to pay for"
-    again = prepare.design(load.load(folder), freeze=False, previous=before.lock)
-    assert cost_items(again) == ()
+    before = designed(tmp_path, text)
+    there = declared(before)
+    again = designed(tmp_path, text, before.lock)
+    machines = Machines(types_of(before))
+    assert cost_items(again, machines, there) == (), "as many machines, of the types that the lock says"
     throughput = next(line for line in text.splitlines() if line.strip().startswith("throughput:"))
-    (folder / "environment.yaml").write_text(text.replace(throughput, "  throughput: 900MB/s"))
-    grown = prepare.design(load.load(folder), freeze=False, previous=before.lock)
-    (item,) = cost_items(grown)
+    grown = designed(tmp_path, text.replace(throughput, "  throughput: 900MB/s"), before.lock)
+    (item,) = cost_items(grown, machines, there)
     assert (item.layer, item.effect) == ("cost", "none")
-    assert (
-        item.what
-        == f"machines and volumes: {item.before} → {item.after} a month, {item.what.split(', ')[-1]}"
-    )
-    assert item.what.endswith(" more")
-    assert "brokers $" in item.why
-    assert "volumes $" in item.why
-    assert cost_items(grown, Machines({})) == cost_items(
-        prepare.design(load.load(folder), freeze=False, previous=grown.lock), Machines({})
-    ), "what is there counts, and nothing is: whatever the lock says"
-    (first,) = cost_items(grown, Machines({}))
+    more = item.what.split(", ")[-1]
+    assert item.what == f"all that is made, without traffic: {item.before} → {item.after} a month, {more}"
+    assert more.endswith(" more")
+    for part in ("brokers $", "volumes $", "root disks $"):
+        assert part in item.why
+    (first,) = cost_items(grown, Machines({}), {})
+    decided = designed(tmp_path, text.replace(throughput, "  throughput: 900MB/s"), grown.lock)
+    assert cost_items(decided, Machines({}), {}) == (first,), "what is there counts, and nothing is"
     assert first.before == "$0"
-    types = {
-        node.key: before.lock.datacenters[0].brokers.instance_type or ""
-        for node in before.blueprint.nodes
-        if node.role == "broker"
-    }
-    types |= {
-        node.key: before.lock.datacenters[0].coordination.instance_type or ""
-        for node in before.blueprint.nodes
-        if node.role != "broker"
-    }
-    assert cost_items(again, Machines(types)) == (), "as many machines, of the types that the lock says"
-    (smaller,) = cost_items(again, Machines({**types, before.blueprint.nodes[0].key: "m6g.8xlarge"}))
+    larger = Machines({**types_of(before), before.blueprint.nodes[0].key: "m6g.8xlarge"})
+    (smaller,) = cost_items(again, larger, there)
     assert smaller.what.endswith(" less"), "a machine that is larger than the lock says becomes smaller"
+
+
+def test_what_is_made_beside_machines_is_part_of_what_a_change_costs(tmp_path: Path) -> None:
+    text = (SHIPPED / "prod-eu" / "environment.yaml").read_text()
+    before = designed(tmp_path, text)
+    machines, there = Machines(types_of(before)), declared(before)
+    assert "egress: nat-per-zone" in text
+    (item,) = cost_items(
+        designed(tmp_path, text.replace("nat-per-zone", "none"), before.lock), machines, there
+    )
+    assert re.fullmatch(r"nat gateways \$\d+ less", item.why)
+    balancer = "load_balancer: {name: kafka.example.com, sources: [198.51.100.0/24]}"
+    wanted = text.replace("egress: nat-per-zone", f"egress: nat-per-zone\n      {balancer}")
+    (item,) = cost_items(designed(tmp_path, wanted, before.lock), machines, there)
+    assert re.fullmatch(r"load balancer \$\d+ more", item.why)
+
+
+@pytest.mark.parametrize("name", ["prod-eu", "global-active-active"])
+def test_what_is_to_be_made_costs_in_a_preview_what_cost_says_of_it(tmp_path: Path, name: str) -> None:
+    from kdeploy.planner.costs import TRAFFIC, costs
+
+    loaded = load.load(SHIPPED / name)
+    design = prepare.design(loaded, freeze=False)
+    said = costs(loaded.environment, planner.plan(loaded.environment, design.lock), design.lock)
+    for item, one in zip(cost_items(design, Machines({}), {}), said.datacenters, strict=True):
+        whole = sum(part.monthly_usd for part in one.parts if part.name not in TRAFFIC)
+        assert (item.before, item.after) == ("$0", f"${whole:,.0f}")
+
+
+def test_where_nobody_could_look_what_is_to_be_made_is_told_alone(tmp_path: Path) -> None:
+    design = designed(tmp_path, (SHIPPED / "prod-eu" / "environment.yaml").read_text())
+    (item,) = cost_items(design, Machines(types_of(design)), None)
+    assert item.before is None
+    assert item.what.endswith(f"{item.after} a month; what of it there is now is not known")
+    assert "nat gateways $" in item.why
+
+
+def designed(tmp_path: Path, text: str, previous: Lock | None = None) -> prepare.Design:
+    """An environment's design, where a lock was there before."""
+    folder = tmp_path / "prod"
+    folder.mkdir(exist_ok=True)
+    (folder / "environment.yaml").write_text(text)
+    return prepare.design(load.load(folder), freeze=False, previous=previous)
+
+
+def declared(design: prepare.Design) -> dict[str, Beside]:
+    """What there is beside machines when all that a design wants was made."""
+    wanted = design.loaded.environment.datacenters
+    return {
+        one.name: beside(place, len(one.nodes))
+        for one, place in zip(design.lock.datacenters, wanted, strict=True)
+    }
+
+
+def types_of(design: prepare.Design) -> dict[str, str]:
+    """The types that a lock's machines are of."""
+    (place,) = design.lock.datacenters
+    kinds = {True: place.brokers.instance_type, False: place.coordination.instance_type}
+    return {node.key: kinds[node.role == "broker"] or "" for node in design.blueprint.nodes}
 
 
 class Machines:
@@ -357,3 +404,21 @@ def test_what_kdeploy_made_and_nobody_declares_any_more_stays_and_is_told(world:
     assert "orders" in world.admin.topics
     assert world.preview().pending is False
     assert len(world.preview().notes) == 3
+
+
+def test_a_cluster_that_no_host_lets_anybody_through_to_is_not_compared_and_the_rest_is_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed() -> tuple[str, int]:
+        raise ssh.Unreachable("no connection to the brokers, which go over SSH:\n  10.0.0.1 does not answer")
+
+    def connect(access: Any, *_: float) -> Any:
+        return access.proxy()
+
+    monkeypatch.setattr(LocalProvider, "proxy", lambda self, cluster: closed, raising=False)
+    monkeypatch.setattr("kdeploy.cluster.admin.connect", connect)
+    monkeypatch.setattr("kdeploy.operations.readiness.PAUSE", 1.0)
+    world.edit(override("broker", "queued.max.requests: 400"))
+    found = world.preview()
+    assert [one.compared for one in found.clusters] == [False]
+    assert {one.kind for one in found.items if one.layer == "nodes"} == {"restart"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kdeploy.blueprint import Node
+from kdeploy.blueprint import Disk, Node
 from kdeploy.cluster.failure import TimedOut
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import Metadata, NewTopic
@@ -117,6 +117,41 @@ def test_up_asks_for_it_exactly_where_a_broker_is_new_in_a_cluster_that_serves(
     assert found == asked
 
 
+@pytest.mark.parametrize(
+    ("kinds", "remedy"),
+    [
+        (("create", "create", "start"), "kdeploy up env --without broker-1 --without broker-2"),
+        (("create", "create", "create"), "kdeploy down env --delete-data"),
+    ],
+)
+def test_a_machine_that_lost_its_data_begins_anew_only_where_a_broker_serves_that_may_have_it(
+    kinds: tuple[Any, ...], remedy: str
+) -> None:
+    nodes = [replace(node(f"broker-{at}"), disks=(Disk("local:0", "u", "/d"),)) for at in (1, 2, 3)]
+    states = {one.key: NodeState(False, False, None, None, "", emptied=True) for one in nodes}
+    place = site(0)
+    place.provider = SimpleNamespace(observe=lambda asked: states)
+    place.design = SimpleNamespace(blueprint=SimpleNamespace(environment="env"))
+    todo = tuple(Action(one, kind, "") for one, kind in zip(nodes, kinds, strict=True))
+    with pytest.raises(GateClosed, match="broker-1, broker-2") as closed:
+        up._wait_for_others(place, todo)
+    assert remedy in str(closed.value)
+    states |= {one.key: NodeState(False, False, None, None, "") for one in nodes}
+    assert not up._wait_for_others(place, todo), "they are new"
+
+
+def test_what_a_machine_lost_is_waited_for_and_what_its_volumes_kept_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readiness, "connected", lambda site: nullcontext(None))
+    monkeypatch.setattr(readiness, "wait_for_others", lambda *_: None)
+    kept = node("broker-1")
+    lost = replace(kept, disks=(Disk("local:0", "u", "/d"),))
+    serving = Action(node("broker-2"), "none", "")
+    assert up._wait_for_others(site(0), (Action(lost, "create", ""), serving))
+    assert not up._wait_for_others(site(0), (Action(kept, "create", ""), serving))
+
+
 def test_data_that_comes_back_is_waited_for_longer_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "PAUSE", 0.0)
     monkeypatch.setattr(readiness, "TELL", 0.0)
@@ -167,7 +202,7 @@ def starting(monkeypatch: pytest.MonkeyPatch, provider: Restless) -> None:
     def connect(_: object) -> Iterator[FakeAdmin]:
         yield FakeAdmin()
 
-    def attempt(access: object) -> AbstractContextManager[FakeAdmin]:
+    def attempt(access: object, *_: float) -> AbstractContextManager[FakeAdmin]:
         if not provider.observe([node()])[node().key].running:
             raise TimedOut("no broker could be reached\n  look")
         return connect(access)

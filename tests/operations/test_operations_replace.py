@@ -335,8 +335,41 @@ def test_an_environment_without_machines_or_without_a_lock_is_refused(
 def test_the_broker_of_a_second_datacenter_is_named_with_it() -> None:
     nodes = [SimpleNamespace(name="broker-1", role="broker")]
     lock: Any = SimpleNamespace(
-        datacenters=[SimpleNamespace(name=name, nodes=nodes) for name in ("east", "west")]
+        datacenters=[SimpleNamespace(name=name, nodes=nodes, mirrors=()) for name in ("east", "west")]
     )
     with pytest.raises(UsageError, match=r"more than one datacenter has a broker-1\n  write east/broker-1"):
         replacing._node(lock, "broker-1")
     assert replacing._node(lock, "west/broker-1")[0].name == "west"
+
+
+def test_a_worker_of_mirrormaker_is_replaced_without_asking_after_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KDEPLOY_STATE_DIR", str(tmp_path / "state"))
+    folder, password = tmp_path / "prod", tmp_path / "password"
+    shutil.copytree(SHIPPED / "datacenter-two-dc", folder)
+    password.write_text(PASSWORD)
+    prepare.save_lock(prepare.design(load.load(folder), freeze=False))
+    vaults.create(load.load(folder), password)
+    machines = Machines()
+    monkeypatch.setattr(hosts, "provider_of", lambda loaded, progress: machines)
+    monkeypatch.setattr(hosts, "held", lambda design, command: nullcontext())
+    monkeypatch.setattr(site, "provider_of", lambda design, progress, vault: machines)
+    monkeypatch.setattr(operation, "_speaks", lambda *_: False)
+    monkeypatch.setattr(operation, "up", lambda *_: ())
+    with pytest.raises(
+        UsageError, match=r"more than one datacenter has a mirror-1\n  write frankfurt/mirror-1"
+    ):
+        operation.replace(load.load(folder), Silent(), password, node="mirror-1", address="10.31.1.39")
+
+    done = operation.replace(
+        load.load(folder), Silent(), password, node="paris/mirror-1", address="10.31.1.39"
+    )
+
+    assert (done.old, done.new, done.fence) == ("10.31.1.31", "10.31.1.39", "stopped")
+    assert machines.retired == ["mirror-1 on 10.31.1.31"]
+    lock = lockfile.read_lock(folder / "lock.yaml")
+    assert lock is not None
+    assert [one.host for one in lock.datacenters[1].mirrors] == ["10.31.1.39", "10.31.2.31"]
+    made_out = vault.read(folder / "vault.yaml", PASSWORD).nodes
+    assert "10.31.1.39" in made_out["paris/mirror-1"].reached_by

@@ -52,7 +52,7 @@ def test_an_environment_that_was_never_up_is_refused(state: Path) -> None:
 
 @pytest.mark.parametrize("name", ["local", "datacenter-zk"])
 def test_unlocking_what_was_never_up_finds_nothing(name: str, state: Path) -> None:
-    assert hosts.unlock(load.load(SHIPPED / name)) == ()
+    assert hosts.unlock(load.load(SHIPPED / name)) == hosts.Unlocked()
     assert not state.exists()
 
 

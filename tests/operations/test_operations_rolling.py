@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kdeploy.blueprint import Disk
 from kdeploy.cluster import gate
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import ClusterState, NewTopic
@@ -275,3 +276,94 @@ def test_a_node_gets_its_files_while_it_runs_and_nothing_comes_between_its_gate_
         rolling._roll_coordinator(there, node(name))  # type: ignore[arg-type]
         expected = ["apply", "wait_for_coordination", "say", "stop", "start", "wait_for_coordination"]
         assert done == expected
+
+
+def on_its_own(number: int, rack: str = "a") -> Any:
+    """A broker whose data is on its machine's own disks."""
+    return replace(node(f"broker-{number}"), rack=rack, disks=(Disk("local:0", "u", "/d"),))
+
+
+class Remade(Machines):
+    """Machines that can be changed; notes their changes too."""
+
+    def __init__(self, *outdated: Any) -> None:
+        super().__init__()
+        self.manner, self.why = Manner(), {one.key: "its machine is replaced" for one in outdated}
+
+    def apply(self, one: Any) -> None:
+        self.done.append(("apply", (one.name,)))
+
+    def outdated(self) -> dict[str, str]:
+        return dict(self.why)
+
+    def remake(self, one: Any) -> None:
+        self.done.append(("remake", (one.name,)))
+        del self.why[one.key]
+
+    def observe(self, nodes: Any) -> Any:
+        return {}
+
+
+def test_data_that_goes_with_a_machine_is_seen_to_be_elsewhere_before_its_stop_and_its_change_and_then_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @dataclass
+    class Place:
+        provider: Any
+        manner: Manner
+        progress: Any = field(default_factory=Silent)
+
+        def apply(self, one: Any) -> None:
+            self.provider.apply(one)
+
+    broker = on_its_own(1)
+    machines = Remade(broker)
+    asked: list[tuple[str, float]] = []
+
+    def noting(what: str) -> Any:
+        def note(site: Any, *_: Any) -> None:
+            asked.append((what, site.manner.catch_up))
+            machines.done.append((what, ()))
+
+        return note
+
+    for wait in ("wait_for_gate", "wait_for_brokers", "settle"):
+        monkeypatch.setattr(readiness, wait, noting(wait))
+    for wait in ("_wait_for_copies", "_wait_until_uncounted", "_relieve"):
+        monkeypatch.setattr(rolling, wait, noting(wait))
+    monkeypatch.setattr(readiness, "connected", lambda site: nullcontext(None))
+    rolling._roll_brokers(Place(machines, Manner()), None, [broker])  # type: ignore[arg-type]
+    assert [what for what, _ in machines.done] == [
+        *("apply", "wait_for_gate", "_wait_for_copies", "stop", "_wait_until_uncounted", "remake", "apply"),
+        *("start", "wait_for_brokers", "settle", "_relieve"),
+    ]
+    assert dict(asked)["settle"] == readiness.CATCH_UP
+    assert dict(asked)["wait_for_gate"] == 0
+    asked.clear()
+    machines.done.clear()
+    rolling._roll_brokers(Place(machines, Manner()), None, [broker])  # type: ignore[arg-type]
+    assert [what for what, _ in machines.done][:3] == ["apply", "wait_for_gate", "stop"], "its machine stays"
+    assert dict(asked)["settle"] == 0
+
+
+def test_brokers_that_lose_their_data_are_never_stopped_together(restarted: list[str]) -> None:
+    brokers = [on_its_own(number, rack) for number, rack in enumerate("abab", 1)]
+    place = SimpleNamespace(manner=Manner(by_rack=True), provider=Remade(*brokers[:2]))
+    rolling.roll(place, brokers)  # type: ignore[arg-type]
+    assert restarted == ["broker-3", "broker-4", "broker-1", "broker-2"]
+    restarted.clear()
+    rolling.roll(SimpleNamespace(manner=Manner(by_rack=True), provider=Remade()), brokers)  # type: ignore[arg-type]
+    assert restarted == ["broker-1+broker-3", "broker-4+broker-2"]
+
+
+def test_the_last_copy_in_sync_keeps_its_machine() -> None:
+    admin = FakeAdmin()
+    admin.create_topics([NewTopic("lone", assignment=((3,),)), NewTopic("pair", assignment=((2, 3),))])
+    from kdeploy.cluster import health
+
+    state = health.observe(admin)
+    assert gate.judge_emptying(state, 2).open
+    (reason,) = gate.judge_emptying(state, 3).reasons
+    assert "lone" in reason
+    assert "pair" not in reason
+    assert gate.judge_emptying(state, 3, ("lone",)).open

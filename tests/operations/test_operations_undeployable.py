@@ -49,15 +49,23 @@ def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", ["up", "preview"])
-def test_without_pulumi_aws_is_refused_with_how_to_get_it_and_nothing_is_written(
-    place: Path, command: str
-) -> None:
+def test_without_pulumi_nothing_is_brought_up_and_nothing_is_written(place: Path) -> None:
     before = everything(place)
-    refused = run(place, command, "cloud")
+    refused = run(place, "up", "cloud")
     assert refused.returncode == 1
     assert "the Pulumi CLI is missing" in refused.stderr
     assert "KDEPLOY_PULUMI" in refused.stderr
+    assert everything(place) == before
+
+
+def test_without_pulumi_preview_shows_what_it_can_and_how_to_see_the_rest(place: Path) -> None:
+    before = everything(place)
+    done = run(place, "preview", "cloud")
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 4, "nodes are to be made, whatever AWS says"
+    assert "so what would change there is not in this list: the Pulumi CLI is missing" in said
+    assert "KDEPLOY_PULUMI" in said
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert everything(place) == before
 
 
@@ -115,6 +123,16 @@ def test_machines_of_aws_and_of_yours_in_one_environment_are_refused_by_name(tmp
     (folder / "environment.yaml").write_text(HERE_AND_THERE + "".join(hosts))
     with pytest.raises(KdeployError, match=r"cloud has provider aws and cellar has machines of yours"):
         site.refuse_undeployable(load.load(folder))
+
+
+@pytest.mark.parametrize("command", ["preview", "up"])
+def test_to_ask_aws_where_nothing_is_there_is_refused_with_what_asks_nodes(
+    tmp_path: Path, command: str
+) -> None:
+    result = run(tmp_path, command, str(SHIPPED / "local"), "--refresh")
+    assert result.returncode == 2
+    assert "no datacenter of local has provider aws: leave it out" in result.stderr
+    assert "`kdeploy drift local`" in result.stderr
 
 
 @pytest.mark.parametrize("name", SHIPPED_NAMES)

@@ -21,7 +21,7 @@ from kdeploy.cluster import HealthReport, fake
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import Metadata, Quorum, Voter
 from kdeploy.infra.local import process
-from kdeploy.operations import preview, readiness, up
+from kdeploy.operations import places, preview, readiness, up
 from kdeploy.operations.progress import Silent
 from kdeploy.spec import load, lockfile
 from kdeploy.tuning.definitions import definitions
@@ -83,7 +83,7 @@ class World:
         patch.setattr("kdeploy.infra.local.storage.format_new", lambda *_: None)
         java = SimpleNamespace(java="java", class_path_text="")
         patch.setattr("kdeploy.infra.artefacts.fetch", lambda *_: java)
-        patch.setattr("kdeploy.cluster.admin.connect", lambda access: self._connect())
+        patch.setattr("kdeploy.cluster.admin.connect", lambda access, *_: self._connect())
         patch.setattr(readiness, "PAUSE", 0.0)
         patch.setattr(readiness, "CALM_READINGS", 1)
         patch.setattr(readiness, "wait_for_coordination", lambda site, *, all_of_them: None)
@@ -130,7 +130,7 @@ class World:
 
     def up(self, **more: Any) -> Any:
         outcomes = up.up(load.load(self.folder), Silent(), **more)
-        lock = lockfile.read_lock(self.root / "state" / self.folder.name / "lock.yaml")
+        lock = lockfile.read_lock(places.lock_file(load.load(self.folder)))
         assert lock is not None
         if self.admin.found_quorum is not None:
             self.admin.id = str(lock.datacenters[0].cluster_id)
@@ -252,8 +252,8 @@ def _of(change: dict[str, Any]) -> Iterator[str]:
             pass  # its files say so
         case "nodes", kind:
             yield f"{kind} {name}"
-        case "files", _:
-            yield f"file {name} {Path(change['path']).name}"
+        case "host" | "files", _:
+            yield _of_file(change)
         case "settings", _:
             yield f"set {name} {what.split()[0]} {change['after']}"
         case "topics", kind:
@@ -266,6 +266,15 @@ def _of(change: dict[str, Any]) -> Iterator[str]:
             yield f"quota {name} {change['after'] or 'gone'}"
         case layer, kind:
             raise AssertionError(f"{layer} {kind} has no token yet")
+
+
+def _of_file(change: dict[str, Any]) -> str:
+    path = change["path"]
+    return (
+        f"host {change['name']} {path}"
+        if change["layer"] == "host"
+        else f"file {change['name']} {Path(path).name}"
+    )
 
 
 USERS = {"create-user": "made", "set-password": "password", "shut-out-user": "password"}

@@ -55,9 +55,10 @@ def run(team: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     home = str(tmp_path_factory.mktemp("pre-commit"))
     mine = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "PYTHON"))}
 
-    def pre_commit() -> tuple[int, str]:
+    def pre_commit(*files: str) -> tuple[int, str]:
         git(team, "add", "--all")
-        command = [sys.executable, "-m", "pre_commit", "run", "--all-files", "--color", "never"]
+        which = ("--files", *files) if files else ("--all-files",)
+        command = [sys.executable, "-m", "pre_commit", "run", *which, "--color", "never"]
         done = subprocess.run(
             command,
             cwd=team,
@@ -95,3 +96,9 @@ def test_a_mistake_and_a_lock_that_is_not_written_anew_stop_a_commit(team: Path,
     (team / "README.md").write_text("Our Kafka\n")
     file.write_text(sound)
     assert run()[0] == 0
+
+    unread = "environments/prod-eu/quotas.yml"
+    (team / unread).write_text("quotas: []\n")
+    code, said = run(unread)
+    assert code == 1, "also where nothing else is committed"
+    assert "nothing is read from a file of this name" in said

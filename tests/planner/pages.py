@@ -19,6 +19,7 @@ def two_datacenters() -> Environment:
         {**one, "name": "ireland", "region": "eu-west-1"},
         {**one, "name": "virginia", "racks": ["a", "b", "c", "d"]},
     ]
+    document["mirroring"] = {"mode": "active-active"}
     return Environment.model_validate(document)
 
 

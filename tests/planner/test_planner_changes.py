@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from kdeploy import planner
 from kdeploy.errors import UnsupportedChange
+from kdeploy.planner import changes
 from kdeploy.planner.decide import decide, refuse_unsupported, stale
 from kdeploy.planner.result import Plan
 from kdeploy.spec.lock import Lock
@@ -23,6 +26,11 @@ def environment(**parts: Any) -> Environment:
 def cloud(**datacenter: Any) -> Environment:
     place = {"name": "dc1", "provider": "aws", "region": "eu-west-1", **datacenter}
     return environment(datacenters=[place], workload={"throughput": "50MB/s"})
+
+
+def outside(**fields: Any) -> dict[str, Any]:
+    """A network with a load balancer."""
+    return {"load_balancer": {"name": "kafka.example.com", "sources": ["198.51.100.0/24"], **fields}}
 
 
 def there(cidr: str) -> dict[str, Any]:
@@ -48,6 +56,12 @@ def refusal(before: Environment, after: Environment) -> str:
         refuse_unsupported(after, planner.plan(after, previous), previous)
     assert caught.value.exit_code == 2
     return str(caught.value)
+
+
+def mirrored(workers: int | None = 1) -> Environment:
+    wanted = None if workers is None else {"workers": {"count": workers}}
+    places = [{"name": "dc1"}, {"name": "dc2", "base_port": 25000}]
+    return environment(datacenters=places, **({} if wanted is None else {"mirroring": wanted}))
 
 
 REFUSED: list[tuple[str, Environment, Environment, str]] = [
@@ -95,6 +109,12 @@ REFUSED: list[tuple[str, Environment, Environment, str]] = [
         "subnet of rack a: the lock says 10.20.0.0/20, the environment says 10.20.48.0/20",
     ),
     (
+        "port-of-a-load-balancer",
+        cloud(network=outside()),
+        cloud(network=outside(port=9200)),
+        "network.load_balancer.port: the lock says 9092, the environment says 9200",
+    ),
+    (
         "rack",
         local(),
         local(racks=["a", "b", "d"]),
@@ -105,6 +125,18 @@ REFUSED: list[tuple[str, Environment, Environment, str]] = [
         local(),
         local(name="dc2"),
         "datacenter dc1: it is in the lock and no longer in the environment",
+    ),
+    (
+        "no-mirroring",
+        mirrored(),
+        mirrored(None),
+        "mirroring: it is in the lock and no longer in the environment",
+    ),
+    (
+        "fewer-workers",
+        mirrored(2),
+        mirrored(1),
+        "mirroring.workers.count: the lock says 2, the environment says 1",
     ),
     (
         "base-port",
@@ -213,6 +245,9 @@ def test_a_host_that_went_away_is_refused() -> None:
     [
         (environment(), environment()),
         (local(), local(brokers={"count": 6})),
+        (cloud(), cloud(network=outside())),
+        (cloud(network=outside()), cloud()),
+        (cloud(network=outside()), cloud(network=outside(name="data.example.com", scheme="internet-facing"))),
         (local(), local(racks=["a", "b", "c", "d"])),
         (local(), local(brokers={"memory": "2GiB"})),
         (environment(), environment(workload={"retention": "30d"})),
@@ -307,3 +342,26 @@ def test_what_is_said_of_aws_alone_makes_no_other_lock_stale_and_tags_make_none(
     assert stale(tagged, lock_of(before)) == ()
     (difference,) = stale(cloud(network={"clients": ["10.0.0.0/8"]}), lock_of(before))
     assert "network.clients" in difference
+    (name, sources) = stale(cloud(network=outside()), lock_of(before))
+    assert "network.load_balancer.name" in name
+    assert "network.load_balancer.sources" in sources
+
+
+def test_a_lock_from_before_there_were_load_balancers_is_current_where_none_is_wanted() -> None:
+    before = cloud()
+    document = before.model_dump(mode="json", exclude=changes._NOT_PLANNED)
+    del document["mirroring"], document["datacenters"][0]["network"]["load_balancer"]
+    as_it_was = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    old = lock_of(before).model_copy(update={"inputs": as_it_was})
+    assert stale(before, old) == ()
+
+
+def test_mirroring_and_more_workers_may_come_later() -> None:
+    lock = lock_of(mirrored(None))
+    for wanted in (mirrored(), mirrored(2)):
+        plan = planner.plan(wanted, lock)
+        refuse_unsupported(wanted, plan, lock)
+        found = decide(wanted, plan, lock, lambda: "y" * 22)
+        assert [one.nodes for one in found.datacenters] == [one.nodes for one in lock.datacenters]
+        lock = found
+    assert [len(one.mirrors) for one in lock.datacenters] == [2, 2]

@@ -27,7 +27,7 @@ US = """  - name: us-east-1
     network: {cidr: 10.30.0.0/16, egress: none}
 """
 TWO = PROD.replace("\naws:", f"{US}\naws:")
-BESIDE = {"root_disks", "nat_gateways"}
+BESIDE = {"root_disks", "nat_gateways", "endpoints", "alarms"}
 """Parts that no plan chooses: they follow from what is declared."""
 
 
@@ -120,15 +120,73 @@ def test_machines_that_somebody_has_cost_nothing_that_is_known(name: str, said: 
 )
 def test_ways_to_the_internet_cost_by_the_gateway(network: dict[str, Any], gateways: int) -> None:
     wanted = Datacenter(name="dc1", provider="aws", region="us-east-1", network=network)  # type: ignore[arg-type]
-    found = costs._network(wanted, "us-east-1", 6, catalogue.load("us-east-1"), 0.0)
+    found = costs._network(wanted, "us-east-1", 6, 0.0)
     assert [one.monthly_usd for one in found if one.name == "nat_gateways"] == (
         [pytest.approx(gateways * 36.5)] if gateways else []
     ), "$0.050 an hour, 730 hours"
 
 
+@pytest.mark.parametrize(
+    ("declared", "region", "endpoints", "alarms"),
+    [
+        ({"ssh": {"through": "ssm"}, "machine": {"alarms": True}}, "us-east-1", 3 * 2 * 7.30, 6 * 2 * 0.10),
+        ({}, "us-east-1", 3 * 2 * 7.30, None),
+        ({"racks": ["a"]}, "us-east-1", 2 * 7.30, None),
+        ({}, "eu-west-1", 3 * 2 * 7.30 * catalogue.usual_ratio("eu-west-1"), None),
+        ({"ssh": {"through": "direct"}}, "us-east-1", None, None),
+        ({"ssh": {"jump": "jump.example.com"}}, "us-east-1", None, None),
+        ({"network": {"vpc": "vpc-0123abcd"}, "machine": {"alarms": True}}, "us-east-1", None, 1.20),
+    ],
+)
+def test_endpoints_cost_by_the_zone_and_alarms_by_the_machine(
+    declared: dict[str, Any], region: str, endpoints: float | None, alarms: float | None
+) -> None:
+    fields = {"name": "dc1", "provider": "aws", "region": region, "racks": ["a", "b", "c"], **declared}
+    wanted = Datacenter.model_validate(fields)
+    found = {one.name: one.monthly_usd for one in costs._network(wanted, region, 6, 0.3)}
+    assert found.get("endpoints") == (None if endpoints is None else pytest.approx(endpoints, abs=0.01))
+    assert found.get("alarms") == (None if alarms is None else pytest.approx(alarms)), "no discount on either"
+
+
+OUTSIDE = {"name": "kafka.example.com", "sources": ["198.51.100.0/24"]}
+
+
+@pytest.mark.parametrize(
+    ("more", "racks", "region", "usd", "said"),
+    [
+        ({}, "abc", "us-east-1", 16.43, "1; each GB through it costs $0.006 more"),
+        (
+            {"scheme": "internet-facing"},
+            "abc",
+            "us-east-1",
+            16.43 + 3 * 3.65,
+            "1 with 3 public addresses; each GB",
+        ),
+        ({"scheme": "internet-facing"}, "a", "us-east-1", 16.43 + 3.65, "1 with 1 public address; each GB"),
+        ({}, "abc", "eu-west-1", 16.43 * catalogue.usual_ratio("eu-west-1"), "1; each GB"),
+    ],
+)
+def test_a_load_balancer_costs_by_the_hour_and_public_addresses_by_the_zone(
+    more: dict[str, Any], racks: str, region: str, usd: float, said: str
+) -> None:
+    fields = {"name": "dc1", "provider": "aws", "region": region, "racks": list(racks)}
+    wanted = Datacenter.model_validate({**fields, "network": {"load_balancer": {**OUTSIDE, **more}}})
+    found = {one.name: one for one in costs._network(wanted, region, 6, 0.3)}
+    assert found["load_balancer"].monthly_usd == pytest.approx(usd, abs=0.01), "no discount"
+    assert found["load_balancer"].what.startswith(said)
+    none = costs._network(Datacenter.model_validate(fields), region, 6, 0.3)
+    assert "load_balancer" not in {one.name for one in none}
+
+
+def test_as_many_endpoints_and_alarms_are_priced_as_are_made() -> None:
+    from kdeploy.infra.aws import access, alarms
+
+    assert (len(access.SERVICES), len(alarms.CHECKS)) == (costs.ENDPOINTS, costs.ALARMS)
+
+
 def test_disks_of_operating_systems_cost_by_the_node() -> None:
     wanted = Datacenter(name="dc1", provider="aws", region="us-east-1", machine={"root_size": 30})  # type: ignore[arg-type]
-    found, *_ = costs._network(wanted, "us-east-1", 6, catalogue.load("us-east-1"), 0.5)
+    found, *_ = costs._network(wanted, "us-east-1", 6, 0.5)
     assert (found.name, found.monthly_usd) == ("root_disks", pytest.approx(6 * 30 * 0.08 / 2))
     assert found.what == "6 × gp3 30 GiB"
 

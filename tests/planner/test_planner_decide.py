@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 
 from kdeploy.errors import KdeployError
 from kdeploy.planner.decide import CONTROLLER_IDS, decide
-from kdeploy.planner.result import BrokerPlan, CoordinationPlan, Cost, DatacenterPlan, Plan, Volumes
+from kdeploy.planner.result import (
+    BrokerPlan,
+    CoordinationPlan,
+    Cost,
+    DatacenterPlan,
+    MirrorPlan,
+    Plan,
+    Volumes,
+)
 from kdeploy.spec.lock import Lock, LockedNode
 from kdeploy.spec.model import Environment
 
@@ -212,6 +221,17 @@ def test_zookeeper_has_no_more_than_255_ids() -> None:
         decide(wanted, plan(wanted, 3), lock.model_copy(update={"datacenters": (used,)}), ids())
 
 
+def test_a_load_balancer_leads_to_no_more_brokers_than_it_has_ports_for() -> None:
+    from tests.tuning.places import KINDS
+    from tests.tuning.places import decided as in_aws
+
+    _, lock = in_aws(KINDS["public"], 49)
+    assert lock.datacenters[0].balancer_port == 9200
+    assert in_aws(KINDS["one"], 50)[1].datacenters[0].balancer_port is None
+    with pytest.raises(KdeployError, match="50 brokers, and a load balancer leads to 49"):
+        in_aws(KINDS["public"], 50)
+
+
 def test_a_volume_never_shrinks_and_may_grow() -> None:
     wanted = environment(provider="aws")
     lock = decide(wanted, plan(wanted, 3, size=2e11), None, ids())
@@ -285,3 +305,42 @@ class TestDeclaredHosts:
         wanted = self.environment("a1 b1 c1")
         with pytest.raises(KdeployError, match="no host left for another broker in rack a"):
             decide(wanted, plan(wanted, 4), None, ids())
+
+
+def mirrored(wanted: Environment, brokers: int, workers: int) -> Plan:
+    found = plan(wanted, brokers)
+    racks = wanted.datacenters[0].racks
+    mirror = MirrorPlan(workers, spread(workers, racks), None, 2, 2.0**29)
+    return replace(found, datacenters=(replace(found.datacenters[0], mirror=mirror),))
+
+
+@given(kinds, growths, st.lists(st.integers(1, 20), min_size=2, max_size=4).map(sorted))
+@settings(deadline=None)
+def test_workers_are_beside_the_cluster_and_stay_as_they_were(
+    kind: tuple[str, str, tuple[str, ...]], counts: list[int], workers: list[int]
+) -> None:
+    wanted = environment(*kind)
+    lock: Lock | None = None
+    for brokers, count in zip(counts, workers, strict=False):
+        before = lock.datacenters[0].mirrors if lock else ()
+        lock = decide(wanted, mirrored(wanted, brokers, count), lock, ids())
+        found = lock.datacenters[0]
+        assert found.mirrors[: len(before)] == before
+        assert [node.name for node in found.mirrors] == [f"mirror-{at + 1}" for at in range(count)]
+        assert {node.role for node in found.nodes} == {
+            "broker",
+            *([kind[0]] if kind[0] != "kraft" else ["controller"]),
+        }
+        everyone = (*found.nodes, *found.mirrors)
+        if kind[1] == "aws":
+            assert len({node.address for node in everyone}) == len(everyone)
+        else:
+            assert len({port for node in everyone for port in node.ports.values()}) == sum(
+                len(node.ports) for node in everyone
+            )
+
+
+def test_without_mirroring_a_lock_has_no_workers() -> None:
+    wanted = environment()
+    found = decide(wanted, plan(wanted, 3), None, ids()).datacenters[0]
+    assert (found.mirror, found.mirrors) == (None, ())

@@ -34,7 +34,9 @@ def test_the_kind_of_volume_that_is_asked_for_is_bought_and_its_limits_hold(kind
 
 
 def test_storage_is_local_or_ebs_as_asked() -> None:
-    assert planned(storage="local").brokers.volumes[0].type == "local-nvme"
+    found = planned(storage="local")
+    assert found.brokers.volumes[0].type == "local-nvme"
+    assert {one.type for one in found.coordination.volumes} == {"gp3"}, "a quorum keeps what it knows on EBS"
     assert planned(storage="ebs", instance_type="i3en.2xlarge").brokers.volumes[0].type == "gp3"
 
 

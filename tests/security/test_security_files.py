@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from kdeploy.blueprint import SecretKind
 from kdeploy.errors import KdeployError
 from kdeploy.security import files
 from kdeploy.security.content import Vault
+from kdeploy.spec.identity import MIRROR
 
 
 def test_this_room_and_the_blueprint_name_the_same_kinds() -> None:
@@ -125,3 +128,51 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert "hush" not in str(caught.value)
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def of_a_mirror(vault: Vault, kind: files.Kind) -> bytes:
+    return files.node_secrets(vault, "dc1/broker-1", {"x": kind})["x"]
+
+
+def with_password(vault: Vault, password: str = "hush") -> Vault:
+    return replace(vault, passwords={**vault.passwords, MIRROR: password})
+
+
+def test_a_mirrors_login_is_its_user_and_what_opens_its_stores(vault: Vault) -> None:
+    lines = of_a_mirror(with_password(vault), "mirror-login").decode().splitlines()
+    found = dict(line.split("=", 1) for line in lines)
+    assert found["login"].endswith('ScramLoginModule required username="__kdeploy-mirror" password="hush";')
+    assert len(bytes.fromhex(found["store"])) == 32
+    assert set(found) == {"login", "store"}
+
+
+def test_a_mirror_without_a_password_is_told_where_to_get_one(vault: Vault) -> None:
+    bare = replace(vault, passwords={name: one for name, one in vault.passwords.items() if name != MIRROR})
+    with pytest.raises(KdeployError, match="no password for __kdeploy-mirror") as caught:
+        of_a_mirror(bare, "mirror-login")
+    assert "kdeploy vault create prod" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["mirror-login", "rest-identity", "rest-authorities"])
+def test_a_worker_that_the_vault_does_not_know_is_named(vault: Vault, kind: files.Kind) -> None:
+    with pytest.raises(KdeployError, match=rf"no certificate \({kind}\) for dc1/mirror-9"):
+        files.node_secrets(with_password(vault), "dc1/mirror-9", {"x": kind})
+
+
+def test_a_mirrors_stores_open_with_what_its_login_says_and_hold_its_certificate_and_both_authorities(
+    vault: Vault,
+) -> None:
+    login = of_a_mirror(with_password(vault), "mirror-login").decode()
+    password = login.partition("store=")[2].strip().encode()
+    own = pkcs12.load_pkcs12(of_a_mirror(vault, "rest-identity"), password)
+    assert own.cert is not None
+    assert own.cert.certificate.subject.rfc4514_string() == "CN=broker-1.dc1,OU=nodes,O=prod"
+    assert own.key is not None
+    believed = pkcs12.load_pkcs12(of_a_mirror(vault, "rest-authorities"), password)
+    assert believed.key is None
+    assert {one.certificate.subject.rfc4514_string() for one in believed.additional_certs} == {
+        "CN=nodes,OU=authorities,O=prod",
+        "CN=clients,OU=authorities,O=prod",
+    }
+    with pytest.raises(ValueError, match="password"):
+        pkcs12.load_pkcs12(of_a_mirror(vault, "rest-identity"), b"another")

@@ -144,3 +144,28 @@ def test_a_node_in_aws_is_certified_for_its_address_since_it_leads_back_to_no_na
     (needed,) = issue.requirements(Environment(name="prod"), placed).nodes
     assert needed.addresses == ("10.20.0.17",)
     assert "broker-1.dc1.prod.kdeploy.internal" in needed.names
+
+
+def balanced(name: str | None) -> Environment:
+    """An environment in AWS whose clients outside call its brokers by a name."""
+    wanted = {"load_balancer": {"name": name, "sources": ["198.51.100.0/24"]}} if name else {}
+    place = {"name": "dc1", "provider": "aws", "region": "eu-west-1", "network": wanted}
+    return Environment.model_validate({"name": "prod", "datacenters": [place]})
+
+
+def test_a_broker_that_clients_outside_call_otherwise_lacks_a_certificate_made_out_to_that(
+    now: datetime,
+) -> None:
+    there = lock("aws", "zookeeper")
+    before = issue.complete(None, issue.requirements(balanced(None), there), now)
+    needed = issue.requirements(balanced("kafka.example.com"), there)
+    assert issue.lacking(before, needed) == ("the certificate of dc1/broker-1 made out to kafka.example.com",)
+    after = issue.complete(before, needed, now)
+    (old, new) = (vault.nodes["dc1/broker-1"] for vault in (before, after))
+    assert new.reached_by == old.reached_by | {"kafka.example.com"}
+    assert new.subject == old.subject, "it is authorised by that"
+    assert after.nodes["dc1/zookeeper-1"] == before.nodes["dc1/zookeeper-1"]
+    assert (after.brokers, after.passwords, after.stack) == (before.brokers, before.passwords, before.stack)
+    assert issue.lacking(after, needed) == ()
+    assert issue.complete(after, needed, now) == after
+    assert issue.lacking(after, issue.requirements(balanced(None), there)) == (), "one name more harms nobody"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def ports_of(loaded: Loaded) -> set[int]:
     return {
         port
         for datacenter in loaded.environment.datacenters
-        for kind in ("broker", role)
+        for kind in ("broker", role, *(["mirror"] if loaded.environment.mirroring else []))
         for ordinal in range(1, MOST_LOCAL_NODES + 1)
         for port in local_ports(kind, datacenter.base_port, ordinal).values()  # type: ignore[arg-type]
     }
@@ -47,11 +49,36 @@ def test_a_copy_says_what_the_original_says_but_its_name_and_ports(name: str) ->
     original = load(find(name))
     copied = load(copy("mine", original).parent)
     assert copied.environment.name == "mine"
-    port = copied.environment.datacenters[0].base_port
-    datacenter = original.environment.datacenters[0].model_copy(update={"base_port": port})
-    datacenters = (datacenter, *original.environment.datacenters[1:])
+    there = zip(original.environment.datacenters, copied.environment.datacenters, strict=True)
+    datacenters = tuple(one.model_copy(update={"base_port": other.base_port}) for one, other in there)
     expected = original.environment.model_copy(update={"name": "mine", "datacenters": datacenters})
     assert copied.environment == expected
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_command_that_a_comment_names_is_about_the_copy(name: str) -> None:
+    original = load(find(name))
+    named = re.compile(r"`kdeploy ([^`]*)`")
+    for file in files(original.folder):
+        before = named.findall(file.read_text())
+        after = named.findall((copy("mine", original).parent / file.name).read_text()) if before else []
+        assert after == [re.sub(rf"\b{name}(?![\w-])", "mine", one) for one in before]
+        shutil.rmtree("environments", ignore_errors=True)
+
+
+def test_policy_packs_beside_the_environments_are_the_copys_too_and_those_inside_one_are_refused() -> None:
+    aws = "datacenters: [{provider: aws, region: eu-west-1}]\naws: {policy_packs: [%s]}\n"
+    for pack in (Path("environments/packs/closed"), Path("environments/theirs/own")):
+        pack.mkdir(parents=True)
+        (pack / "PulumiPolicy.yaml").write_text("runtime: python\n")
+    file = Path("environments/theirs/environment.yaml")
+    file.write_text(aws % "../packs/closed")
+    assert load(copy("mine", load(file.parent)).parent).environment.aws.policy_packs == ("../packs/closed",)
+    file.write_text(aws % "own")
+    with pytest.raises(UsageError, match="has the policy pack own") as caught:
+        copy("another", load(file.parent))
+    assert "`../PACK`" in str(caught.value)
+    assert not Path("environments/another").exists()
 
 
 def test_comments_are_kept_and_follow() -> None:
@@ -72,7 +99,14 @@ def test_ten_local_environments_share_no_port() -> None:
         if loaded.environment.datacenters[0].provider == "local":
             assert not taken & ports_of(loaded), name
             taken |= ports_of(loaded)
-    assert len(available()) == 16
+    assert len(available()) == 19
+
+
+def test_both_datacenters_of_a_copy_have_ports_of_their_own() -> None:
+    file = copy("mine", load(find("local-two-dc-passive")))
+    copied = load(file.parent)
+    assert [one.base_port for one in copied.environment.datacenters] == [33000, 35000]
+    assert "base_port: 35000        # clients connect to 35010, 35020" in file.read_text()
 
 
 def test_when_no_ports_are_left_it_says_so() -> None:

@@ -53,7 +53,7 @@ def test_a_path_is_a_path(here: Path, given: str) -> None:
     ("given", "message"),
     [
         ("lcoal", r"no environment called lcoal\n  did you mean `local`\?"),
-        ("production", r"known: datacenter-kraft, datacenter-zk, dr-active-passive, global-active-active, "),
+        ("production", r"known: datacenter-kraft, datacenter-two-dc, datacenter-zk, dr-active-passive, "),
         ("some/where", r"there is no some/where/environment.yaml"),
         ("../local", r"there is no ../local/environment.yaml\n  did you mean `local`"),
         ("", r"needs a name"),
@@ -119,16 +119,28 @@ def test_the_shipped_environments_are_what_the_documentation_says() -> None:
     }
     assert said == {
         "datacenter-kraft": ("4", "kraft", "hosts"),
+        "datacenter-two-dc": ("4", "kraft", "hosts"),
         "datacenter-zk": ("3", "zookeeper", "hosts"),
         "dr-active-passive": ("3", "zookeeper", "aws"),
         "global-active-active": ("4", "kraft", "aws"),
         "local": ("3", "zookeeper", "local"),
         "local-kraft": ("4", "kraft", "local"),
+        "local-two-dc-active": ("3", "zookeeper", "local"),
+        "local-two-dc-passive": ("4", "kraft", "local"),
         "prod-eu": ("3", "zookeeper", "aws"),
         "prod-us-kraft": ("4", "kraft", "aws"),
     }
     assert shipped["prod-eu"].datacenters[0].region == "eu-west-1"
-    assert all(len(place.racks) == 3 for one in shipped.values() for place in one.datacenters)
+    small = {name for name, one in shipped.items() if {len(place.racks) for place in one.datacenters} != {3}}
+    assert small == {"local-two-dc-active", "local-two-dc-passive"}
+    modes = {name: one.mirroring.mode for name, one in shipped.items() if one.mirroring is not None}
+    assert modes == {
+        "datacenter-two-dc": "active-passive",
+        "dr-active-passive": "active-passive",
+        "global-active-active": "active-active",
+        "local-two-dc-active": "active-active",
+        "local-two-dc-passive": "active-passive",
+    }
     regions = {name: tuple(place.region for place in one.datacenters) for name, one in shipped.items()}
     assert regions["prod-us-kraft"] == ("us-east-1",)
     assert regions["global-active-active"] == ("eu-west-1", "us-east-1")
@@ -158,3 +170,28 @@ def test_an_environment_inside_the_package_is_known_as_such(
     shipped = load.load(make(here / "package" / "x"))
     own = load.load(make(here / "environments" / "x"))
     assert (shipped.shipped, own.shipped) == (True, False)
+
+
+AWS = "datacenters: [{provider: aws, region: eu-west-1}]\naws:\n  policy_packs:\n    - %s\n"
+
+
+@pytest.mark.parametrize("given", ["../packs/closed", "own"])
+def test_a_policy_pack_is_a_folder_from_the_environments_own(here: Path, given: str) -> None:
+    folder = make(here / "environments" / "mine", AWS % given)
+    pack = folder / given
+    pack.mkdir(parents=True)
+    (pack / "PulumiPolicy.yaml").write_text("runtime: python\n")
+    assert load.load(folder).environment.aws.policy_packs == (given,)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_policy_pack_that_is_not_there_or_is_none_is_refused_with_its_line() -> None:
+    folder = make(Path("environments/mine"), AWS % "../packs/closed")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load.load(folder)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.path) == (4, "aws.policy_packs[0]")
+    assert problem.wrong == "there is no folder environments/packs/closed"
+    (folder.parent / "packs" / "closed").mkdir(parents=True)
+    with pytest.raises(InvalidEnvironment, match=r"is no policy pack: it has no PulumiPolicy\.yaml"):
+        load.load(folder)

@@ -12,6 +12,8 @@ from kdeploy.spec.risks import RISKS, risks
 from kdeploy.spec.source import parse
 
 ONE_COPY = "durability: {replication_factor: 1, min_insync_replicas: 1, survive: none}\n"
+TWO = "datacenters: [{name: east, base_port: 24000}, {name: west, base_port: 25000}]\n"
+BOTH = "mirroring: {mode: active-active, exclude_topics: [own-*]}\n"
 TAKEN: list[tuple[str, str, str]] = [
     ("single-copy", "durability.replication_factor", ONE_COPY),
     (
@@ -57,6 +59,12 @@ TAKEN: list[tuple[str, str, str]] = [
     ("plaintext", "security.client_listener", "security: {client_listener: PLAINTEXT}\n"),
     ("no-authorization", "security.authorization", "security: {authorization: false}\n"),
     (
+        "open-to-everyone",
+        "datacenters[0].network.load_balancer.everyone",
+        "datacenters:\n  - provider: aws\n    region: eu-west-1\n    network:\n      load_balancer:\n"
+        "        {name: kafka.example.com, scheme: internet-facing, everyone: true}\n",
+    ),
+    (
         "writes-everything",
         "users[0].acls[1].name",
         "users: [{name: a, acls: [{name: '*', operations: [read]}, {name: '*', operations: [all]}]}]\n",
@@ -84,6 +92,11 @@ TAKEN: list[tuple[str, str, str]] = [
         "acls: [{user: a, role: producer, topics: ['ord*', 'payments*']}]\n",
     ),
     (
+        "unknown-topic",
+        "mirroring.topics[1]",
+        f"{TWO}mirroring: {{topics: ['ord*', odrers], exclude_topics: [orders]}}\ntopics: [{{name: orders}}]\n",
+    ),
+    (
         "one-rack",
         "datacenters[0].racks",
         "durability: {survive: broker}\ndatacenters: [{racks: [a], brokers: {count: 3}}]\n",
@@ -92,6 +105,27 @@ TAKEN: list[tuple[str, str, str]] = [
         "one-coordination-node",
         "datacenters[0].coordination.count",
         "durability: {survive: none}\ndatacenters: [{coordination: {count: 1}}]\n",
+    ),
+    (
+        "unfenced-writers",
+        "security.authorization",
+        f"{TWO}mirroring: {{}}\nsecurity: {{authorization: false}}\n",
+    ),
+    (
+        "reads-one-side",
+        "users[0].acls[0].name",
+        f"{TWO}{BOTH}users: [{{name: a, acls: [{{name: orders, operations: [read]}}, "
+        "{name: east.orders, operations: [read]}]}]\n",
+    ),
+    (
+        "reads-one-side",
+        "acls[0].topics[0]",
+        f"{TWO}{BOTH}users: [{{name: a}}]\nacls: [{{user: a, role: consumer, topics: ['orders*'], groups: [g]}}]\n",
+    ),
+    (
+        "lent-ports",
+        "datacenters[1].base_port",
+        "datacenters: [{name: east}, {name: west, base_port: 28760}]\nmirroring: {}\n",
     ),
     ("lent-ports", "datacenters[0].base_port", "datacenters: [{base_port: 31000}]\n"),
     ("nothing-survived", "durability.survive", "durability: {survive: none}\n"),
@@ -146,3 +180,29 @@ def test_a_topic_that_is_nowhere_is_named_with_the_one_that_was_probably_meant()
         "no topic that is declared is called odrers; did you mean orders?",
         "no topic that is declared has a name that begins with x",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{TWO}{BOTH}users: [{{name: a, acls: [{{name: '*', operations: [read]}}]}}]\n",
+        f"{TWO}{BOTH}users: [{{name: a, acls: [{{name: own-log, operations: [read]}}]}}]\n",
+        f"{TWO}{BOTH}users: [{{name: a, acls: [{{name: orders, operations: [write]}}]}}]\n",
+        f"{TWO}{BOTH}users: [{{name: a, acls: [{{name: orders, operations: [read], permission: deny}}]}}]\n",
+        f"{TWO}{BOTH}users: [{{name: a, delete: true, acls: [{{name: orders, operations: [read]}}]}}]\n",
+        f"{TWO}{BOTH}users: [{{name: a, acls: [{{name: east.orders, operations: [read]}}]}}]\n",
+        f"{TWO}mirroring: {{}}\nusers: [{{name: a, acls: [{{name: orders, operations: [read]}}]}}]\n",
+        f"{TWO}{BOTH}users: [{{name: a}}]\n"
+        "acls: [{user: a, role: consumer, topics: [orders, east.orders, 'west.*'], groups: [g]}]\n",
+    ],
+)
+def test_who_may_read_both_sides_or_needs_no_more_than_one_takes_no_such_risk(text: str) -> None:
+    assert "reads-one-side" not in {name for name, _ in seen(text)}
+
+
+def test_what_is_mirrored_under_another_name_is_a_topic_that_there_is() -> None:
+    text = (
+        f"{TWO}mirroring: {{mode: active-active}}\ntopics: [{{name: orders}}]\n"
+        "users: [{name: a, acls: [{name: west.orders, operations: [read]}, {name: west.odrers, operations: [read]}]}]\n"
+    )
+    assert [path for name, path in seen(text) if name == "unknown-topic"] == ["users[0].acls[1].name"]

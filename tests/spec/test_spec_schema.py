@@ -78,11 +78,12 @@ def test_every_default_is_valid_and_reads_back_as_the_model_s_own() -> None:
                 node = node.setdefault(step, {})
             node[last] = part["default"]
     VALIDATOR.validate(lines)
+    from kdeploy.spec.mirroring import Mirroring
     from kdeploy.spec.model import Environment
 
-    assert Environment.model_validate_json(json.dumps({"name": "x", **lines}), strict=True) == Environment(
-        name="x"
-    )
+    # Said at all, mirroring has its defaults; left out, there is none.
+    expected = Environment(name="x", mirroring=Mirroring())
+    assert Environment.model_validate_json(json.dumps({"name": "x", **lines}), strict=True) == expected
 
 
 def test_every_pattern_of_the_model_has_words_for_a_message() -> None:

@@ -70,6 +70,29 @@ KINDS: dict[str, list[dict[str, Any]]] = {
             machine={"kms_key": "arn:aws:kms:eu-west-1:123456789012:key/k", "bucket": True, "alarms": True},
         )
     ],
+    "outside": [
+        aws(
+            network={
+                "load_balancer": {
+                    "name": "kafka.example.com",
+                    "zone": "Z0123456789ABC",
+                    "sources": ["198.51.100.0/24", "203.0.113.0/24"],
+                }
+            }
+        )
+    ],
+    "public": [
+        aws(
+            network={
+                "load_balancer": {
+                    "name": "kafka.example.com",
+                    "scheme": "internet-facing",
+                    "everyone": True,
+                    "port": 9200,
+                }
+            }
+        )
+    ],
     "there": [
         aws(
             network={

@@ -287,3 +287,26 @@ def test_only_brokers_take_settings_while_they_run_and_none_that_their_protectio
             name for name in node.live if name.startswith(("ssl.", "sasl.", "listener", "min.insync"))
         ]
         assert settings(node).items() >= node.live.items()
+
+
+@pytest.mark.parametrize("kraft", [0, 1])
+def test_brokers_listen_for_clients_outside_on_a_port_of_its_own_and_tell_them_the_balancers_name(
+    kraft: int,
+) -> None:
+    from tests.tuning.places import KINDS, decided
+
+    blueprint, _ = decided(KINDS["outside"], 3, kraft=kraft)
+    for node in blueprint.clusters[0].brokers:
+        (text,) = (file.text for file in node.files if file.path.endswith("server.properties"))
+        settings = parse_properties(text)
+        advertised = dict(one.split("://") for one in settings["advertised.listeners"].split(","))
+        listens = dict(one.split("://") for one in settings["listeners"].split(","))
+        protocols = dict(one.split(":") for one in settings["listener.security.protocol.map"].split(","))
+        assert advertised["EXTERNAL"] == f"kafka.example.com:{9092 + node.id}"
+        assert advertised["CLIENT"] == f"{node.host}:9092", "clients inside go straight to it as before"
+        assert listens["EXTERNAL"] == "0.0.0.0:9096"
+        assert protocols["EXTERNAL"] == protocols["CLIENT"] == "SASL_SSL"
+        for name in ("sasl.enabled.mechanisms", "scram-sha-512.sasl.jaas.config"):
+            assert settings[f"listener.name.external.{name}"] == settings[f"listener.name.client.{name}"]
+    for node in decided(KINDS["one"], 3, kraft=kraft)[0].clusters[0].brokers:
+        assert not any("external" in file.text.lower() for file in node.files)

@@ -17,7 +17,11 @@ STRANGERS = ("192.0.2.7", "198.51.100.7", "203.0.113.7", "10.1.0.9", "10.2.0.9",
 
 
 def grouped(found: Place, nodes: tuple[Node, ...], one: Node, source: str, port: int, protocol: str) -> bool:
-    """Whether the security group of a node lets a connection in."""
+    """Whether the security group of a node lets a connection in, straight or through the load balancer."""
+    if found.balancer and (one.role, port, protocol) == ("broker", found.balancer.target, "tcp"):
+        ranges = (*found.balancer.sources, *found.balancer.ranges)
+        if any(ip_address(source) in ip_network(each) for each in ranges):
+            return True
     roles = {node.role for node in nodes if node.machine and node.machine.address == source}
     return any(
         (rule.group in roles if rule.group else ip_address(source) in ip_network(str(rule.network)))

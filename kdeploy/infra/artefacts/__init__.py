@@ -20,7 +20,7 @@ from typing import Final
 
 from kdeploy.errors import KdeployError
 from kdeploy.infra.artefacts import apache, archive, java, maven, store
-from kdeploy.infra.artefacts.contents import Refused
+from kdeploy.infra.artefacts.contents import Refused, needed
 
 Progress = Callable[[str, float, float], None]
 """Told how far a transfer is: what is fetched, bytes done, bytes in all."""
@@ -125,7 +125,10 @@ def jars(version: str, cache: Path, sources: Sources, progress: Progress = quiet
     if sources.path is not None:
         return _from_path(version, cache, sources.path, progress)
     return store.obtain(
-        cache / "kafka" / version, lambda libs: _from_network(version, libs, sources, progress), progress
+        cache / "kafka" / version,
+        lambda libs: _from_network(version, libs, sources, progress),
+        progress,
+        needed(version),
     )
 
 
@@ -135,7 +138,9 @@ def _from_path(version: str, cache: Path, path: Path, progress: Progress) -> tup
         if found.is_dir():
             return archive.jars_in(found, version)
         folder = cache / "kafka" / f"{version}-{archive.identity(found)}"
-        return store.obtain(folder, lambda libs: archive.unpack_named(found, version, libs), progress)
+        return store.obtain(
+            folder, lambda libs: archive.unpack_named(found, version, libs), progress, needed(version)
+        )
     except Refused as refused:
         raise KdeployError(
             f"{path} does not give Kafka {version}: {refused}\n"

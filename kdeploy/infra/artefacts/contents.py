@@ -1,6 +1,6 @@
 """What a Kafka distribution is made of, and when it is refused. Pure.
 
-Invariant: a distribution has the broker and the clients, and every Kafka jar in it has
+Invariant: a distribution has the broker, the clients and MirrorMaker, and every Kafka jar in it has
 the version asked for; a mixture fails at run time with NoSuchMethodError, long after
 anyone would think of it.
 """
@@ -21,6 +21,15 @@ NO_RUNTIME_JAR: Final = re.compile(r".*-(?:test|test-sources|src|sources|scalado
 
 CORE_JAR: Final = "kafka_2.13-{version}.jar"
 """The broker. 2.13 is the one Scala version that all of 3.9 and 4.x are released for."""
+
+
+def needed(version: str) -> tuple[str, ...]:
+    """Names of jars without which a distribution is none: the broker, its clients, MirrorMaker."""
+    return (
+        CORE_JAR.format(version=version),
+        f"kafka-clients-{version}.jar",
+        f"connect-mirror-{version}.jar",
+    )
 
 
 class Refused(KdeployError):
@@ -46,6 +55,6 @@ def check_kafka_jars(names: Iterable[str], version: str) -> None:
     strange = [name for name in jars if (found := KAFKA_JAR.fullmatch(name)) and found.group(1) != version]
     if strange:
         raise Refused(f"it holds {', '.join(strange[:3])}, not Kafka {version}")
-    for needed in (CORE_JAR.format(version=version), f"kafka-clients-{version}.jar"):
-        if needed not in jars:
-            raise Refused(f"it lacks {needed}")
+    for one in needed(version):
+        if one not in jars:
+            raise Refused(f"it lacks {one}")

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,10 @@ MANIFEST_SCHEMA = "kdeploy.distribution/v1"
 
 
 def obtain(
-    folder: Path, fill: Callable[[Path], str], progress: Callable[[str, float, float], None]
+    folder: Path,
+    fill: Callable[[Path], str],
+    progress: Callable[[str, float, float], None],
+    needed: Collection[str] = (),
 ) -> tuple[Path, ...]:
     """The jars in a folder of the cache, made first where they are missing or damaged.
 
@@ -31,17 +34,18 @@ def obtain(
         folder: The distribution's final folder.
         fill: Puts jars into the folder given, and returns where they came from.
         progress: Told when another process is waited for.
+        needed: Names of jars without which it is of an earlier kdeploy, and made anew.
 
     Raises:
         KdeployError: The cache cannot be written, or what `fill` raises.
     """
     try:
-        jars = stored(folder)
+        jars = stored(folder, needed)
         if jars:
             return jars
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder, progress):
-            return stored(folder) or _make(folder, fill)
+            return stored(folder, needed) or _make(folder, fill)
     except OSError as error:
         raise KdeployError(
             f"the cache {folder.parent} cannot be used: {error.strerror or error}\n"
@@ -49,11 +53,14 @@ def obtain(
         ) from None
 
 
-def stored(folder: Path) -> tuple[Path, ...]:
-    """The jars of a whole distribution, sorted; empty where a jar is missing or has another size."""
+def stored(folder: Path, needed: Collection[str] = ()) -> tuple[Path, ...]:
+    """The jars of a whole distribution, sorted; empty where a jar is missing, or has another size, or one that is
+    needed was not put there.
+    """
     try:
         sizes = json.loads((folder / "manifest.json").read_bytes())["sizes"]
         right = all((folder / "libs" / name).stat().st_size == size for name, size in sizes.items())
+        right = right and set(needed) <= set(sizes)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return ()
     return tuple(folder / "libs" / name for name in sorted(sizes)) if right else ()

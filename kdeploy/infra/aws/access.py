@@ -1,8 +1,9 @@
 """Who may do what: security groups by role, the way in through Systems Manager, and the machines' own rights.
 
 Invariant: what comes in is exactly the Blueprint's rules, each for one port; nothing comes in from everywhere. What
-goes out is the other end of the same rules, and web pages for packages where there is a way out. Machines may
-register for sessions, tell CloudWatch of themselves, and keep backups; nothing else.
+goes out is the other end of the same rules, what is fetched from the other datacenter, and web pages for packages
+where there is a way out. Machines may register for sessions, tell CloudWatch of themselves, and keep backups; nothing
+else.
 """
 
 from __future__ import annotations
@@ -58,7 +59,11 @@ class Access(pulumi.ComponentResource):
         self.ready: dict[Role, list[pulumi.Resource]] = {role: [] for role in roles}
         self.groups: dict[Role, pulumi.Output[str]] = {role: self._group(role) for role in roles}
         for rule in place.rules:
-            self._let_in(rule)
+            if rule.outgoing:
+                far = str(rule.network)
+                self._out(rule.role, rule.port, rule.protocol, far, None, rule.why, network=far)
+            else:
+                self._let_in(rule)
         for role in roles:
             self._let_out(role)
         if place.through == "ssm" and place.vpc is None:

@@ -34,11 +34,10 @@ def alarms(site: Site, node: Node, instance: Instance, topic: str | None) -> Non
         instance: The machine.
         topic: SNS topic that they are told to; None tells CloudWatch alone.
     """
-    on_its_own = any(disk.device.startswith("local:") for disk in node.disks)
     for check, (metric, meaning) in CHECKS.items():
         name = site.name(node.name, check)
         actions = [topic] if topic else []
-        if check == "system" and not on_its_own:
+        if check == "system" and not node.loses_data_on_stop:
             actions.append(f"arn:{site.partition}:automate:{site.region}:ec2:recover")
         aws.cloudwatch.MetricAlarm(
             name,

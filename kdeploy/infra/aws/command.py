@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 VARIABLE: Final = "KDEPLOY_PULUMI"
 """Environment variable that names the CLI's file."""
 
+FETCH: Final = "KDEPLOY_FETCH_PULUMI"
+"""Environment variable that agrees with 1 that the CLI is fetched, where nobody can be asked, as in a pipeline."""
+
 MINIMUM: Final = (3, 206, 0)
 """Lowest version: from here on the engine tells its events over gRPC (pulumi.automation `_setup_event_log`, SDK
 3.272, read 2026-11-27), and knows `--exclude`. 3.259.0 is what the tests run."""
@@ -86,9 +89,10 @@ def root() -> Path:
 def _fetched(ask: Ask | None) -> Path:
     how = (
         "install it (https://www.pulumi.com/docs/install), or name the program in "
-        f"{VARIABLE}; at a terminal `kdeploy up` offers to fetch it"
+        f"{VARIABLE}; at a terminal `kdeploy up` offers to fetch it, and {FETCH}=1 agrees to that elsewhere"
     )
-    if ask is None or not ask(f"AWS needs the Pulumi CLI, which is not here. Fetch it into {root()}?"):
+    question = f"AWS needs the Pulumi CLI, which is not here. Fetch it into {root()}?"
+    if os.environ.get(FETCH) != "1" and (ask is None or not ask(question)):
         raise NoEngine(f"the Pulumi CLI is missing: there is no pulumi on PATH\n  {how}")
     automation = _automation()
     try:

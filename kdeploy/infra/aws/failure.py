@@ -23,6 +23,10 @@ class StackLocked(CloudError):
     exit_code = 6
 
 
+class NotLetThrough(CloudError):
+    """A policy of a person's own forbids what is planned, or what it would take is another environment's."""
+
+
 @dataclass(frozen=True)
 class Said:
     """One thing that failed.
@@ -58,20 +62,31 @@ TAKEN: Final = (
     "delete it if it is nobody's, or rename the environment; an interrupted run's own is adopted by itself",
 )
 
+CLOUD: Final = "log in with `pulumi login`, or put a token into PULUMI_ACCESS_TOKEN; or keep the state elsewhere (`aws.backend`)"
+"""What to do where Pulumi Cloud does not let anybody in."""
+
 MEANINGS: Final[tuple[tuple[str, str, str], ...]] = (
+    (r"PULUMI_ACCESS_TOKEN must be set", "Pulumi Cloud, which keeps the state, wants a token", CLOUD),
+    (r"invalid access token|401.*(Unauthorized|token)", "Pulumi Cloud does not know this token", CLOUD),
+    (r'performing HTTP request: \w+ "https?://\S+/api/', "the service that keeps the state cannot be reached from here", "look at the network, and at `aws.backend`, then run this again"),
+    (r"(listing|list|read|open|could not).*NoSuchBucket", "the bucket that keeps the state is not there", "make it, with versions (`aws s3api create-bucket`), or correct `aws.backend`"),
+    (r"secrets manager|secrets \(code=", "the key of the state's secrets cannot be used", "correct `aws.secrets_provider`, and let these credentials encrypt and decrypt with that key"),
     (r"OptInRequired|region .* is not enabled", "this region is not enabled for the account", "enable it: `aws account enable-region --region-name REGION`, or choose another `region`"),
     (r"ExpiredToken|RequestExpired|token (is|has) expired", "the credentials have ended", "log in again, with `aws sso login` for example"),
     (r"account ID not allowed|AccountNotAllowed|forbidden account", "these credentials are of another account than `aws.account` says", "use that account's credentials, or correct `aws.account`"),
     (r"InvalidClientTokenId|UnrecognizedClient|AuthFailure|SignatureDoesNotMatch|InvalidAccessKeyId|no valid credential|No valid credential|Unable to locate credentials|NoCredentialProviders|failed to refresh cached credentials", *CREDENTIALS),
     (r"UnauthorizedOperation|AccessDenied|not authorized to perform", "these credentials lack a right", "give them the rights that docs/aws.md lists"),
     (r"RequestLimitExceeded|Throttl|SlowDown", "AWS asks for fewer questions", "run this again in a minute; it goes on"),
-    (r"VcpuLimitExceeded|InstanceLimitExceeded|VolumeLimitExceeded|AddressLimitExceeded|VpcLimitExceeded|MaxIOPSLimitExceeded|LimitExceeded|QuotaExceeded", *QUOTA),
+    (r"VcpuLimitExceeded|InstanceLimitExceeded|VolumeLimitExceeded|AddressLimitExceeded|VpcLimitExceeded|MaxIOPSLimitExceeded|LimitExceeded|QuotaExceeded|TooMany(LoadBalancers|TargetGroups|Targets|Listeners)", *QUOTA),
     (r"InsufficientInstanceCapacity|InsufficientHostCapacity", "AWS has no such machine free in this zone right now", "run this again later, or choose another `instance_type`"),
     (r"\bUnsupported\b|InvalidInstanceType|instance type .* not (supported|offered)", "this instance type is not offered in this zone", "choose another `instance_type`, or other `racks`"),
     (r"InvalidSubnet\.Conflict|InvalidSubnet\.Range|InvalidVpc\.Range|overlap|InvalidVpcPeeringConnection.*CIDR", *OVERLAP),
+    (r"InsufficientFreeAddressesInSubnet|does not fall within the subnet|reserved address range", "the subnet has no room for this address", "choose a larger `network.cidr`, or subnets of yours with more free addresses"),
+    (r"availabilityZone is invalid|InvalidZone|[Aa]vailability [Zz]one.* (is invalid|does not exist)", "the region has no such zone for this account", "correct `racks`: `aws ec2 describe-availability-zones --region REGION` lists them"),
     (r"InvalidIPAddress\.InUse|PrivateIpAddress.*(in use|already)", "a fixed address is taken by something else", "free it: `aws ec2 describe-network-interfaces` shows who has it"),
-    (r"EntityAlreadyExists|BucketAlreadyExists|BucketAlreadyOwnedByYou|\.Duplicate|ConflictingDomainExists|AlreadyExists|already exists", *TAKEN),
-    (r"InvalidAMIID", "there is no such image in this region", "correct `machine.image`, or leave it out"),
+    (r"NoSuchHostedZone", "there is no such hosted zone in this account", "correct `network.load_balancer.zone`, or leave it out and make the name yourself"),
+    (r"EntityAlreadyExists|Duplicate(LoadBalancerName|TargetGroupName|Listener)|BucketAlreadyExists|BucketAlreadyOwnedByYou|\.Duplicate|ConflictingDomainExists|AlreadyExists|already exists", *TAKEN),
+    (r"InvalidAMIID", "there is no such image in this region", "correct `machine.images`, or leave it out"),
     (r"InvalidVpcID\.NotFound|InvalidSubnetID\.NotFound", "there is no such network in this region", "correct `network.vpc` and `network.subnets`"),
     (r"KMSKeyNotAccessible|KMS.*(NotFound|Disabled)|InvalidKmsKey", "the KMS key cannot be used", "correct `machine.kms_key`, and let these credentials use it"),
     (r"VolumeInUse|NetworkInterface.*InUse|InvalidVolume.*in use|InvalidNetworkInterface\.InUse", "it is still attached to another machine", "detach it, or end that machine, then run this again"),
@@ -79,6 +94,9 @@ MEANINGS: Final[tuple[tuple[str, str, str], ...]] = (
     (r"could not connect|Could not connect|no such host|connection refused|dial tcp|EndpointConnectionError|deadline exceeded", "AWS cannot be reached from here", "look at the network, and at AWS_ENDPOINT_URL if it is set, then run this again"),
     (r"incorrect passphrase", "the state was made with another passphrase than the vault's", "use the vault that belongs to this state: both come from the same environment"),
     (r"cannot be deleted|protected resource|is protected", "it holds data and is protected", "to give up all data: `kdeploy down ENV --delete-data`"),
+    (r"no (analyzer|language) plugin '\S+'", "the language that a policy pack is written in cannot be run here", "install the whole Pulumi CLI, which brings `pulumi-language-python` and its like, beside `pulumi` on PATH; the pack's PulumiPolicy.yaml names its runtime"),
+    (r"policy pack's dependencies|No module named|Cannot find module", "a policy pack's libraries are missing", "install them where its PulumiPolicy.yaml says: `pip install -r requirements.txt` in its virtual environment, or `npm install` in its folder"),
+    (r"policy pack \S+ failed to start|failed to load Pulumi policy project|policy pack not found", "a policy pack does not start", "look at the pack: its PulumiPolicy.yaml, and the program that this names"),
     (r"no resource plugin|could not load plugin|plugin .* not found|failed to (load|install) plugin", "Pulumi's provider for AWS is not there", "let the CLI fetch it: `pulumi plugin install resource aws`"),
 )  # fmt: skip
 """What a word in the message means, and what to do. Codes: Amazon EC2 API Reference, "Error codes for the Amazon
@@ -115,8 +133,13 @@ def explained(said: Sequence[Said], environment: str, verb: str = "up") -> Cloud
 
 def _distinct(said: Sequence[Said]) -> list[Said]:
     """Without what the engine says about others' failures."""
-    known = dict.fromkeys(one for one in said if not re.search(ECHOES, one.message))
+    known = dict.fromkeys(one for one in said if not is_echo(one.message))
     return list(known) or list(said)[:1]
+
+
+def is_echo(message: str) -> bool:
+    """Whether the engine only says that something failed of which it has told already."""
+    return re.search(ECHOES, message) is not None
 
 
 ECHOES: Final = r"^(update failed|preview failed|resource .* failed|\d+ errors? occurred:?|error: )\s*$"
@@ -135,6 +158,7 @@ def _words(message: str) -> str:
     text = " ".join(message.split())
     for pattern in (
         r"api error ([\w.]+: .*)",
+        r"(no (?:analyzer|language) plugin '[^']+' found.*)",
         r"An error occurred \(([\w.]+)\) when calling .* operation.*?: (.*)",
     ):
         found = re.search(pattern, text)

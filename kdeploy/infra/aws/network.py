@@ -1,7 +1,7 @@
 """The network of a datacenter: a VPC with a private subnet a rack, or one that is there already.
 
-Invariant: no subnet of a rack gives public addresses, and none has a route from the internet: gateways stand in small
-subnets of their own, where no machine is. What is there already is named by id and left as it is.
+Invariant: no subnet of a rack gives public addresses, and none has a route from the internet: gateways, and a load
+balancer that was asked to face the internet, stand in small subnets of their own, where no machine is. What is there already is named by id and left as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Network(pulumi.ComponentResource):
         subnets: Ids of the racks' subnets.
         route_tables: Ids of their route tables; empty where the VPC was there already.
         objects: Id of the prefix list of S3, that machines reach by a gateway; None where they do not.
+        open_subnets: Ids, by rack, of subnets that the internet reaches and where a load balancer stands.
+        open_routes: What has to be there before it is reached.
         ready: What has to be there before a machine of a rack can fetch anything.
     """
 
@@ -34,6 +36,8 @@ class Network(pulumi.ComponentResource):
         self._site, self._place = site, place
         self.subnets: dict[str, pulumi.Input[str]] = {}
         self.route_tables: dict[str, pulumi.Output[str]] = {}
+        self.open_subnets: dict[str, pulumi.Output[str]] = {}
+        self.open_routes: list[pulumi.Resource] = []
         self.objects: pulumi.Output[str] | None = None
         self.ready: dict[str, list[pulumi.Resource]] = {one.rack: [] for one in place.subnets}
         self.vpc_id: pulumi.Input[str]
@@ -44,7 +48,7 @@ class Network(pulumi.ComponentResource):
             self.vpc_id = self._vpc()
             for subnet in place.subnets:
                 self._private(subnet)
-            if place.egress != "none":
+            if any(one.open_range for one in place.subnets):
                 self._ways_out()
             self._endpoint_of_s3()
         self.register_outputs({"vpc": self.vpc_id, "subnets": self.subnets})
@@ -92,16 +96,23 @@ class Network(pulumi.ComponentResource):
         """A gateway to the internet, one for addresses in each zone that has its own, and each rack's route to it."""
         internet = aws.ec2.InternetGateway(**self._of("internet"), vpc_id=self.vpc_id, opts=self._below())
         table = aws.ec2.RouteTable(**self._of("routes", "gateways"), vpc_id=self.vpc_id, opts=self._below())
-        aws.ec2.Route(
+        out = aws.ec2.Route(
             self._site.name("gateways", "out"),
             route_table_id=table.id,
             destination_cidr_block=EVERYWHERE,
             gateway_id=internet.id,
             opts=self._below(),
         )
-        gateways = {
-            one.rack: self._gateway(one, table, internet) for one in self._place.subnets if one.gateway
-        }
+        self.open_routes.append(out)
+        gateways = {}
+        for one in (each for each in self._place.subnets if each.open_range):
+            subnet = self._open(one, table)
+            if one.public:
+                self.open_subnets[one.rack] = subnet
+            if one.gateway:
+                gateways[one.rack] = self._gateway(one, subnet, internet)
+        if not gateways:
+            return
         shared = next(iter(gateways.values()))
         for one in self._place.subnets:
             route = aws.ec2.Route(
@@ -113,27 +124,33 @@ class Network(pulumi.ComponentResource):
             )
             self.ready[one.rack].append(route)
 
-    def _gateway(
-        self, place: SubnetPlace, table: aws.ec2.RouteTable, internet: aws.ec2.InternetGateway
-    ) -> pulumi.Output[str]:
+    def _open(self, place: SubnetPlace, table: aws.ec2.RouteTable) -> pulumi.Output[str]:
+        """A small subnet with a route to the internet, for gateways and load balancers."""
         subnet = aws.ec2.Subnet(
             **self._of("gateway", place.rack),
             vpc_id=self.vpc_id,
-            cidr_block=place.gateway,
+            cidr_block=place.open_range,
             availability_zone=place.zone,
             map_public_ip_on_launch=False,
             opts=self._below(),
         )
-        aws.ec2.RouteTableAssociation(
+        tied = aws.ec2.RouteTableAssociation(
             self._site.name("gateway", place.rack),
             subnet_id=subnet.id,
             route_table_id=table.id,
             opts=self._below(),
         )
+        self.open_routes.append(tied)
+        found: pulumi.Output[str] = subnet.id
+        return found
+
+    def _gateway(
+        self, place: SubnetPlace, subnet: pulumi.Input[str], internet: aws.ec2.InternetGateway
+    ) -> pulumi.Output[str]:
         address = aws.ec2.Eip(**self._of("gateway", place.rack), domain="vpc", opts=self._below())
         gateway = aws.ec2.NatGateway(
             **self._of("gateway", place.rack),
-            subnet_id=subnet.id,
+            subnet_id=subnet,
             allocation_id=address.id,
             # It works only in a VPC that has a gateway to the internet (Amazon VPC User Guide, NAT gateway basics).
             opts=self._below(depends_on=[internet]),

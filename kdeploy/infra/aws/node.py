@@ -140,7 +140,8 @@ class Instance(pulumi.ComponentResource):
             },
             root_block_device={
                 "encrypted": True,
-                "kms_key_id": around.kms_key,
+                # A key that nobody names is left out: an unset one differs from the account's, once AWS is asked.
+                **({"kms_key_id": around.kms_key} if around.kms_key else {}),
                 "volume_type": "gp3",
                 "volume_size": around.root_size,
                 "delete_on_termination": True,

@@ -1,4 +1,4 @@
-"""Two datacenters joined: their VPCs peered, each reached from the other's subnets, names answered in both.
+"""Two datacenters joined: each VPC reached from the other's subnets, by a peering or a gateway; names answered in both.
 
 Invariant: routes lead to the other VPC's range alone, and what may be called there is still the security groups' to
 say. Both are in one account; regions may differ.
@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from kdeploy.infra.aws import transit
 from kdeploy.infra.aws.network import Network
 from kdeploy.infra.aws.site import Site
+from kdeploy.infra.aws.transit import Way
+from kdeploy.spec.aws import Join
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,24 @@ class Side:
 
 
 class Peering(pulumi.ComponentResource):
-    """What joins them: the first one asks, the second one accepts."""
+    """What joins them: the first one asks, the second one accepts.
 
-    def __init__(self, asking: Side, accepting: Side) -> None:
+    Whatever leads from one to the other, routes are called the same, so that another way takes them over in place.
+    """
+
+    def __init__(self, asking: Side, accepting: Side, by: Join = "peering") -> None:
         name = asking.site.name("to", accepting.site.datacenter)
         super().__init__("kdeploy:aws:Peering", name)
+        if by == "transit-gateway":
+            there, back = transit.ways(self, asking, accepting)
+        else:
+            there = back = self._peered(name, asking, accepting)
+        self._join(asking, accepting, there)
+        self._join(accepting, asking, back)
+        self.register_outputs({"there": dict(there.target), "back": dict(back.target)})
+
+    def _peered(self, name: str, asking: Side, accepting: Side) -> Way:
+        """A peering of the two networks, as it was accepted."""
         far = asking.site.region != accepting.site.region
         connection = aws.ec2.VpcPeeringConnection(
             name,
@@ -57,20 +73,18 @@ class Peering(pulumi.ComponentResource):
                 tags=accepting.site.tags(name),
                 opts=accepting.site.below(self),
             )
-        for own, other in ((asking, accepting), (accepting, asking)):
-            self._join(own, other, accepted)
-        self.register_outputs({"connection": connection.id})
+        # Only one that was accepted leads anywhere.
+        return Way({"vpc_peering_connection_id": accepted.id}, (accepted,))
 
-    def _join(self, own: Side, other: Side, accepted: pulumi.CustomResource) -> None:
+    def _join(self, own: Side, other: Side, way: Way) -> None:
         """One side's routes to the other, and the other's names answered in it."""
         for rack, table in own.network.route_tables.items():
             aws.ec2.Route(
                 own.site.name("to", other.site.datacenter, rack),
                 route_table_id=table,
                 destination_cidr_block=other.cidr,
-                # Only one that was accepted leads anywhere.
-                vpc_peering_connection_id=accepted.id,
-                opts=own.site.below(self, depends_on=[accepted]),
+                opts=own.site.below(self, depends_on=list(way.ready)),
+                **way.target,
             )
         aws.route53.ZoneAssociation(
             other.site.name("names", "in", own.site.datacenter),

@@ -17,6 +17,7 @@ from kdeploy.blueprint import Account, Blueprint, ClusterBlueprint, Node, Place
 from kdeploy.infra.aws import first, site
 from kdeploy.infra.aws.access import Access
 from kdeploy.infra.aws.alarms import alarms
+from kdeploy.infra.aws.balancer import LoadBalancer
 from kdeploy.infra.aws.names import Names
 from kdeploy.infra.aws.network import Network
 from kdeploy.infra.aws.node import Instance, Surroundings, placement_groups
@@ -33,9 +34,9 @@ def program(blueprint: Blueprint, public_keys: Mapping[str, str] | None = None) 
         public_keys: By datacenter, the public key of who logs in to its machines, as a line of authorized_keys.
 
     Returns:
-        A function that declares everything. It exports `nodes`: by node key its address, instance, image,
+        A function that declares everything. It exports `environment`: its id; `nodes`: by node key its address, instance, image,
         instance_type, subnet, zone, and volumes (ids in the order of the node's EBS disks); and `clusters`: by
-        datacenter its vpc, account, zone_id, bucket and images by architecture.
+        datacenter its vpc, account, zone_id, bucket, images by architecture, and what AWS calls its load balancer.
     """
 
     def declare() -> None:
@@ -47,7 +48,9 @@ def program(blueprint: Blueprint, public_keys: Mapping[str, str] | None = None) 
         for one in clusters:
             region = _place(one).region
             if region not in providers:
-                providers[region] = site.provider(region, account.name, account.tags, account.account)
+                providers[region] = site.provider(
+                    region, account.name, account.id, account.tags, account.account
+                )
         made = {
             one.datacenter: _Made(
                 one, _site(account, one, providers), (public_keys or {}).get(one.datacenter)
@@ -55,7 +58,8 @@ def program(blueprint: Blueprint, public_keys: Mapping[str, str] | None = None) 
             for one in clusters
         }
         for peering in account.peerings:
-            Peering(made[peering.requester].side, made[peering.accepter].side)
+            Peering(made[peering.requester].side, made[peering.accepter].side, peering.by)
+        pulumi.export("environment", {"id": account.id})
         pulumi.export("nodes", {key: node for one in made.values() for key, node in one.nodes.items()})
         pulumi.export("clusters", {name: one.exported for name, one in made.items()})
 
@@ -98,16 +102,19 @@ class _Made:
         self._place, self._key = place, public_key
         self._images = _Images(site, {})
         network = Network(site, place)
-        access = Access(site, place, list(dict.fromkeys(node.role for node in cluster.nodes)), network)
-        groups = placement_groups(site, [node.machine for node in cluster.nodes if node.machine])
+        access = Access(site, place, list(dict.fromkeys(node.role for node in cluster.everything)), network)
+        groups = placement_groups(site, [node.machine for node in cluster.everything if node.machine])
         self.nodes: dict[str, dict[str, Any]] = {}
-        for node in cluster.nodes:
+        for node in cluster.everything:
             made = Instance(site, node, self._around(node, network, access, groups))
             self.nodes[node.key] = made.exported
             if place.alarms:
                 alarms(site, node, made, place.alarm_topic)
-        addresses = {node.name: node.machine.address for node in cluster.nodes if node.machine}
+        addresses = {node.name: node.machine.address for node in cluster.everything if node.machine}
         names = Names(site, place.domain, addresses, place.bootstrap, network.vpc_id)
+        self._balancer = (
+            LoadBalancer(site, place.balancer, network, access.groups["broker"]) if place.balancer else None
+        )
         self.side = Side(site, place.cidr, network, names.zone_id)
         self.exported = {
             "vpc": network.vpc_id,
@@ -115,6 +122,7 @@ class _Made:
             "zone_id": names.zone_id,
             "bucket": access.bucket,
             "images": dict(self._images.found),
+            "balancer": self._balancer.dns_name if self._balancer else None,
         }
 
     def _around(

@@ -1,7 +1,8 @@
 """Provider aws: a stack makes the machines, and provider hosts does all the rest on them.
 
 Invariant: what the stack's outputs say is where nodes are and on which volumes; a node whose machine is not in them
-is not there. A machine that runs a node is changed by `remake` alone, one at a time, while that node is stopped.
+is not there, and neither is one whose machine's own disks came back empty. A machine that runs a node is changed by
+`remake` alone, one at a time, while that node is stopped.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kdeploy.errors import KdeployError
 from kdeploy.infra import NodeState, Secrets, Standing, Strayed
+from kdeploy.infra.aws import own_disks
+from kdeploy.infra.aws.own_disks import OwnDisk
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
@@ -25,9 +28,6 @@ VOLUME: Final = "volume:"
 BY_ID: Final = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
 """Where a volume is found on a Nitro instance, by its id without the hyphen, whatever the kernel calls it (Amazon
 EBS User Guide, "Map Amazon EBS volumes to NVMe device names", read 2026-11)."""
-
-LOCAL_BY_ID: Final = "/dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_"
-"""The same of an instance's own disks, followed by their serial numbers, which nobody knows beforehand."""
 
 COMES_BACK: Final = 900.0
 """Seconds for a machine to answer by SSH: a new one boots in one or two minutes, large ones in some more."""
@@ -134,6 +134,7 @@ class AwsProvider:
         self._blueprint, self._make, self._tell = blueprint, hosts, tell
         self._remaking, self._why = remaking, dict(remaking.why)
         self._found, self._hosts = dict(found), hosts(found)
+        self._own: dict[str, tuple[OwnDisk, ...]] = {}
 
     def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
         """Look at nodes, by `Node.key`; read-only. Those without a machine are not there."""
@@ -142,7 +143,16 @@ class AwsProvider:
             for node in nodes
             if not self._has(node)
         }
-        return absent | self._hosts.observe(self._there(nodes))
+        self._own = {}  # a machine that was stopped meanwhile has others
+        states = absent | self._hosts.observe(self._there(nodes))
+        emptied = {node.key for node in nodes if self._is_emptied(node, states[node.key])}
+        return {key: _emptied(one) if key in emptied else one for key, one in states.items()}
+
+    def _is_emptied(self, node: Node, state: NodeState) -> bool:
+        """Whether a node was on a machine whose own disks hold nothing any more."""
+        if not node.loses_data_on_stop or not state.present or state.running or state.unseen:
+            return False
+        return own_disks.are_emptied(node.disks, self._own.get(node.key, ()))
 
     def strayed(self, nodes: Sequence[Node]) -> dict[str, tuple[Strayed, ...]]:
         """What is not as it was put there, by `Node.key`; read-only. Machines that cannot be asked are left out."""
@@ -162,14 +172,24 @@ class AwsProvider:
         missing = [node.key for node in blueprint.nodes if not self._has(node) and node.name not in without]
         if missing:
             raise KdeployError(f"there is no machine of {', '.join(missing)}\n  run up again: it makes them")
+        here = [node for node in blueprint.nodes if node.name not in without and node.key not in without]
+        self._forget([node for node in here if self._has(node)])
         clusters = tuple(
-            replace(
-                cluster,
-                nodes=tuple(self._placed(node) if self._has(node) else node for node in cluster.nodes),
+            cluster.with_nodes(
+                [self._placed(node) if self._has(node) else node for node in cluster.everything]
             )
             for cluster in blueprint.clusters
         )
         self._hosts.provision(replace(blueprint, clusters=clusters), without)
+
+    def _forget(self, nodes: Sequence[Node]) -> None:
+        """Let hosts whose own disks came back empty forget their nodes: elsewhere an empty disk is a wrong one."""
+        losing = [node for node in nodes if node.loses_data_on_stop]
+        states = self.observe(losing) if losing else {}
+        for node in losing:
+            if states[node.key].emptied:
+                self._tell("disks", f"{node.name}: the machine's own disks came back empty; it begins anew")
+                self._hosts.forget(self._placed(node))
 
     def apply(self, node: Node, secrets: Secrets) -> None:
         """Put a node's files in place."""
@@ -208,14 +228,14 @@ class AwsProvider:
         self.wait([node])
         if self._remaking.holder is not None:  # a boot ends the lease, and a new machine never had it
             self._hosts.hold([self._placed(node)], self._remaking.holder)
-        if not self._hosts.observe([self._placed(node)])[node.key].prepared:
+        if not self.observe([node])[node.key].prepared:
             others = [one.key for one in self._blueprint.nodes if one.key != node.key]
             self.provision(self._blueprint, others)
         del self._why[node.key]
 
     def use(self, found: Instances) -> None:
         """Go on with these machines."""
-        self._found, self._hosts = dict(found), self._make(found)
+        self._found, self._hosts, self._own = dict(found), self._make(found), {}
         for cluster in self._blueprint.clusters:  # what is open to them goes on through these
             self._hosts.proxy(cluster)
 
@@ -229,7 +249,7 @@ class AwsProvider:
 
     def unreached(self, nodes: Sequence[Node]) -> tuple[Node, ...]:
         """Those that have a machine which cannot be reached."""
-        there = self._there(nodes)
+        there = [node for node in nodes if self._has(node)]
         with ThreadPoolExecutor(min(AT_ONCE, max(1, len(there)))) as pool:
             reached = list(pool.map(self._hosts.reaches, there))
         return tuple(node for node, yes in zip(there, reached, strict=True) if not yes)
@@ -257,7 +277,7 @@ class AwsProvider:
 
     def reaches(self, node: Node) -> bool:
         """Whether a node's host can be asked about it."""
-        return self._has(node) and self._hosts.reaches(self._placed(node))
+        return self._has(node) and self._hosts.reaches(node)
 
     def delete(self, node: Node) -> None:
         """Delete a stopped node's data and files; its machine and volumes stay."""
@@ -270,25 +290,88 @@ class AwsProvider:
         Raises:
             LeaseHeld: Another operator has one; none is kept.
         """
-        there = self._there(nodes)
+        there = [node for node in nodes if self._has(node)]
         if there:
             self._hosts.hold(there, holder)
 
     def release(self, nodes: Sequence[Node], operator: str | None = None) -> tuple[str, ...]:
         """Give every host's lease back; who had them, in words."""
-        there = self._there(nodes)
+        there = [node for node in nodes if self._has(node)]
         return self._hosts.release(there, operator) if there else ()
 
     def _has(self, node: Node) -> bool:
         return node.key in self._found
 
     def _there(self, nodes: Sequence[Node]) -> list[Node]:
-        return [self._placed(node) for node in nodes if self._has(node)]
+        there = [node for node in nodes if self._has(node)]
+        asked = [node for node in there if node.loses_data_on_stop and node.key not in self._own]
+        if asked:
+            with ThreadPoolExecutor(min(AT_ONCE, len(asked))) as pool:
+                list(pool.map(self._own_disks, asked))
+        return [self._placed(node) for node in there]
+
+    def _own_disks(self, node: Node) -> tuple[OwnDisk, ...] | None:
+        """The machine's own disks; None where it cannot be asked, which whoever needs them is told anyway."""
+        from kdeploy.infra.hosts.ssh import NoPrivilege, Unreachable
+
+        if node.key not in self._own:
+            try:
+                self._own[node.key] = own_disks.read(self._hosts.own_disks(node, own_disks.BY_ID))
+            except (Unreachable, NoPrivilege):
+                return None
+        return self._own[node.key]
 
     def _placed(self, node: Node) -> Node:
         """The node with the paths that its volumes have on its machine."""
         instance = self._found.get(node.key)
         if instance is None:
             raise KdeployError(f"{node.key} has no machine\n  run up: it makes one")
-        disks = tuple(replace(disk, device=device(disk.device, instance)) for disk in node.disks)
+        own: Mapping[str, str] = {}
+        if node.loses_data_on_stop:
+            found = self._own_disks(node)
+            try:
+                own = own_disks.paths(node.disks, found) if found is not None else {}
+            except KdeployError as error:
+                raise KdeployError(f"{node.key} ({instance.id}): {error}") from None
+        disks = tuple(
+            replace(disk, device=own.get(disk.device) or device(disk.device, instance)) for disk in node.disks
+        )
         return replace(node, disks=disks)
+
+
+class Unasked(AwsProvider):
+    """The same where nobody can say which machines there are: every node is unseen, and the cluster is asked straight.
+
+    Args:
+        blueprint: Every node.
+        hosts: Makes the provider of hosts, for what files are to be.
+        why: Why nobody can, in one line.
+    """
+
+    def __init__(self, blueprint: Blueprint, hosts: Callable[[Instances], HostsProvider], why: str) -> None:
+        super().__init__(blueprint, hosts, {}, lambda *_: None)
+        self._reason = why
+
+    def observe(self, nodes: Sequence[Node]) -> dict[str, NodeState]:
+        """Every node as one that cannot be asked, by `Node.key`."""
+        unseen = NodeState(True, False, None, None, self._reason, may_return=True, unseen=True)
+        return {node.key: unseen for node in nodes}
+
+    def strayed(self, nodes: Sequence[Node]) -> dict[str, tuple[Strayed, ...]]:
+        """Nothing: no machine can be asked."""
+        return {}
+
+    def proxy(self, cluster: ClusterBlueprint) -> None:
+        """No way leads through a machine that is not known."""
+        return
+
+
+def _emptied(state: NodeState) -> NodeState:
+    return replace(
+        state,
+        present=False,
+        applied=None,
+        prepared=False,
+        emptied=True,
+        detail="its own disks came back empty",
+    )

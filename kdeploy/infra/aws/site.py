@@ -14,7 +14,8 @@ from typing import Any, Final
 import pulumi
 import pulumi_aws as aws
 
-ENVIRONMENT: Final = "kdeploy:environment"
+from kdeploy.infra.aws.ownership import ENVIRONMENT, IDENTITY
+
 DATACENTER: Final = "kdeploy:datacenter"
 RESOURCE: Final = "kdeploy:resource"
 NODE: Final = "kdeploy:node"
@@ -74,19 +75,23 @@ class Site:
         return pulumi.InvokeOptions(parent=parent, provider=self.provider)
 
 
-def provider(region: str, environment: str, tags: dict[str, str], account: str | None) -> aws.Provider:
+def provider(
+    region: str, environment: str, identity: str | None, tags: dict[str, str], account: str | None
+) -> aws.Provider:
     """The provider of a region: what it makes has the environment's tags, and is in the right account.
 
     Args:
         region: AWS region.
         environment: The environment's name.
+        identity: Its id, which tells it from another one of that name; None where its lock has none yet.
         tags: What a person wants on everything.
         account: The only account that is right; None is any.
     """
+    own = {IDENTITY: identity} if identity else {}
     allowed: Sequence[str] | None = [account] if account else None
     return aws.Provider(
         f"aws-{region}",
         region=region,
-        default_tags={"tags": {**tags, ENVIRONMENT: environment}},
+        default_tags={"tags": {**tags, ENVIRONMENT: environment, **own}},
         allowed_account_ids=allowed,
     )

@@ -8,9 +8,7 @@ A lock that a dead engine of this machine left is cleared; anybody else's is nev
 
 from __future__ import annotations
 
-import json
-import os
-import re
+import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -18,14 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from kdeploy.infra.aws import changes, failure
-from kdeploy.infra.aws.changes import ResourceChange, State, Step
+from kdeploy.infra.aws import changes, failure, packs, remains
+from kdeploy.infra.aws.changes import ResourceChange, State
+from kdeploy.infra.aws.heard import Heard
+from kdeploy.infra.aws.packs import PackViolation
 from kdeploy.infra.aws.policy import Planned
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace, PulumiCommand
     from pulumi.automation import Stack as Engine
-    from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 PROJECT: Final = "kdeploy"
 """Name of every environment's project; the stack is called as the environment."""
@@ -39,9 +38,6 @@ PAUSE: Final = 0.5
 
 PATIENCE: Final = 900.0
 """Seconds for an engine whose kdeploy was killed to end: it finishes what it has begun with AWS."""
-
-TOLD_EVERY: Final = 5.0
-"""Seconds between two lines about how far the engine is."""
 
 Program = Callable[[], None]
 """Declares every resource; run by the engine."""
@@ -59,6 +55,7 @@ class Home:
         secrets_provider: `passphrase`, or a key such as `awskms://…`.
         folder: The engine's working folder (made where it is not there).
         passphrase: Of the state's secrets.
+        policy_packs: Folders of packs that judge what is planned, and what is made.
     """
 
     environment: str
@@ -66,6 +63,7 @@ class Home:
     secrets_provider: str
     folder: Path
     passphrase: str = field(repr=False)
+    policy_packs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,12 @@ class Preview:
     Attributes:
         changes: Resources that would change.
         planned: Every resource as it would be.
+        advised: What advisory policies hold against it.
     """
 
     changes: tuple[ResourceChange, ...]
     planned: tuple[Planned, ...] = ()
+    advised: tuple[PackViolation, ...] = ()
 
 
 class Stack:
@@ -116,13 +116,14 @@ class Stack:
         """What `up` would do; read-only: a stack that is not there yet is played in a place of its own.
 
         Args:
-            refresh: Whether AWS is asked first what became of everything.
+            refresh: Whether AWS is asked first what became of all that is looked at.
             targets: URNs that alone are looked at; all of them where there are none.
 
         Raises:
+            NotLetThrough: A mandatory policy of a pack does.
             CloudError: AWS or the engine refuses.
         """
-        heard = _Heard(self._tell, total=0)
+        heard = Heard(self._tell, total=0)
 
         def run(engine: Engine) -> None:
             engine.preview(
@@ -130,11 +131,13 @@ class Stack:
                 parallel=PARALLEL,
                 refresh=refresh or None,
                 target=list(targets) or None,
+                policy_packs=self._packs(),
                 color="never",
             )
 
         self._carry(run, heard, "preview", make=True)
-        return Preview(changes.collected(heard.steps), changes.planned(heard.steps))
+        advised = packs.advisory(heard.violations)
+        return Preview(changes.collected(heard.steps), changes.planned(heard.steps), advised)
 
     def up(
         self,
@@ -156,9 +159,10 @@ class Stack:
             What was changed.
 
         Raises:
+            NotLetThrough: A mandatory policy of a pack does; as `CloudError`.
             CloudError: AWS or the engine refuses; what was made stays, and the next run goes on.
         """
-        heard = _Heard(self._tell, total)
+        heard = Heard(self._tell, total)
 
         def run(engine: Engine) -> None:
             engine.up(
@@ -167,11 +171,25 @@ class Stack:
                 refresh=refresh or None,
                 target=list(targets) or None,
                 exclude=list(without) or None,
+                policy_packs=self._packs(),
                 color="never",
             )
 
         self._carry(run, heard, "up", make=True)
         return changes.collected(heard.steps)
+
+    def ask(self, targets: Sequence[str]) -> None:
+        """Ask AWS what became of some resources, by URN, and note it in the state; nothing in AWS is changed.
+
+        Raises:
+            CloudError: AWS or the engine refuses.
+        """
+        heard, only = Heard(self._tell, total=0), list(targets)
+
+        def run(engine: Engine) -> None:
+            engine.refresh(on_event=heard, parallel=PARALLEL, target=only, color="never", run_program=False)
+
+        self._carry(run, heard, "up", make=False)
 
     def drift(self) -> tuple[ResourceChange, ...]:
         """What is not in AWS as it was made; read-only. An update names what differs, a delete is gone.
@@ -179,7 +197,7 @@ class Stack:
         Raises:
             CloudError: AWS or the engine refuses.
         """
-        heard = _Heard(self._tell, total=0)
+        heard = Heard(self._tell, total=0)
 
         def run(engine: Engine) -> None:
             engine.preview_refresh(on_event=heard, parallel=PARALLEL, color="never", run_program=False)
@@ -187,13 +205,36 @@ class Stack:
         self._carry(run, heard, "drift", make=False)
         return changes.strayed(heard.found)
 
+    def settle(self) -> None:
+        """Wait for what a killed kdeploy left running on this machine: an engine, or a provider of one.
+
+        Until that has ended nobody can tell what is in AWS, for it goes on to make what it had begun; whoever changes
+        the stack has the environment's lease, so nobody else's can be meant.
+
+        Raises:
+            StackLocked: It does not end.
+        """
+        deadline = time.monotonic() + PATIENCE
+        left = remains.left_running(self._home.folder)
+        if left:
+            self._tell("aws", "waiting for what a killed run had begun in AWS")
+        while left:
+            if time.monotonic() > deadline:
+                who = ", ".join(map(str, left))
+                raise failure.StackLocked(
+                    f"what a killed run began for {self._home.environment} does not end: process {who}\n"
+                    f"  end it (`kill {left[0]}`), and run the same command again"
+                )
+            time.sleep(PAUSE)
+            left = remains.left_running(self._home.folder)
+
     def destroy(self) -> None:
         """Delete every resource, data volumes too, and forget the stack.
 
         Raises:
             CloudError: AWS or the engine refuses; running it again goes on.
         """
-        heard = _Heard(self._tell, total=0)
+        heard = Heard(self._tell, total=0)
         self._run(_unprotect, "down")
         self._carry(
             lambda engine: engine.destroy(
@@ -215,12 +256,16 @@ class Stack:
             if not _never_locked(str(error)):
                 raise self._explained(error, None, "unlock") from None
 
+    def _packs(self) -> list[str] | None:
+        """Packs as the CLI is told of them; relative paths would be its own folder's."""
+        return [str(one.absolute()) for one in self._home.policy_packs] or None
+
     def _is_nowhere(self) -> bool:
         """Whether its place, a folder, is not there: then the engine need not be asked."""
         folder = self._home.backend.removeprefix("file://")
         return folder != self._home.backend and not Path(folder).exists()
 
-    def _carry(self, run: Callable[[Engine], Any], heard: _Heard, verb: str, *, make: bool) -> None:
+    def _carry(self, run: Callable[[Engine], Any], heard: Heard, verb: str, *, make: bool) -> None:
         """Run the engine; a stack that is not there is made first for `up`, and played elsewhere for `preview`."""
         from pulumi.automation import StackNotFoundError
 
@@ -238,7 +283,7 @@ class Stack:
         self._run(lambda engine: engine.workspace.create_stack(self._home.environment), verb)
         self._run(run, verb, heard)
 
-    def _elsewhere(self, run: Callable[[Engine], Any], heard: _Heard) -> None:
+    def _elsewhere(self, run: Callable[[Engine], Any], heard: Heard) -> None:
         """Run on a stack of its own that nothing is left of."""
         import secrets
         import tempfile
@@ -251,12 +296,13 @@ class Stack:
                 "passphrase",
                 Path(folder) / "work",
                 secrets.token_urlsafe(24),
+                self._home.policy_packs,
             )
             played = Stack(home, self._program, self._command, self._tell)
             played._run(lambda engine: engine.workspace.create_stack(home.environment), "preview")
             played._run(run, "preview", heard)
 
-    def _run(self, run: Callable[[Engine], Result], verb: str, heard: _Heard | None = None) -> Result:
+    def _run(self, run: Callable[[Engine], Result], verb: str, heard: Heard | None = None) -> Result:
         """Ask the engine; a lock of a dead one is cleared, one that is about to end is waited for."""
         from pulumi.automation import CommandError, ConcurrentUpdateError, StackNotFoundError
 
@@ -267,35 +313,25 @@ class Stack:
             except StackNotFoundError:
                 raise
             except ConcurrentUpdateError as error:
-                self._make_way(holders(str(error)), deadline)
+                self._make_way(remains.holders(str(error)), deadline)
                 if heard is not None:
                     heard.forget()
             except CommandError as error:
-                if "failed to load checkpoint" not in str(error) or not self._mended():
+                if not (remains.TORN.search(str(error)) and self._mended(deadline)):
                     raise self._explained(error, heard, verb) from None
                 if heard is not None:
                     heard.forget()
 
-    def _mended(self) -> bool:
-        """Put back the state of before, where a kill cut short what the engine was writing into a folder.
+    def _mended(self, deadline: float) -> bool:
+        if remains.left_running(self._home.folder) and time.monotonic() < deadline:
+            time.sleep(PAUSE)  # what is half written now, it writes to its end
+            return True
+        mended, put_back = remains.mended(self._home.backend, PROJECT, self._home.environment)
+        if put_back:
+            self._tell("aws", "a kill cut the state short: going on from the one before it")
+        return mended
 
-        The engine keeps it beside the new one; what was made in between is found again in AWS (`adoption`).
-        """
-        folder = Path(self._home.backend.removeprefix("file://")) / ".pulumi" / "stacks" / PROJECT
-        state = folder / f"{self._home.environment}.json"
-        before = state.with_name(f"{state.name}.bak")
-        if not self._home.backend.startswith("file://") or not state.exists() or _is_whole(state):
-            return False
-        self._tell("aws", "a kill cut the state short: going on from the one before it")
-        if _is_whole(before):
-            kept = state.with_name(f"{state.name}.mended")
-            kept.write_bytes(before.read_bytes())
-            os.replace(kept, state)
-        else:
-            state.unlink()  # it was the first one
-        return True
-
-    def _make_way(self, found: Sequence[Holder], deadline: float) -> None:
+    def _make_way(self, found: Sequence[remains.Holder], deadline: float) -> None:
         """Clear a lock that nobody living has, or wait for one that ends by itself.
 
         This machine's living engines are those of a kdeploy that was killed: whoever is here has the lease.
@@ -305,7 +341,7 @@ class Stack:
         """
         name, here = self._home.environment, socket.gethostname()
         others = [one for one in found if one.host != here]
-        living = [one for one in found if one.host == here and _lives(one.process)]
+        living = [one for one in found if one.host == here and remains.lives(one.process)]
         if others or not found or (living and time.monotonic() > deadline):
             who = ", ".join(map(str, [*others, *living])) or "somebody"
             raise failure.StackLocked(
@@ -314,13 +350,15 @@ class Stack:
             )
         if living:
             self._tell("aws", f"waiting for an engine that finishes what it had begun ({living[0]})")
-            while _lives(living[0].process) and time.monotonic() < deadline:
+            while remains.lives(living[0].process) and time.monotonic() < deadline:
                 time.sleep(PAUSE)
             return
         self._tell("aws", f"clearing the lock that a killed engine left ({found[0]})")
         self._engine().cancel()
 
     def _engine(self) -> Engine:
+        # An engine that ends early, because a policy does not let it go on, leaves the program talking to nobody.
+        logging.getLogger("grpc").addHandler(logging.NullHandler())
         from pulumi.automation import Stack as Engine
         from pulumi.automation._stack import StackInitMode
 
@@ -328,6 +366,8 @@ class Stack:
 
     def _workspace(self) -> LocalWorkspace:
         from pulumi.automation import LocalWorkspace, ProjectSettings
+
+        from kdeploy.infra.aws.haste import hastened
 
         class Quiet(LocalWorkspace):
             """Every command names its stack, so none has to be selected first, which takes a second."""
@@ -341,7 +381,7 @@ class Stack:
             Path(home.backend.removeprefix("file://")).mkdir(mode=0o700, parents=True, exist_ok=True)
         return Quiet(
             work_dir=str(home.folder),
-            program=self._program,
+            program=hastened(self._program),
             env_vars={
                 "PULUMI_BACKEND_URL": home.backend,
                 "PULUMI_CONFIG_PASSPHRASE": home.passphrase,
@@ -352,54 +392,16 @@ class Stack:
             project_settings=ProjectSettings(PROJECT, "python"),
         )
 
-    def _explained(self, error: Exception, heard: _Heard | None, verb: str) -> failure.CloudError:
+    def _explained(self, error: Exception, heard: Heard | None, verb: str) -> failure.CloudError:
         said = list(heard.failures) if heard else []
+        violations = packs.mandatory(heard.violations) if heard else ()
+        if violations:
+            others = [one for one in said if not failure.is_echo(one.message)]
+            refused = packs.violated(violations, verb)
+            more = f"\n{failure.explained(others, self._home.environment, verb)}" if others else ""
+            return failure.NotLetThrough(f"{refused}{more}")
         said = said or [failure.Said("", one) for one in _stderr(str(error))]
         return failure.explained(said, self._home.environment, verb)
-
-
-@dataclass(frozen=True)
-class Holder:
-    """An engine that has a stack's lock, as the engine tells of it."""
-
-    user: str
-    host: str
-    process: int
-    since: str
-
-    def __str__(self) -> str:
-        return f"process {self.process} of {self.user} on {self.host} since {self.since}"
-
-
-def holders(message: str) -> tuple[Holder, ...]:
-    """Who has a lock, from what the engine says when it is refused one."""
-    found = re.findall(r"created by (\S+)@(\S+) \(pid (\d+)\) at (\S+)", message)
-    return tuple(Holder(user, host, int(number), since) for user, host, number, since in found)
-
-
-def _lives(process: int) -> bool:
-    """Whether a process is there, and no other one that has got its number since."""
-    program = Path(f"/proc/{process}/cmdline")
-    if Path("/proc/self").exists():
-        try:
-            return b"pulumi" in program.read_bytes()
-        except OSError:
-            return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _is_whole(file: Path) -> bool:
-    """Whether a file holds a whole document."""
-    try:
-        return isinstance(json.loads(file.read_bytes()), dict)
-    except (OSError, ValueError):
-        return False
 
 
 def _never_locked(message: str) -> bool:
@@ -408,7 +410,7 @@ def _never_locked(message: str) -> bool:
 
 def _stderr(message: str) -> list[str]:
     """What an engine says went wrong, from the SDK's account of its run."""
-    lines = [line.strip() for line in message.splitlines()]
+    lines = [line.strip().removeprefix("stderr:").strip() for line in message.splitlines()]
     errors = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
     return (
         [line for line in errors if line] or [line for line in lines if line][-1:] or ["it does not say why"]
@@ -428,60 +430,3 @@ def _unprotect(engine: Engine) -> None:
         one["protect"] = one["retainOnDelete"] = False
     if kept:
         engine.import_stack(Deployment(version=exported.version, deployment=deployment))
-
-
-class _Heard:
-    """Hears what the engine tells, and tells a person how far it is.
-
-    Attributes:
-        steps: What it does, or would do.
-        found: What it found otherwise than its state says.
-        failures: What failed.
-    """
-
-    def __init__(self, tell: Callable[[str, str], None], total: int) -> None:
-        self._tell, self._total, self._done, self._shown = tell, total, 0, time.monotonic()
-        self.steps: list[Step] = []
-        self.found: list[Step] = []
-        self.failures: list[failure.Said] = []
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self._done = 0
-        self.steps.clear()
-        self.found.clear()
-        self.failures.clear()
-
-    def __call__(self, event: EngineEvent) -> None:
-        """Take an event."""
-        if event.resource_pre_event is not None:
-            self.steps.append(_step(event.resource_pre_event.metadata))
-        elif event.res_outputs_event is not None:
-            self._ended(event.res_outputs_event.metadata)
-        elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
-            said = event.diagnostic_event
-            self.failures.append(failure.Said(said.urn or "", said.message))
-
-    def _ended(self, metadata: StepEventMetadata) -> None:
-        step = _step(metadata)
-        self.found.append(step)
-        if not self._total or step.op not in changes.OPS or step.type.startswith(("kdeploy:", "pulumi:")):
-            return
-        self._done += 1
-        if time.monotonic() - self._shown > TOLD_EVERY:
-            self._shown = time.monotonic()
-            self._tell("aws", f"{self._done} of {self._total} done; last {failure.resource_name(step.urn)}")
-
-
-def _step(metadata: StepEventMetadata) -> Step:
-    detailed = tuple(metadata.detailed_diff or ())
-    return Step(
-        metadata.op.value,
-        metadata.urn,
-        metadata.type,
-        detailed or tuple(metadata.diffs or ()),
-        (metadata.old.inputs if metadata.old else None) or {},
-        (metadata.new.inputs if metadata.new else None) or {},
-        protect=bool(metadata.new and metadata.new.protect),
-        retain=bool(metadata.new and metadata.new.retain_on_delete),
-    )

@@ -5,7 +5,7 @@ Invariant: pure. Every problem of every host is in the answer, each as one line 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
@@ -22,6 +22,9 @@ MEMORY_SHARE: Final = 0.9
 
 DISK_SHARE: Final = 0.95
 """The same of a disk's size: makers and resellers round."""
+
+OR_WITHOUT: Final = "\n  or change the others alone, with `--without NODE` for each node that is down"
+"""What can be done on the day when a host cannot be mended."""
 
 JAVA: Final = {"3": 11, "4": 17}
 """Lowest Java by Kafka's major version (as `infra.artefacts.java.MINIMUM`)."""
@@ -72,6 +75,24 @@ def problems(
         for problem in _of_host(node, facts[node.key], clocks[node.key], sizes.get(node.key), version)
     ]
     return (*found, *_twice(nodes, facts))
+
+
+def or_without(nodes: Sequence[Node], unseen: Collection[Node]) -> str:
+    """How the others are changed alone, where there are others: a datacenter of which nothing is seen by its name.
+
+    Args:
+        nodes: Every node that was to be looked at.
+        unseen: Those whose hosts could not be.
+    """
+    if not unseen or len(unseen) == len(nodes):
+        return ""
+    seen = {node.datacenter for node in nodes if node not in unseen}
+    gone = sorted({node.datacenter for node in unseen} - seen)
+    whole = "".join(
+        f"\n  or change the others alone, with `--without {name}`, as long as all of {name} is down"
+        for name in gone
+    )
+    return whole + (OR_WITHOUT if any(node.datacenter in seen for node in unseen) else "")
 
 
 def _of_host(node: Node, facts: Facts, clock: float, size: float | None, version: str) -> Iterator[str]:
@@ -157,14 +178,15 @@ def _firewall(node: Node, facts: Facts) -> Iterator[str]:
 def _names(node: Node, facts: Facts) -> Iterator[str]:
     """ZooKeeper nodes check who calls them by address, so a name must lead to it and back.
 
-    Not back where addresses are decided beforehand (provider aws): they are in the certificates.
+    Not back where addresses are decided beforehand (provider aws): they are in the certificates. Nor for a worker of
+    MirrorMaker, which speaks to no ZooKeeper node.
     """
     for name, found in sorted(facts["names"].items()):
         if _is_address(name):
             continue
         if not found["addresses"]:
             yield f"it does not know the name {name}; add it to DNS, or to /etc/hosts"
-        elif node.machine is None and name not in found["back"]:
+        elif node.machine is None and node.role != "mirror" and name not in found["back"]:
             listed = ", ".join(found["addresses"])
             yield f"{name} leads to {listed}, and that does not lead back to {name}; add it to DNS, or to /etc/hosts"
 

@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 
 from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node
 from kdeploy.errors import KdeployError, LeaseHeld
-from kdeploy.infra import NodeState, Secrets, Standing, Strayed
+from kdeploy.infra import NodeState, Secrets, Standing, Strayed, telling
 from kdeploy.infra.hosts import archive, forward, look, preflight, variables
 from kdeploy.infra.hosts.sources import Failure, Played, Sources
 from kdeploy.infra.hosts.ssh import NoPrivilege, Unreachable
@@ -40,9 +40,6 @@ REBOOT_ANSWER: Final = 20.0
 
 AT_ONCE: Final = 25
 """Hosts that are asked at the same time."""
-
-OR_WITHOUT: Final = "\n  or change the others alone, with `--without NODE` for each node that is down"
-"""What can be done on the day when a host cannot be mended."""
 
 PROGRAM: Final = "remote.py"
 
@@ -98,7 +95,10 @@ class HostsProvider:
         missing = [secret.path for secret in node.secrets if secret.path not in secrets]
         if missing:
             raise KdeployError(f"{node.key}: the vault gives no content for {', '.join(missing)}")
-        hashes = [f"{path}={hashlib.sha256(secrets[path]).hexdigest()}" for path in sorted(secrets)]
+        hashes = [
+            f"{path}={hashlib.sha256(content).hexdigest()}"
+            for path, content in telling(node, secrets).items()
+        ]
         return hashlib.sha256("\n".join([node.fingerprint, *hashes]).encode()).hexdigest()
 
     def standing(self, nodes: Sequence[Node]) -> dict[str, Standing]:
@@ -139,12 +139,12 @@ class HostsProvider:
         with self._carrying() as folder:
             given = {}
             for cluster in blueprint.clusters:
-                for node in (one for one in cluster.nodes if one.key in facts):
+                for node in (one for one in cluster.everything if one.key in facts):
                     carried = archive.write(
                         folder / f"{variables.name(node)}.tar", archive.host_entries(node)
                     )
                     given[variables.name(node)] = self._connection(node) | {
-                        **variables.host_variables(node, cluster, carried),
+                        **variables.host_variables(node, blueprint, carried),
                         **preflight.host_needs(node, facts[node.key], keep_time=cluster.keep_time),
                         **variables.firewall_variables(node, known=bool(facts[node.key]["known"])),
                         **variables.disk_variables(node, known=bool(facts[node.key]["known"])),
@@ -152,7 +152,7 @@ class HostsProvider:
                         "kafka_version": cluster.kafka_version,
                         "kafka_archive": str(archives[cluster.kafka_version]),
                     }
-            self._tell_settings(self._play("provision", given))
+            self._tell_settings(self._play("provision", given, nodes))
 
     def apply(self, node: Node, secrets: Secrets) -> None:
         """Put a node's files in place, and format its storage when it is new.
@@ -178,7 +178,7 @@ class HostsProvider:
                 variables.name(node): self._apply_variables(folder, node, secrets, there)
                 for (node, secrets), there in zip(work, seen, strict=True)
             }
-            self._play("apply", given)
+            self._play("apply", given, [node for node, _ in work])
 
     def _apply_variables(
         self, folder: Path, node: Node, secrets: Secrets, seen: Mapping[str, Any]
@@ -255,6 +255,15 @@ class HostsProvider:
                 f"  stop it first: `systemctl stop {variables.unit(node)}` there; nothing was changed"
             )
         return True
+
+    def own_disks(self, node: Node, prefix: str) -> list[dict[str, Any]]:
+        """Disks whose paths begin so: each one's path, the id of the file system on it, whether it is empty."""
+        return list(self._ask("own_disks", node, prefix=prefix)["disks"])
+
+    def forget(self, node: Node) -> None:
+        """Make a host one that never had its node, which is stopped and whose data is gone."""
+        if not self._ask("forget", node)["ok"]:
+            raise KdeployError(f"{node.key} still runs, or has its data\n  stop it first")
 
     def reboot(self, node: Node) -> None:
         """Boot a host anew, wait until it answers, and take its lease again, which a boot ends.
@@ -365,13 +374,14 @@ class HostsProvider:
     def _preflight(self, blueprint: Blueprint, nodes: Sequence[Node]) -> dict[str, preflight.Facts]:
         questions = {}
         for cluster in blueprint.clusters:
-            # Names with an address that was decided beforehand are put on every host by role host.
-            names = sorted({node.host for node in cluster.nodes if node.machine is None})
-            for node in (one for one in cluster.nodes if one in nodes):
+            for node in (one for one in cluster.everything if one in nodes):
                 asked = {
                     "disks": [disk.device for disk in node.disks],
                     "ports": sorted(node.ports.values()),
-                    "names": names,
+                    # Those with an address that was decided beforehand are put on every host by role host.
+                    "names": sorted(
+                        {one.host for one in variables.known_by(node, blueprint) if one.machine is None}
+                    ),
                     "service": variables.unit(node),
                     "time_units": list(TIME_UNITS),
                 }
@@ -391,7 +401,7 @@ class HostsProvider:
             if variables.name(node) in unseen
         ]
         for cluster in blueprint.clusters:
-            seen = [node for node in cluster.nodes if node.key in facts]
+            seen = [node for node in cluster.everything if node.key in facts]
             clocks = {node.key: facts[node.key]["time"] - now for node in seen}
             sizes = {node.key: self._sources.disk_sizes.get((node.datacenter, node.host)) for node in seen}
             found += preflight.problems(seen, facts, clocks, sizes, cluster.kafka_version)
@@ -399,7 +409,7 @@ class HostsProvider:
             listed = "\n".join(f"  - {problem}" for problem in found)
             raise KdeployError(
                 f"hosts will not do, and nothing was changed:\n{listed}\n  mend that, and run this again"
-                + (OR_WITHOUT if len(unseen) < len(nodes) and unseen else "")
+                + preflight.or_without(nodes, [node for node in nodes if variables.name(node) in unseen])
             )
         return facts
 
@@ -428,14 +438,20 @@ class HostsProvider:
                     "settings", f"{variables.setting_name(line.partition(':')[0])}: {words}, on {where}"
                 )
 
-    def _play(self, part: str, given: Mapping[str, Mapping[str, Any]]) -> Played:
+    def _play(self, part: str, given: Mapping[str, Mapping[str, Any]], nodes: Sequence[Node]) -> Played:
         played = self._sources.play(part, given)
         if played.failures:
-            listed = "\n".join(f"  - {_words(failure)}" for failure in played.failures)
+            asked = {variables.name(node): node for node in nodes}
+            listed = "\n".join(f"  - {self._words(one, asked[one.host])}" for one in played.failures)
             raise KdeployError(
                 f"hosts could not be made what they should be:\n{listed}\n  mend that, and run this again"
             )
         return played
+
+    def _words(self, failure: Failure, node: Node) -> str:
+        if failure.task:
+            return f"{failure.host}, {failure.task}: {failure.reason}"
+        return f"{failure.host}: {self._unseen(node, failure)}"
 
     def _connection(self, node: Node) -> dict[str, Any]:
         shell = self._sources.shells[node.datacenter]
@@ -454,11 +470,6 @@ class HostsProvider:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _words(failure: Failure) -> str:
-    where = f"{failure.host}, {failure.task}" if failure.task else f"{failure.host} cannot be reached"
-    return f"{where}: {failure.reason}"
 
 
 def _at_work(holder: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ It is sent whole over SSH and imports nothing of kdeploy. Invariant: `look` chan
 """
 
 import ctypes
+import errno
 import glob
 import hashlib
 import json
@@ -12,6 +13,7 @@ import struct
 import subprocess
 
 RECORD = "/etc/kdeploy/node.json"
+FORMATTED = "/etc/kdeploy/formatted"
 LEASE = "/run/kdeploy/lease.json"
 TAIL = 65536
 GROWN = 2**26  # bytes that a disk has more than its file system: what mkfs leaves over at its end is less
@@ -193,7 +195,7 @@ def look(asked):
         "version": os.path.basename(os.path.realpath("/opt/kafka/current")),
         "unmounted": [path for path in asked["mounts"] if not os.path.ismount(path)],
         "formatted": formatted,
-        "was_formatted": os.path.exists("/etc/kdeploy/formatted"),
+        "was_formatted": os.path.exists(FORMATTED),
         "drift": settings_drift(asked) + size_drift(asked.get("sizes", {})),
         "synchronised": synchronised(),
         "contained": os.path.exists("/run/systemd/container"),
@@ -307,7 +309,11 @@ def release(asked):
     """Give this host's lease back; whoever has it, where no operator is named."""
     other = holder()
     if other is not None and asked.get("operator") in (None, other.get("operator")):
-        os.unlink(LEASE)
+        try:
+            os.unlink(LEASE)
+        except OSError as error:  # a machine that is declared twice is asked twice, at once
+            if error.errno != errno.ENOENT:
+                raise
         return {"ok": True, "said": "", "holder": other}
     return {"ok": True, "said": "", "holder": None}
 
@@ -323,6 +329,33 @@ def retire(asked):
             os.unlink(path)
     output("systemctl", "daemon-reload")
     return {"ok": not os.path.exists("/etc/systemd/system/" + asked["unit"])}
+
+
+def own_disks(asked):
+    """Disks whose stable paths begin in a certain way, by those paths, with what is on each.
+
+    What goes on behind the serial number is a partition or another name of the same disk.
+    """
+    found = []
+    for path in sorted(glob.glob(asked["prefix"] + "*")):
+        if path[len(asked["prefix"]) :].isalnum():
+            command = ["blkid", "-p", "-s", "UUID", "-o", "value", os.path.realpath(path)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            uuid = done.stdout.decode(errors="replace").strip()
+            # 2: it recognises nothing (blkid(8), EXIT STATUS)
+            found.append({"path": path, "file_system": uuid, "empty": done.returncode == 2})
+    return {"disks": found}
+
+
+def forget(asked):
+    """Make this host one that never had its node, whose data is gone; not while it runs or has a data disk mounted."""
+    mounted = [path for path in asked["mounts"] if os.path.ismount(path)]
+    if mounted or service(asked["unit"]).get("ActiveState") not in ("inactive", "failed"):
+        return {"ok": False}
+    for path in (RECORD, FORMATTED):
+        if os.path.exists(path):
+            os.unlink(path)
+    return {"ok": True}
 
 
 def boot(asked):
@@ -342,7 +375,10 @@ def reboot(asked):
 
 VERBS = {
     verb.__name__: verb
-    for verb in (look, files, strayed, start, stop, delete, hold, release, boot, reboot, retire)
+    for verb in (
+        *(look, files, strayed, start, stop, delete, hold, release, boot, reboot, retire),
+        *(own_disks, forget),
+    )
 }
 
 

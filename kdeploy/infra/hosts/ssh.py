@@ -149,7 +149,7 @@ class Shell:
             KdeployError: A program that the way needs is not on this machine.
         """
         if self.by_ssm:
-            _refuse_missing_programs()
+            refuse_missing_programs()
         file = self.folder / "ssh_config"
         text = self._text()
         if not file.exists() or file.read_text() != text:
@@ -308,7 +308,12 @@ class Shell:
         return self.folder / f"session-{host}"
 
 
-def _refuse_missing_programs() -> None:
+def refuse_missing_programs() -> None:
+    """Refuse to go through Systems Manager without what that takes on this machine.
+
+    Raises:
+        KdeployError: Names the program, and how to get it.
+    """
     for program, remedy in SSM_PROGRAMS.items():
         if shutil.which(program) is None:
             raise KdeployError(

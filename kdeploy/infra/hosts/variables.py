@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
-from kdeploy.blueprint import ClusterBlueprint, Node
+from kdeploy.blueprint import Blueprint, Node
 from kdeploy.infra.hosts import archive
 
 FORMATTED: Final = "/etc/kdeploy/formatted"
@@ -49,8 +49,14 @@ def open_files(node: Node) -> int | None:
     return None
 
 
-def host_variables(node: Node, cluster: ClusterBlueprint, carried: Path) -> dict[str, Any]:
-    """What role host takes; `carried` is the archive with the host's own files."""
+def host_variables(node: Node, blueprint: Blueprint, carried: Path) -> dict[str, Any]:
+    """What role host takes.
+
+    Args:
+        node: The node.
+        blueprint: Every node.
+        carried: The archive with the host's own files.
+    """
     config = archive.config_folder(node)
     folders = [
         {"path": "/etc/kdeploy", "owner": "root", "mode": "0755"},
@@ -59,15 +65,10 @@ def host_variables(node: Node, cluster: ClusterBlueprint, carried: Path) -> dict
         {"path": f"{config}/secrets", "owner": archive.USER, "mode": "0700"},
         {"path": log_folder(node), "owner": archive.USER, "mode": "0750"},
     ]
-    names = [
-        f"{one.host} {one.name}.{cluster.datacenter} {one.name}"
-        for one in cluster.nodes
-        if _is_address(one.host)
-    ]
+    known = known_by(node, blueprint)
+    names = [f"{one.host} {_names(one, node)}" for one in known if _is_address(one.host)]
     names += [
-        f"{one.machine.address} {one.host} {one.name}.{cluster.datacenter} {one.name}"
-        for one in cluster.nodes
-        if one.machine is not None
+        f"{one.machine.address} {one.host} {_names(one, node)}" for one in known if one.machine is not None
     ]
     return {
         "host_folders": folders,
@@ -75,6 +76,22 @@ def host_variables(node: Node, cluster: ClusterBlueprint, carried: Path) -> dict
         "host_archive": str(carried),
         "host_hashes": archive.hashes(archive.host_entries(node)),
     }
+
+
+def known_by(node: Node, blueprint: Blueprint) -> tuple[Node, ...]:
+    """Nodes whose names a node's host has to know.
+
+    These are all of its own cluster; for a worker of MirrorMaker brokers of the other one too, from which it
+    fetches, and for a broker workers of the other one, which its firewall lets in.
+    """
+    wanted = {"mirror": "broker", "broker": "mirror"}.get(node.role)
+    return tuple(one for one in blueprint.nodes if one.datacenter == node.datacenter or one.role == wanted)
+
+
+def _names(one: Node, of: Node) -> str:
+    """What a node is called on the host of another; without its datacenter in its own alone."""
+    full = f"{one.name}.{one.datacenter}"
+    return f"{full} {one.name}" if one.datacenter == of.datacenter else full
 
 
 def disk_variables(node: Node, *, known: bool) -> dict[str, Any]:

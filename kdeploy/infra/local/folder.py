@@ -192,7 +192,7 @@ def _refuse_outside(node: Node, path: str) -> None:
 def unfinished(home: Path) -> Node:
     """What the name of a folder says of a node whose files were never completed."""
     kind, _, number = home.name.rpartition("-")
-    roles: dict[str, Role] = {"zookeeper": "zookeeper", "controller": "controller"}
+    roles: dict[str, Role] = {"zookeeper": "zookeeper", "controller": "controller", "mirror": "mirror"}
     return Node(
         datacenter=home.parent.name,
         name=home.name,

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from kdeploy.blueprint import Blueprint, Node
 from kdeploy.errors import KdeployError
-from kdeploy.infra import NodeState, Secrets, Standing, Strayed, artefacts
+from kdeploy.infra import NodeState, Secrets, Standing, Strayed, artefacts, telling
 from kdeploy.infra.artefacts import Distribution
 from kdeploy.infra.local import folder, ports, process, storage
 from kdeploy.infra.local.folder import Record
@@ -72,7 +72,7 @@ class LocalProvider:
     def wanted(self, node: Node, secrets: Secrets) -> str:
         """The fingerprint together with a hash of each secret (all of them have 128 random bits or more)."""
         self._refuse_missing(node, secrets)
-        hashes = [f"{path}={folder.digest(secrets[path])}" for path in sorted(secrets)]
+        hashes = [f"{path}={folder.digest(content)}" for path, content in telling(node, secrets).items()]
         return folder.digest("\n".join([node.fingerprint, *hashes]).encode())
 
     def standing(self, nodes: Sequence[Node]) -> dict[str, Standing]:
@@ -94,7 +94,7 @@ class LocalProvider:
             KdeployError: Memory, disk or open files lack, a port is taken, or Kafka cannot be fetched.
         """
         clusters = [cluster for cluster in blueprint.clusters if cluster.provider == "local"]
-        nodes = [node for cluster in clusters for node in cluster.nodes if node.name not in without]
+        nodes = [node for cluster in clusters for node in cluster.everything if node.name not in without]
         stopped = [node for node in nodes if not process.is_running(self._folder(node))]
         preflight(self._root, stopped)
         for node in stopped:  # before any of them starts, so that no half of a cluster is left
@@ -159,7 +159,16 @@ class LocalProvider:
             record.node if (record := folder.read_record(home)) else folder.unfinished(home) for home in homes
         ]
         return tuple(
-            sorted(nodes, key=lambda node: (node.datacenter, node.role == "broker", node.id, node.name))
+            sorted(
+                nodes,
+                key=lambda node: (
+                    node.datacenter,
+                    node.role == "mirror",
+                    node.role == "broker",
+                    node.id,
+                    node.name,
+                ),
+            )
         )
 
     def leftovers(self, blueprint: Blueprint) -> tuple[Node, ...]:

@@ -14,7 +14,7 @@ from kdeploy.planner.page.drawing import ACCENT, INK, MUTED, STRONG, SURFACE
 
 Specification = dict[str, Any]
 
-AROUND: Final = {"left": 70, "right": 14, "top": 8, "bottom": 42}
+AROUND: Final = {"left": 76, "right": 14, "top": 8, "bottom": 42}
 """Pixels around the plane of a chart with two axes: for ticks, their labels, and titles."""
 
 ROW: Final = 30

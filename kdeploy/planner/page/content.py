@@ -213,6 +213,11 @@ def _parts(placed: DatacenterPlan, position: int) -> Iterator[Row]:
     )
     number = Number(f"{placed.partitions:,}", placed.partitions, f"{path}.partitions")
     yield "partitions", number, ", before replication"
+    if placed.mirror is not None:
+        mirror = placed.mirror
+        number = Number(f"{mirror.count}", mirror.count, f"{path}.mirror.count")
+        kind = f" × {mirror.instance_type or 'worker'}, {mirror.cores} vCPU, {format_bytes(mirror.memory)}"
+        yield "mirroring", number, f"{kind}; {_racks(mirror.per_rack)}"
 
 
 def _racks(per_rack: dict[str, int]) -> str:

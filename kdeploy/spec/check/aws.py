@@ -15,14 +15,11 @@ from typing import Final
 
 from kdeploy.spec.aws import Network, Subnet, cut
 from kdeploy.spec.check.finding import Finding, duplicates
+from kdeploy.spec.check.networks import LARGEST, SMALLEST, unsound
 from kdeploy.spec.firewall import Firewall
 from kdeploy.spec.model import Datacenter, Environment
 from kdeploy.spec.plain import Path_
 from kdeploy.spec.wording import did_you_mean
-
-LARGEST, SMALLEST = 16, 28
-"""Prefixes of the largest and the smallest range of a VPC and of a subnet (Amazon VPC User Guide, VPC CIDR blocks and
-Subnet CIDR blocks, 2026-11)."""
 
 KEPT: Final = 1
 """Addresses at a subnet's end that AWS keeps for itself: the last one (ibid.); the first four are below `first`."""
@@ -39,7 +36,9 @@ def check(environment: Environment) -> Iterator[Finding]:
     said = environment.aws != type(environment).model_fields["aws"].get_default()
     if said and all(one.provider != "aws" for one in datacenters):
         yield Finding(("aws",), "no datacenter is of provider aws", _REMOVE)
+    yield from _backend(environment)
     yield from _tags(environment)
+    yield from _join(environment)
     for index, datacenter in enumerate(datacenters):
         place: Path_ = ("datacenters", index)
         if datacenter.provider == "aws":
@@ -52,6 +51,18 @@ def check(environment: Environment) -> Iterator[Finding]:
     yield from _apart(datacenters)
 
 
+def _backend(environment: Environment) -> Iterator[Finding]:
+    """A folder for the state that depends on where a command is typed, of which there would be one for each place."""
+    backend = environment.aws.backend or ""
+    folder = backend.removeprefix("file://")
+    if folder != backend and not folder.startswith(("/", "~/")):
+        yield Finding(
+            ("aws", "backend"),
+            f"{backend} is another folder wherever kdeploy is started",
+            f"write the whole path, file:///srv/{folder.lstrip('./') or 'state'} for example, or file://~/…",
+        )
+
+
 def _tags(environment: Environment) -> Iterator[Finding]:
     for key in environment.aws.tags:
         path: Path_ = ("aws", "tags", key)
@@ -60,6 +71,18 @@ def _tags(environment: Environment) -> Iterator[Finding]:
         elif not re.fullmatch(TAG, key):
             right = "write letters, digits, blanks and _.:/=+@-, at most 128 (AWS's own rule)"
             yield Finding(path, f"{key!r} is not a tag's name", right)
+
+
+def _join(environment: Environment) -> Iterator[Finding]:
+    """A way of joining networks where there are no two that kdeploy makes."""
+    if environment.aws.join == type(environment.aws).model_fields["join"].default:
+        return
+    made = [one for one in environment.datacenters if one.provider == "aws" and one.network.vpc is None]
+    if len(made) < 2:
+        wrong = f"{environment.aws.join} joins two networks that are made, and there are no two"
+        yield Finding(
+            ("aws", "join"), wrong, "remove it, or let kdeploy make the networks of two datacenters"
+        )
 
 
 def _only_for_aws(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
@@ -96,16 +119,9 @@ def _ranges(place: Path_, network: Network) -> Iterator[Finding]:
     named += [((*place, "clients", at), one) for at, one in enumerate(network.clients)]
     named += [((*place, "operators", at), one) for at, one in enumerate(network.operators)]
     for path, text in named:
-        try:
-            found = IPv4Network(text)
-        except ValueError as error:
-            wrong, right = f"{text} is not a network", "write one like 10.20.0.0/16"
-            if "host bits" in str(error):
-                wrong = f"{text} has bits set beyond its length"
-                right = f"write {IPv4Network(text, strict=False)}"
-            yield Finding(path, wrong, right)
-            continue
-        if found.prefixlen == 0:
+        found = tuple(unsound(path, text))
+        yield from found
+        if not found and IPv4Network(text).prefixlen == 0:
             yield Finding(path, "that is every address there is", "write the networks that they come from")
 
 

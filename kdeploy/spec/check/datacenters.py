@@ -6,20 +6,24 @@ ignore is refused: silence would look like consent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.spec.check.finding import KEEP_ONE, Finding, duplicates
-from kdeploy.spec.firewall import Firewall
+from kdeploy.spec.firewall import EVERYONE, Firewall
 from kdeploy.spec.model import Datacenter, Environment
 from kdeploy.spec.plain import Path_
-from kdeploy.spec.ports import MOST_LOCAL_NODES
+from kdeploy.spec.ports import BLOCK, FIRST_LENT, MOST_LOCAL_NODES, OFFSETS, local_blocks, touch
 from kdeploy.spec.regions import AWS_REGIONS
-from kdeploy.spec.wording import did_you_mean
+from kdeploy.spec.wording import did_you_mean, either
 
 if TYPE_CHECKING:
     from kdeploy.spec.lock import Role
+
+MOST_STEPS: Final = max(OFFSETS.values()) // BLOCK + 1
+"""Blocks of ports from one base port to another with which nothing is shared, whatever the roles."""
 
 _OF_AWS: Final = {
     "instance_type": "an instance type",
@@ -34,22 +38,60 @@ _OF_AWS: Final = {
 def check(environment: Environment) -> Iterator[Finding]:
     """Findings about each datacenter, and about two of them together."""
     datacenters = environment.datacenters
-    role: Role = "zookeeper" if environment.kafka.coordination == "zookeeper" else "controller"
     yield from duplicates(
         "datacenter", ((("datacenters", index, "name"), one.name) for index, one in enumerate(datacenters))
     )
     for index, datacenter in enumerate(datacenters):
         place: Path_ = ("datacenters", index)
-        if len(datacenters) > 1 and datacenter.provider == "local":
-            wrong = "two datacenters on this machine are not supported yet"
-            yield Finding((*place, "provider"), wrong, "keep one datacenter for provider local", (place,))
         yield from _racks(place, datacenter)
         yield from _region(place, datacenter)
         yield from _ensemble(place, datacenter)
-        yield from _hosts(place, datacenter, role)
+        yield from _hosts(place, datacenter, _roles(environment))
         yield from _only_for_aws(place, datacenter)
         if datacenter.provider == "local":
             yield from _local_ports(place, datacenter)
+    yield from _here_and_elsewhere(datacenters)
+    yield from _ports_apart(environment)
+
+
+def _here_and_elsewhere(datacenters: tuple[Datacenter, ...]) -> Iterator[Finding]:
+    """One datacenter on this machine and one elsewhere, which could not reach the other's brokers on localhost."""
+    if len({one.provider == "local" for one in datacenters}) > 1:
+        index = next(at for at, one in enumerate(datacenters) if one.provider == "local")
+        place: Path_ = ("datacenters", index)
+        wrong = "a datacenter on this machine stands beside one elsewhere, and neither reaches the other"
+        yield Finding((*place, "provider"), wrong, "write local for both, or for neither", (place,))
+
+
+def _ports_apart(environment: Environment) -> Iterator[Finding]:
+    """Two datacenters on this machine whose nodes would want the same ports."""
+    datacenters = environment.datacenters
+    if len(datacenters) < 2 or any(one.provider != "local" for one in datacenters):
+        return
+    first, second = (one.base_port for one in datacenters)
+    shared = _shared(environment, first, second)
+    if shared is None:
+        return
+    steps = sorted(
+        range(-MOST_STEPS, MOST_STEPS + 1),
+        key=lambda step: (first + step * BLOCK >= FIRST_LENT, abs(step), -step),
+    )
+    bases = (first + step * BLOCK for step in steps)
+    fits = next(base for base in bases if _is_base(base) and _shared(environment, first, base) is None)
+    wrong = f"{datacenters[0].name} and {datacenters[1].name} would both have the ports from {shared} on"
+    related: tuple[Path_, ...] = (("datacenters", 0, "base_port"), ("datacenters", 1))
+    yield Finding(("datacenters", 1, "base_port"), wrong, f"write {fits}", related)
+
+
+def _shared(environment: Environment, first: int, second: int) -> int | None:
+    """The first port that is kept for nodes of both; None where each has its own."""
+    pairs = product(local_blocks(environment, first), local_blocks(environment, second))
+    return min((max(one.start, other.start) for one, other in pairs if touch(one, other)), default=None)
+
+
+def _is_base(port: int) -> bool:
+    """Whether a base port is within its bounds (`Datacenter.base_port`)."""
+    return 1024 <= port <= 60_000
 
 
 def _racks(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
@@ -110,7 +152,14 @@ def _ensemble(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
         yield Finding((*place, "coordination", "count"), wrong, right)
 
 
-def _hosts(place: Path_, datacenter: Datacenter, role: Role) -> Iterator[Finding]:
+def _roles(environment: Environment) -> Mapping[Role, str]:
+    """What nodes there are, with the part of a datacenter that says how many."""
+    coordinator: Role = "zookeeper" if environment.kafka.coordination == "zookeeper" else "controller"
+    roles: dict[Role, str] = {"broker": "brokers", coordinator: "coordination"}
+    return roles if environment.mirroring is None else {**roles, "mirror": ""}
+
+
+def _hosts(place: Path_, datacenter: Datacenter, roles: Mapping[Role, str]) -> Iterator[Finding]:
     path = (*place, "hosts")
     yield from _only_for_hosts(place, datacenter)
     yield from _networks((*place, "firewall"), datacenter.firewall)
@@ -123,19 +172,22 @@ def _hosts(place: Path_, datacenter: Datacenter, role: Role) -> Iterator[Finding
         right = "list each with address, rack and role"
         yield Finding(path, "provider hosts needs the hosts", right, ((*place, "provider"), place))
         return
+    yield from _idle((*place, "firewall"), datacenter.firewall)
     addresses = (((*path, index, "address"), host.address) for index, host in enumerate(datacenter.hosts))
     yield from duplicates("host", addresses, "let each machine run one node")
     for index, host in enumerate(datacenter.hosts):
         if host.rack not in datacenter.racks:
             wrong = f"there is no rack called {host.rack!r} in this datacenter"
             yield Finding((*path, index, "rack"), wrong, did_you_mean(host.rack, datacenter.racks))
-        if host.role not in ("broker", role):
-            wrong = f"a {host.role} has nothing to do in a cluster that is coordinated otherwise"
-            yield Finding((*path, index, "role"), wrong, f"write broker or {role}")
+        if host.role not in roles:
+            otherwise = "in a cluster that is coordinated otherwise"
+            why = "where nothing is mirrored" if host.role == "mirror" else otherwise
+            wrong = f"a {host.role} has nothing to do {why}"
+            yield Finding((*path, index, "role"), wrong, f"write {either(roles)}")
         place_of_disks = (*path, index, "hardware", "disks")
         disks = (((*place_of_disks, at), disk) for at, disk in enumerate(host.hardware.disks))
         yield from duplicates("disk", disks, KEEP_ONE)
-    yield from _hosts_by_role(place, datacenter, role)
+    yield from _hosts_by_role(place, datacenter, roles)
 
 
 def _only_for_hosts(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
@@ -166,16 +218,29 @@ def _networks(place: Path_, firewall: Firewall) -> Iterator[Finding]:
                 yield Finding((*path, index), wrong, right)
 
 
-def _hosts_by_role(place: Path_, datacenter: Datacenter, coordinator: Role) -> Iterator[Finding]:
+def _idle(place: Path_, firewall: Firewall) -> Iterator[Finding]:
+    """What a firewall says and nothing would come of."""
+    default = Firewall.default()
+    if not firewall.enabled:
+        for name in ("clients", "operators", "ssh_ports", "also"):
+            if getattr(firewall, name) != getattr(default, name):
+                wrong = "it means nothing while the firewall is switched off"
+                yield Finding((*place, name), wrong, "remove it, or enabled: false")
+    elif firewall.clients != default.clients and not set(EVERYONE).isdisjoint(firewall.operators):
+        wrong = "clients from elsewhere get in all the same, since operators come from everywhere and may use that port too"
+        yield Finding(
+            (*place, "clients"), wrong, "write operators: the networks that people and kdeploy log in from"
+        )
+
+
+def _hosts_by_role(place: Path_, datacenter: Datacenter, roles: Mapping[Role, str]) -> Iterator[Finding]:
     path = (*place, "hosts")
-    for role, part, wanted in (
-        ("broker", "brokers", datacenter.brokers.count),
-        (coordinator, "coordination", datacenter.coordination.count),
-    ):
+    for role, part in roles.items():
+        wanted = getattr(datacenter, part).count if part else None
         have = sum(host.role == role for host in datacenter.hosts)
         if not have:
             yield Finding(path, f"no host has the role {role}", f"add at least one with role: {role}")
-        elif role == coordinator and have % 2 == 0:
+        elif part == "coordination" and have % 2 == 0:
             wrong = f"{have} hosts with role {role} survive no more failures than {have - 1}"
             yield Finding(path, wrong, f"have {have - 1} or {have + 1} of them")
         elif wanted is not None and wanted != have:

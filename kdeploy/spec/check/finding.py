@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from kdeploy.errors import Problem, dotted
-from kdeploy.spec.identity import OWN, RESERVED
+from kdeploy.spec.identity import DRILL, OWN, RESERVED
 from kdeploy.spec.plain import Path_
 from kdeploy.spec.source import Source
 
@@ -76,6 +76,9 @@ def reserved(path: Path_, name: str) -> Iterator[Finding]:
     """A name of a topic or user that kdeploy would take for one of its own, and write to or remove."""
     if name.startswith(RESERVED):
         wrong = f"names that begin with {RESERVED} are those of `kdeploy verify`, which removes them"
+        yield Finding(path, wrong, "give it a name that begins otherwise")
+    elif name.startswith(DRILL):
+        wrong = f"names that begin with {DRILL} are those of `kdeploy drill`, which removes them"
         yield Finding(path, wrong, "give it a name that begins otherwise")
     elif name.startswith(OWN):
         wrong = f"names that begin with {OWN} are kdeploy's own"

@@ -7,6 +7,7 @@ from tests.cloud.kinds import (
     alarms,
     balancers,
     buckets,
+    empty,
     endpoints,
     groups,
     identity,
@@ -14,6 +15,7 @@ from tests.cloud.kinds import (
     names,
     network,
     peering,
+    transit,
     volumes,
 )
 from tests.cloud.kinds.base import KINDS, Aws, Kind, Refused
@@ -27,6 +29,7 @@ __all__ = [
     "alarms",
     "balancers",
     "buckets",
+    "empty",
     "endpoints",
     "groups",
     "identity",
@@ -34,5 +37,6 @@ __all__ = [
     "names",
     "network",
     "peering",
+    "transit",
     "volumes",
 ]

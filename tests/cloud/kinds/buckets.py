@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ MISSING = ("404", "NoSuchBucket", "NotFound")
 class Bucket(Kind):
     type = "aws:s3/bucket:Bucket"
     noun = "S3 Bucket"
-    inputs = ("bucket",)
+    inputs = ("bucket", "bucketPrefix")
     computed = frozenset({"bucket", "bucketPrefix"})
     changes = frozenset({"forceDestroy", "tags"})
     defaults = {"forceDestroy": False}  # noqa: RUF012
@@ -41,7 +42,8 @@ class Bucket(Kind):
             "bucketDomainName": f"{identity}.s3.amazonaws.com",
             "bucketRegionalDomainName": f"{identity}.s3.{aws.region}.amazonaws.com",
             "forceDestroy": state.get("forceDestroy", False),
-            "bucketPrefix": state.get("bucketPrefix", ""),
+            # The real provider reads it off the name (terraform-provider-aws, create.NamePrefixFromName).
+            "bucketPrefix": identity[:-26] if re.search(r"[0-9a-f]{26}$", identity) else "",
             "tags": tag_map(tags["TagSet"]) if tags else {},
         }
 

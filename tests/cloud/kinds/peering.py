@@ -31,15 +31,16 @@ def connection(aws: Aws, identity: str) -> Any:
     return alive[0] if alive else None
 
 
-def described(one: Any) -> Values:
-    """What both ends say of a peering."""
+def described(aws: Aws, one: Any) -> Values:
+    """What both ends say of a peering; each region has tags of its own on it, where moto shows the asking one's."""
+    asked = [{"Name": "resource-id", "Values": [one["VpcPeeringConnectionId"]]}]
     return {
         "acceptStatus": one["Status"]["Code"],
         "vpcId": one["RequesterVpcInfo"]["VpcId"],
         "peerVpcId": one["AccepterVpcInfo"]["VpcId"],
         "peerOwnerId": one["AccepterVpcInfo"]["OwnerId"],
         "peerRegion": one["AccepterVpcInfo"]["Region"],
-        "tags": tag_map(one.get("Tags")),
+        "tags": tag_map(aws.ec2.describe_tags(Filters=asked)["Tags"]),
     }
 
 
@@ -69,7 +70,7 @@ class VpcPeeringConnection(Kind):
     def read(self, aws: Aws, identity: str, state: Values) -> Values | None:
         one = connection(aws, identity)
         kept = {"autoAccept": state["autoAccept"]} if "autoAccept" in state else {}
-        return {**described(one), **kept} if one else None
+        return {**described(aws, one), **kept} if one else None
 
     def update(self, aws: Aws, identity: str, old: Values, new: Values, changed: set[str]) -> None:
         retag(aws, identity, old, new)
@@ -103,7 +104,7 @@ class VpcPeeringConnectionAccepter(Kind):
         one = connection(aws, identity)
         if one is None:
             return None
-        seen = described(one)
+        seen = described(aws, one)
         # Seen from the other end.
         seen["vpcId"], seen["peerVpcId"] = seen["peerVpcId"], seen["vpcId"]
         kept = {"autoAccept": state["autoAccept"]} if "autoAccept" in state else {}

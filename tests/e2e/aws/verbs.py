@@ -1,6 +1,6 @@
 """Verbs of `kdeploy.operations.aws` on the emulated AWS, without machines: hosts are a few names in a file.
 
-python -m tests.e2e.aws.verbs make | destroy      in a folder with environments/ENV, for a process to be killed
+python -m tests.e2e.aws.verbs make | destroy [ENV]      in a folder with environments/ENV, as a process of its own
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from kdeploy.infra import NodeState
 from kdeploy.operations import aws, hosts, prepare, vaults
 from kdeploy.operations.progress import Lines, Progress
 from kdeploy.spec import load
-
-ENVIRONMENT = "cloudy"
+from tests.cloud.account import ENVIRONMENT
 
 
 class Hosts:
@@ -63,14 +62,15 @@ class Verbs:
     Args:
         folder: Folder with `environments`.
         progress: Where they report.
+        name: The environment's.
     """
 
-    def __init__(self, folder: Path, progress: Progress) -> None:
-        self.folder, self.progress, self.hosts = folder, progress, Hosts()
+    def __init__(self, folder: Path, progress: Progress, name: str = ENVIRONMENT) -> None:
+        self.folder, self.progress, self.name, self.hosts = folder, progress, name, Hosts()
 
     @property
     def environment(self) -> Path:
-        return self.folder / "environments" / ENVIRONMENT
+        return self.folder / "environments" / self.name
 
     def design(self) -> prepare.Design:
         return prepare.design(load.load(self.environment), freeze=True)
@@ -78,11 +78,11 @@ class Verbs:
     def vault(self) -> Any:
         return vaults.open_existing(load.load(self.environment))
 
-    def outlook(self) -> aws.Outlook:
-        return aws.outlook(self.design(), self.vault(), self.progress)
+    def outlook(self, *, refresh: bool = False) -> aws.Outlook:
+        return aws.outlook(self.design(), self.vault(), self.progress, refresh)
 
-    def make(self) -> Any:
-        _, provider = aws.make(self.design(), self.vault(), self.progress, None)
+    def make(self, *, refresh: bool = False) -> Any:
+        _, provider = aws.make(self.design(), self.vault(), self.progress, None, refresh)
         return provider
 
     def drifted(self) -> list[str]:
@@ -100,6 +100,6 @@ class Verbs:
 
 
 if __name__ == "__main__":
-    here = Verbs(Path.cwd(), Lines())
+    here = Verbs(Path.cwd(), Lines(), *sys.argv[2:])
     hosts.provider_of = here.hosts.use  # type: ignore[assignment]
     getattr(here, sys.argv[1])()

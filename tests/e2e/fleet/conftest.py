@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.local.kdeploy_command import Finished, Kdeploy
-from tests.fleet import base
+from tests.fleet import base, datacenters
 from tests.fleet.environment import environment
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import Host
@@ -81,18 +82,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(line)
 
 
-def booted(fleet: Fleet, count: int, coordinator: str) -> None:
+def booted(fleet: Fleet, count: int, coordinator: str, disks: int = 1) -> None:
     """Boot hosts; an ordinary run, which one was booted for before, does without where so many find no room."""
     try:
-        fleet.up(count, coordinator)
+        fleet.up(count, coordinator, disks=disks)
     except SystemExit as problem:
         if MINUTES is None:
             raise
         pytest.skip(f"this machine cannot boot {count} hosts: {problem}")
 
 
-def world(root: Path, coordinator: str) -> Iterator[World]:
-    """Six hosts and an environment with all of them; nothing of it is left behind."""
+def world(root: Path, coordinator: str, *, count: int = 6, disks: int = 1) -> Iterator[World]:
+    """Hosts and an environment with all of them; nothing of it is left behind."""
     problem = base.lacking()
     if problem:
         pytest.skip(problem)
@@ -102,10 +103,25 @@ def world(root: Path, coordinator: str) -> Iterator[World]:
         patch.setenv("KDEPLOY_VAULT_PASSWORD", PASSWORD)
         patch.setenv("KDEPLOY_STATE_DIR", str(root / "state"))
         try:
-            booted(fleet, 6, coordinator)
+            booted(fleet, count, coordinator, disks)
             kdeploy.file.parent.mkdir(parents=True)
             kdeploy.file.write_text(environment(fleet))
             yield World(fleet, kdeploy)
         finally:
             if os.environ.get("KDEPLOY_KEEP_FLEET") is None:
                 fleet.remove()
+
+
+@contextmanager
+def two_fleets(root: Path, roles: tuple[str, ...]) -> Iterator[tuple[Fleet, Kdeploy]]:
+    """Hosts of two datacenters and an environment that is yet to be written; nothing of it is left behind."""
+    fleet, kdeploy = Fleet(root / "fleet"), Kdeploy(root, "two", PATIENCE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDEPLOY_VAULT_PASSWORD", PASSWORD)
+        patch.setenv("KDEPLOY_STATE_DIR", str(root / "state"))
+        try:
+            datacenters.up(fleet, roles)
+            kdeploy.file.parent.mkdir(parents=True)
+            yield fleet, kdeploy
+        finally:
+            datacenters.remove(fleet)

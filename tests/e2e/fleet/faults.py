@@ -25,8 +25,18 @@ TROUBLES = (
 """`a broker` and `a disk` are of another broker than the one that is being restarted; `the leader` is
 ZooKeeper's, or the active controller."""
 
+LOST = Fault("hosts-zk", "trouble", ("the connection to the host under change lost",))
+"""Beside the table: kdeploy alone loses the host, which goes on."""
+
 ZOOKEEPER = tuple(Fault("hosts-zk", "trouble", (what,)) for what in TROUBLES)
 KRAFT = tuple(Fault("hosts-kraft", "trouble", (what,)) for what in TROUBLES)
+
+
+def together(rows: Sequence[Fault], seed: int) -> Fault:
+    """All that a table names as one row, in an order drawn by a seed: few rolls do for many things that happen."""
+    found = [what for row in rows for what in row.at]
+    random.Random(seed).shuffle(found)
+    return Fault(rows[0].environment, rows[0].deed, tuple(found))
 
 
 def drawn(rows: Sequence[T], seed: int, table: str) -> T:

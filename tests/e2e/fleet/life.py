@@ -33,6 +33,9 @@ TOLD: list[str] = []
 OFFERED = int(os.environ.get("KDEPLOY_OFFERED") or 6000)
 """Records per second that are offered; where a roll takes many minutes, fewer are enough and read back sooner."""
 
+UNREACHABLE = 60
+"""Seconds for which a host does not answer at SSH's port: longer than SSH waits for an answer."""
+
 FILLER = "/var/lib/kafka/data/0/filler"
 
 
@@ -58,6 +61,17 @@ class Following:
             if found:
                 return found[1]
             assert not done, f"it ended without {pattern!r}:\n{''.join(self.lines)}"
+            assert time.monotonic() < deadline, f"it did not say {pattern!r}:\n{''.join(self.lines)}"
+            time.sleep(0.05)
+
+    def matches(self, pattern: str, count: int) -> list[str]:
+        """Wait until it has said this so often, or has ended; each pattern's group."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            done = self.ended
+            found = re.findall(pattern, "".join(self.lines))
+            if len(found) >= count or done:
+                return found
             assert time.monotonic() < deadline, f"it did not say {pattern!r}:\n{''.join(self.lines)}"
             time.sleep(0.05)
 
@@ -107,11 +121,11 @@ class HostsLife(Life):
         began, result, outcome = time.monotonic(), "failed", Outcome()
         try:
             self.suffer(fault, outcome)
-            assert outcome.tries == 1, outcome
+            assert outcome.tries == len(fault.at), outcome
             self.expect_nothing_lost(fault.name, outcome)
             result = "passed"
         finally:
-            if SOAK:
+            if SOAK and len(fault.at) == 1:  # the table has one thing a row
                 evidence.record(evidence.row(fault, outcome, result, seconds_since(began), SEED))
 
     def expect_nothing_lost(self, name: str, outcome: Outcome) -> None:
@@ -157,20 +171,35 @@ class HostsLife(Life):
                 assert self.world.run(name, asked, check=False).split() == ["1", "same"], name
 
     def _trouble(self, fault: Fault, outcome: Outcome) -> None:
-        (what,) = fault.at
-        option = self._change_an_option_of("broker")
-        running = Following(self.kdeploy.start("up"))
+        """Let all that a row names happen, each while another broker is being restarted, in as many rolls as it takes."""
+        left, option, code, rolls = list(fault.at), "", 0, 0
+        while left:
+            if code == 0:  # nothing is left of the roll before
+                option, rolls = self._change_an_option_of("broker"), rolls + 1
+                assert rolls <= len(fault.at), "a roll passes in which nothing could happen"
+            code = self._roll_and_suffer(left, outcome)
+        self.kdeploy("up")
+        self._all_run_with(option, "broker")
+
+    def _roll_and_suffer(self, left: list[str], outcome: Outcome) -> int:
+        """Run `up`, take off `left` what happened meanwhile, and return its exit code; what is left of a roll may be
+        nothing."""
+        running, begun = Following(self.kdeploy.start("up")), 0
         try:
-            changing = running.wait_for(r"roll +(broker-\d): no partition needs")
-            getattr(self, f"_{what.replace(' ', '_')}")(running, changing)
-            outcome.tries += 1
+            while left:
+                restarting = running.matches(r"roll +(broker-\d): no partition needs", begun + 1)
+                if len(restarting) <= begun:
+                    break  # what happened before has ended it
+                begun = len(restarting)
+                getattr(self, f"_{left[0].replace(' ', '_')}")(running, restarting[-1])
+                print(f"{left.pop(0)}, while {restarting[-1]} was restarted", flush=True)
+                outcome.tries += 1
         except BaseException:
             running.process.kill()
             raise
         finally:
-            print(f"{fault.name}: {running.end()}\nexit code {running.process.returncode}")
-        self.kdeploy("up")
-        self._all_run_with(option, "broker")
+            print(f"{running.end()}\nexit code {running.process.returncode}", flush=True)
+        return running.process.returncode
 
     def _other(self, changing: str) -> str:
         """A broker that is not being restarted."""
@@ -219,6 +248,20 @@ class HostsLife(Life):
 
     def _the_host_under_change_rebooted(self, running: Following, changing: str) -> None:
         self.world.reboot(changing)
+
+    def _the_connection_to_the_host_under_change_lost(self, running: Following, changing: str) -> None:
+        """Let the host drop all that comes for SSH, and end that by itself."""
+        rules = "table inet lost { chain input { type filter hook input priority -300; tcp dport 22 drop; } }"
+        later = "systemd-run -q --timer-property=AccuracySec=100ms --on-active"
+        self.world.run(
+            changing,
+            f"echo '{rules}' > /run/lost.nft && {later}=1 nft -f /run/lost.nft && "
+            f"{later}={UNREACHABLE} nft delete table inet lost",
+        )
+        self._wait(lambda: running.ended, "it does not end without its host")
+        # It goes on by itself where the step it was at could wait as long, and says which host it lost where not.
+        assert running.process.returncode in (0, 1)
+        self._wait(lambda: self.world.run(changing, "echo here", check=False) == "here", "it does not answer")
 
     def _the_leader_killed(self, running: Following, changing: str) -> None:
         self._signal(self._leader(), "SIGKILL")

@@ -195,7 +195,7 @@ def test_another_operator_is_kept_out_until_the_lease_is_given_back(
         patch.setenv("KDEPLOY_STATE_DIR", str(tmp_path))
         with operating.held(here.design, "up"):
             pass
-    assert operating.unlock(here.design.loaded) == ()
+    assert operating.unlock(here.design.loaded) == operating.Unlocked()
 
 
 def test_a_host_whose_key_is_another_one_is_not_talked_to(hosts: Hosts) -> None:

@@ -1,7 +1,7 @@
 """A cluster on hosts: closed to strangers; changed and broken under load, it loses no record.
 
 One cluster for all rows, up from bare hosts; a producer (acks=all, idempotent) and a consumer run during each
-change: exactly the predicted nodes restart, one at a time. `make test` takes one change and one fault of it.
+change: exactly the predicted nodes restart, one at a time. `make test` takes one change, and all faults in few rolls.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from tests.e2e.fleet.conftest import World, world
-from tests.e2e.fleet.faults import ZOOKEEPER, drawn
+from tests.e2e.fleet.faults import ZOOKEEPER, drawn, together
 from tests.e2e.fleet.life import FILLER, SEED, HostsLife
 from tests.e2e.fleet.outside import answer_to_tls, open_ports, strangers_certificate
 from tests.e2e.local.conftest import describe
@@ -216,9 +216,12 @@ def test_exactly_the_predicted_nodes_restart_one_at_a_time_and_nothing_is_lost(
     life.expect_nothing_lost(change.name, outcome)
 
 
-@pytest.mark.parametrize(
-    "fault", left_to_make_fleet(ZOOKEEPER, drawn(ZOOKEEPER, SEED, "zookeeper")), ids=lambda fault: fault.at[0]
-)
+def test_all_that_happens_during_rolls_is_survived_and_the_same_command_finishes(life: HostsLife) -> None:
+    life.row(together(ZOOKEEPER, SEED))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", ZOOKEEPER, ids=lambda fault: fault.at[0])
 def test_what_happens_during_a_roll_is_survived_and_the_same_command_finishes(
     fault: Fault, life: HostsLife
 ) -> None:

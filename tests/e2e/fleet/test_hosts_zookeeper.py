@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.fleet.conftest import World, world
+from tests.e2e.fleet.life import Following
 from tests.e2e.local.conftest import describe
 from tests.e2e.local.records import Ledger, Producing, check
+from tests.fleet.environment import environment
 
 pytestmark = [pytest.mark.fleet, pytest.mark.long, pytest.mark.timeout(3600)]
 
 RECORDS = 60_000
 
+BROKERS = ("broker-1", "broker-2", "broker-3")
+
+ADDED = re.compile(r"      - \{address: [0-9.]+\.17, .*\n.*\n")
+"""The lines of the seventh host."""
+
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    yield from world(tmp_path_factory.mktemp("zookeeper"), "zookeeper")
+    """The last host is not in the environment at first; every broker has two data disks."""
+    for made in world(tmp_path_factory.mktemp("zookeeper"), "zookeeper", count=7, disks=2):
+        made.kdeploy.file.write_text(ADDED.sub("", made.kdeploy.file.read_text()))
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -30,25 +43,41 @@ def ledger() -> Ledger:
     return Ledger()
 
 
-def test_hosts_that_will_not_do_are_all_named_at_once_and_nothing_is_changed(hosts: World) -> None:
+def test_hosts_that_will_not_do_are_all_named_at_once_and_nothing_is_changed(
+    hosts: World, tmp_path: Path
+) -> None:
     good = hosts.kdeploy.file.read_text()
+    password = tmp_path / "sudo"
+    password.write_text("hunter2\n")
+    for name, word in (dict.fromkeys(hosts.hosts, "hunter2") | {"zookeeper-1": "another"}).items():
+        hosts.run(
+            name,
+            f"useradd -m -s /bin/bash -G sudo deploy && echo deploy:{word} | chpasswd && "
+            "cp -r /root/.ssh /home/deploy/ && chown -R deploy: /home/deploy/.ssh",
+        )
     hosts.run("broker-1", f"mkfs.ext4 -q {hosts.hosts['broker-1'].devices[0]}")
     hosts.run("broker-2", "systemd-run -q --unit=squatter python3 -m http.server 9092")
     hosts.run("broker-3", "ip address add 10.77.0.99/24 dev host0")
     hosts.hosts["broker-1"].set_clock("+10m")
+    # sudo takes what a preloaded library needs from nobody but its own policy.
+    hosts.run("broker-1", "echo 'Defaults env_file=/etc/environment' > /etc/sudoers.d/clock")
     system = hosts.hosts["broker-2"].root / "usr/lib/os-release"
     proven = system.read_text()
     system.write_text('ID=plan9\nVERSION_ID="4"\nPRETTY_NAME="Plan 9"\n')
     zookeeper = hosts.hosts["zookeeper-3"]
     text = good.replace(hosts.hosts["zookeeper-2"].address, "10.77.0.99")
     text = text.replace(zookeeper.address, "10.77.0.98")
-    text = text.replace("memory: 4GiB", "memory: 4TiB", 1)
+    large = rf"(address: {hosts.hosts['broker-3'].address}, .*\n.*)memory: 4GiB"
+    text, count = re.subn(large, r"\1memory: 4TiB", text.replace("user: root", "user: deploy"))
+    assert count == 1
     hosts.kdeploy.file.write_text(text)
     hosts.kdeploy("plan", "--lock")
     hosts.kdeploy("vault create", code=None)
-    refused = hosts.kdeploy("up", code=1).stderr
+    refused = hosts.kdeploy("up", code=1, KDEPLOY_SUDO_PASSWORD_FILE=str(password)).stderr
+    assert "hunter2" not in refused
     for said in (
-        "10.77.0.11 (zookeeper-1): it has",
+        f"(zookeeper-1): sudo does not accept the password in {password} for deploy",
+        "(broker-3): it has",
         "4 TiB are declared",
         "10.77.0.98 (zookeeper-3): cannot be reached",
         "is not empty: it holds ext4",
@@ -64,6 +93,11 @@ def test_hosts_that_will_not_do_are_all_named_at_once_and_nothing_is_changed(hos
     hosts.run("broker-2", "systemctl stop squatter")
     hosts.run("broker-3", "ip address delete 10.77.0.99/24 dev host0")
     hosts.hosts["broker-1"].set_clock("")
+    hosts.run("broker-1", "rm /etc/sudoers.d/clock")
+    hosts.run(
+        "broker-1", "pkill -f 'sshd: (root|deploy)'", check=False
+    )  # connections that are kept see the other time
+    hosts.everywhere("pkill -u deploy; userdel -r deploy")
     system.write_text(proven)
     hosts.kdeploy.file.write_text(good)
     for name in ("lock.yaml", "vault.yaml"):
@@ -102,9 +136,46 @@ def test_names_that_do_not_lead_there_and_back_are_all_said_and_nothing_is_chang
     assert set(hosts.everywhere("id -u kafka || echo none; ls /etc/kdeploy").values()) == {"none"}
 
 
-def test_bare_hosts_become_a_verified_cluster_also_when_kdeploy_is_killed_on_the_way(hosts: World) -> None:
+def test_ansible_that_is_killed_on_the_way_ends_up_with_a_message_and_nothing_is_left_running(
+    hosts: World,
+) -> None:
     hosts.kdeploy("plan", "--lock")
     hosts.kdeploy("vault create")
+    running = Following(hosts.kdeploy.start("up"))
+    try:
+        running.wait_for(r"((?:host|disks|java|kafka): )")
+        killed = [one for one, words in below(running.process.pid).items() if "ansible-playbook" in words]
+        for one in killed:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+    finally:
+        said = running.end()
+    assert killed
+    assert running.process.returncode == 1, said
+    assert "Ansible was ended before it had finished" in " ".join(said.split()), said
+    assert not [one for one in killed if "ansible" in command_line(one)]
+
+
+def command_line(process: int) -> str:
+    """What a process runs; nothing where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    return ""
+
+
+def below(process: int) -> dict[int, str]:
+    """A process and all that it started, directly or not, with their command lines."""
+    found = {process: ""}
+    for _ in range(6):
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent in found:
+                    found[int(entry.name)] = command_line(int(entry.name))
+    return found
+
+
+def test_bare_hosts_become_a_verified_cluster_also_when_kdeploy_is_killed_on_the_way(hosts: World) -> None:
     killed = hosts.kdeploy("up", code=None, KDEPLOY_KILL_AT="nodes-applied")
     assert killed.code == -signal.SIGKILL
     document = hosts.kdeploy("up", "--output", "json").document
@@ -118,6 +189,48 @@ def test_a_second_run_changes_nothing(hosts: World) -> None:
     assert {action["action"] for cluster in document["clusters"] for action in cluster["nodes"]} == {"none"}
     assert hosts.pids() == before
     assert changed_tasks(hosts) == {}
+
+
+def test_records_are_on_both_disks_of_every_broker_each_a_file_system_of_its_own(hosts: World) -> None:
+    places = [f"/var/lib/kafka/data/{number}" for number in (0, 1)]
+    for name in BROKERS:
+        mounted = [hosts.run(name, f"findmnt -no SOURCE,FSTYPE {place}").split() for place in places]
+        assert [kind for _, kind in mounted] == ["xfs", "xfs"], name
+        assert len({source for source, _ in mounted}) == 2, name
+        for place in places:
+            assert int(hosts.run(name, f"ls {place} | grep -c '^orders-\\|^__consumer_offsets-'")) > 0, name
+
+
+def test_a_host_that_is_added_is_brought_in_and_just_who_has_to_know_it_restarts(
+    hosts: World, ledger: Ledger
+) -> None:
+    before = hosts.pids()
+    assert before["broker-4"] == ""
+    text = hosts.kdeploy.file.read_text()
+    added = ADDED.search(environment(hosts.fleet))
+    assert added is not None
+    workload = text.index("\noverrides:")
+    hosts.kdeploy.file.write_text(text[:workload] + added[0] + text[workload:])
+    producing = Producing(describe(hosts.kdeploy), ledger)
+    try:
+        producing.wait_for(RECORDS // 6)
+        hosts.kdeploy("plan", "--lock")
+        hosts.kdeploy("vault create")
+        predicted = hosts.kdeploy("preview", "--output", "json", code=4).document
+        # Brokers take each other for super users by name.
+        assert {one["name"] for one in predicted["changes"] if one["restart"]} == set(BROKERS)
+        document = hosts.kdeploy("up", "--output", "json").document
+        producing.wait_for(RECORDS // 6)
+        producing.stop()
+    finally:
+        producing.abandon()
+    assert all(one["ok"] for cluster in document["clusters"] for one in cluster["checks"]), document
+    after = hosts.pids()
+    assert {name for name in after if after[name] != before[name]} == {*BROKERS, "broker-4"}
+    checked = check(describe(hosts.kdeploy), ledger)
+    assert (checked.lost, checked.out_of_order, checked.duplicates) == (0, 0, 0)
+    assert hosts.kdeploy("status", "--output", "json").document["ok"] is True
+    hosts.kdeploy("preview")
 
 
 def changed_tasks(hosts: World) -> dict[str, list[str]]:
@@ -195,7 +308,7 @@ def test_a_static_setting_rolls_exactly_the_brokers_and_loses_nothing(hosts: Wor
         producing.abandon()
     after = hosts.pids()
     restarted = {name for name in before if before[name] != after[name]}
-    assert restarted == {"broker-1", "broker-2", "broker-3"}
+    assert restarted == {*BROKERS, "broker-4"}
     listed = {change["name"] for change in predicted["changes"] if change["restart"]}
     assert {name.rpartition("/")[2] for name in listed} == restarted
     checked = check(describe(hosts.kdeploy), ledger)

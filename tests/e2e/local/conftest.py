@@ -12,13 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import ports
 from tests.e2e.local.kdeploy_command import Kdeploy
 
 SHIPPED = Path(__file__).parents[3] / "environments"
-
-BASE_PORTS = {"local": 20000, "local-kraft": 20100}
-"""First ports of the clusters under test: away from those a person's own clusters use, and below 32768,
-from where Linux lends ports to outgoing connections (net.ipv4.ip_local_port_range)."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,7 +76,7 @@ def describe(kdeploy: Kdeploy) -> RunningCluster:
 
 def running(root: Path, name: str) -> Iterator[RunningCluster]:
     """Bring a shipped environment up, hand it out, and leave nothing of it."""
-    kdeploy = prepare(root, name, BASE_PORTS[name])
+    kdeploy = prepare(root, name, ports.SESSION[name])
     try:
         kdeploy("up")
         yield describe(kdeploy)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.e2e import ports
 from tests.e2e.local import evidence
 from tests.e2e.local.faults import FAULTS, Fault, chosen
 from tests.e2e.local.life import Life, Outcome, seconds_since
@@ -23,8 +24,6 @@ SEED = int(os.environ.get("KDEPLOY_SEED") or random.randrange(1_000_000))
 SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
 RECORDS = int(os.environ.get("KDEPLOY_RECORDS") or 100_000)
 """Records to be acknowledged in each row; an ordinary run's three make 300,000 together."""
-
-BASE_PORTS = {"local": 24000, "local-kraft": 24100}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def life_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
             while lives:
                 lives.popitem()[1].end()
             root = tmp_path_factory.mktemp(f"Größe und 状態 of {name}")
-            lives[name] = Life.begin(root, name, BASE_PORTS[name], RECORDS, SEED)
+            lives[name] = Life.begin(root, name, ports.FAULTS[name], RECORDS, SEED)
         return lives[name]
 
     yield begin

@@ -9,21 +9,31 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e import ports
+from tests.e2e.fleet.life import Following
 from tests.e2e.local.conftest import describe, prepare
 from tests.e2e.local.kdeploy_command import Kdeploy
 from tests.e2e.local.records import Ledger, Producing, check
-from tests.operations.changes_table import CHANGES, Row
+from tests.operations.changes_table import CHANGES, USERS, Row
 from tests.operations.world import predicted
 
 pytestmark = pytest.mark.kafka
 
-BASE_PORT = 20400
+BASE_PORT = ports.PREVIEW
+AT_ONCE = pytest.mark.skipif(
+    os.environ.get("KDEPLOY_SOAK") != "1",
+    reason="the ordinary run makes such changes one by one (test_changes_one_by_one); all at once in a soak",
+)
+
 RECORDS = 6000
 """Acknowledged in each round at least, at 1,000 a second."""
 
@@ -152,12 +162,14 @@ def carry_out(kdeploy: Kdeploy, ledger: Ledger, rows: Sequence[Row], command: st
     return done
 
 
+@AT_ONCE
 def test_what_restarts_nothing_is_done_as_it_was_said(kdeploy: Kdeploy, ledger: Ledger) -> None:
     assert len(QUIET) >= 7
     done = carry_out(kdeploy, ledger, QUIET, "up")
     assert done["changed"]
 
 
+@AT_ONCE
 def test_what_restarts_nodes_restarts_just_those(kdeploy: Kdeploy, ledger: Ledger) -> None:
     assert RESTARTING
     carry_out(kdeploy, ledger, RESTARTING, "up")
@@ -165,7 +177,7 @@ def test_what_restarts_nodes_restarts_just_those(kdeploy: Kdeploy, ledger: Ledge
 
 def test_resources_alone_are_applied_and_applied_again_without_a_change(kdeploy: Kdeploy) -> None:
     before = seen(kdeploy)
-    kdeploy.edit("\nusers:\n", "\nusers:\n  - name: dora\n    acls: [{name: orders, operations: [read]}]\n")
+    kdeploy.edit(USERS, f"{USERS}\n  - name: dora\n    acls: [{{name: orders, operations: [read]}}]\n#")
     file, document = save(kdeploy)
     wanted = {"user dora made", "acl + dora may read topic orders"}
     assert predicted(document) == wanted
@@ -183,7 +195,7 @@ def test_another_cluster_than_the_locks_is_refused_by_every_command(kdeploy: Kde
     text = lock.read_text()
     (line,) = [one for one in text.splitlines() if "cluster_id: " in one]
     before = seen(kdeploy)
-    kdeploy.edit("\nusers:\n", "\nusers:\n  - name: eve\n")
+    kdeploy.edit(USERS, f"{USERS}\n  - name: eve\n#")
     lock.write_text(text.replace(line, line.partition(":")[0] + ": AAAAAAAAAAAAAAAAAAAAAA"))
     try:
         for command in ("up", "apply", "preview", "status", "verify", "restart"):
@@ -193,6 +205,82 @@ def test_another_cluster_than_the_locks_is_refused_by_every_command(kdeploy: Kde
             assert "AAAAAAAAAAAAAAAAAAAAAA" in refused
     finally:
         lock.write_text(text)
-        kdeploy.edit("\n  - name: eve\n", "\n")
+        kdeploy.edit("\n  - name: eve\n#", "")
     assert happened(before, seen(kdeploy)) == frozenset()
     kdeploy("status")
+
+
+def test_what_somebody_set_in_the_cluster_is_accepted_into_the_files_and_is_drift_no_more(
+    kdeploy: Kdeploy,
+) -> None:
+    from kdeploy.cluster.admin import connect
+    from kdeploy.cluster.state import Binding
+
+    with connect(describe(kdeploy).access) as admin:
+        admin.set_topic_settings({"orders": {"retention.ms": "7654321"}})
+        admin.create_bindings(
+            [Binding("orders-consumer", "topic", "others", "literal", "read", "allow", "*")]
+        )
+    before = seen(kdeploy)
+    found = kdeploy("drift", "--output", "json", code=4).document["items"]
+    assert {(one["layer"], one["name"], one["found"]) for one in found} == {
+        ("topics", "orders", "7654321"),
+        ("acls", "orders-consumer", "present"),
+    }
+    kdeploy("drift", "--accept", code=None)
+    assert kdeploy("drift", "--output", "json").document["items"] == []
+    assert not kdeploy("preview", "--output", "json").document["pending"]
+    assert "7654321" in kdeploy.file.read_text()
+    assert happened(before, seen(kdeploy)) == frozenset()
+
+
+def test_what_others_made_is_imported_and_then_nothing_is_pending(kdeploy: Kdeploy) -> None:
+    from kdeploy.cluster.admin import connect
+    from kdeploy.cluster.state import Binding, NewTopic
+
+    with connect(describe(kdeploy).access) as admin:
+        admin.create_topics([NewTopic("made-by-hand", 4, 2, {"retention.ms": "3600000"})])
+        admin.create_bindings([Binding("somebody", "topic", "made-", "prefixed", "write", "allow", "*")])
+    before = seen(kdeploy)
+    kdeploy("import")
+    written = (kdeploy.file.parent / "topics.yaml").read_text()
+    assert "made-by-hand" in written
+    assert not kdeploy("preview", "--output", "json").document["pending"]
+    kdeploy("up")
+    assert happened(before, seen(kdeploy)) == frozenset()
+
+
+def test_a_broker_that_is_lost_while_copies_move_is_waited_for_by_name_and_nothing_is_lost(
+    kdeploy: Kdeploy, ledger: Ledger
+) -> None:
+    from kdeploy.cluster.admin import connect
+    from kdeploy.cluster.record import TOPIC
+
+    with connect(describe(kdeploy).access) as admin:  # the one that the command itself needs first of all
+        (lost,) = (one.leader for one in admin.metadata().partitions if one.topic == TOPIC)
+    (noted,) = (kdeploy.state / "nodes").glob(f"*/broker-{lost}/process.json")
+    frozen = json.loads(noted.read_text())["pid"]
+    topics = kdeploy.file.parent / "topics.yaml"
+    text = topics.read_text()
+    assert text.count("replication_factor: 2") == 1
+    topics.write_text(text.replace("replication_factor: 2", "replication_factor: 3"))
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        running = Following(kdeploy.start("apply"))
+        try:
+            # It goes on while Kafka still counts on the broker, and begins nothing any more once it does not.
+            running.wait_for(
+                rf"(?s)(waits for .*broker.{lost}|broker.{lost}.* does not answer|2 brokers are registered)"
+            )
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+            print(running.end())
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    deadline = time.monotonic() + 120
+    while kdeploy("status", code=None).code != 0:
+        assert time.monotonic() < deadline
+    kdeploy("apply")
+    assert seen(kdeploy)["topics"]["made-by-hand"] == [3, 3, 3, 3]
+    assert not kdeploy("preview", "--output", "json").document["pending"]
+    assert check(describe(kdeploy), ledger).lost == 0

@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import ports
 from tests.e2e.local.conftest import describe, prepare
 from tests.e2e.local.kdeploy_command import Kdeploy
 
 pytestmark = pytest.mark.kafka
 
-KINDS = {"local": 20200, "local-kraft": 20300}
+KINDS = ports.THREAD
 
 
 @pytest.fixture(scope="module", params=sorted(KINDS))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.e2e import ports
 from tests.e2e.pipelines.actions import Actions
 from tests.e2e.pipelines.machine import Machine, Repository, environment, meddle, repository
 from tests.pipelines import hub
@@ -26,7 +27,7 @@ Run = Callable[..., Actions]
 def team(runner: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
     """A team's repository, with the workflow as `kdeploy pipeline show` prints it for their environment."""
     made = repository(tmp_path_factory.mktemp("team") / "repository")
-    made.commit({FILE: environment("local-kraft", 20400), "README.md": "Our Kafka\n"})
+    made.commit({FILE: environment("local-kraft", ports.GITHUB), "README.md": "Our Kafka\n"})
     runner.shell('pip install --quiet "kdeploy[local]"', made.folder, runner.variables())
     code, shown = runner.kdeploy(made.folder, "pipeline", "show", "github", NAME)
     assert code == 0

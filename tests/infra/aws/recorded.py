@@ -14,6 +14,7 @@ import pulumi
 from pulumi.runtime import mocks, rpc, settings, stack
 
 from kdeploy.blueprint import Blueprint
+from kdeploy.infra.aws.haste import hastened
 from kdeploy.infra.aws.program import program
 
 ACCOUNT = "123456789012"
@@ -47,6 +48,12 @@ class Recorder(pulumi.runtime.Mocks):
             outputs["prefixListId"] = f"{args.name}-list"
         if args.typ == "aws:route53/zone:Zone":
             outputs["zoneId"] = f"{args.name}-zone"
+        if args.typ.startswith("aws:lb/"):
+            outputs |= {
+                "arn": f"{args.name}-arn",
+                "dnsName": f"{args.name}-dns",
+                "zoneId": f"{args.name}-zone",
+            }
         return f"{args.name}-id", outputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
@@ -124,7 +131,7 @@ class _Monitor(mocks.MockMonitor):
 
 
 def record(blueprint: Blueprint, public_keys: Mapping[str, str] | None = None) -> Recording:
-    """Run a blueprint's program under mocks."""
+    """Run a blueprint's program under mocks, as the stack runs it."""
     recorder = Recorder()
     monitor = _Monitor(recorder)
     loop = asyncio.new_event_loop()
@@ -134,7 +141,7 @@ def record(blueprint: Blueprint, public_keys: Mapping[str, str] | None = None) -
             recorder, project="kdeploy", stack=blueprint.environment, preview=False, monitor=monitor
         )
         settings.set_root_resource(None)  # set_mocks makes a stack of its own, which exports nothing
-        loop.run_until_complete(stack.run_in_stack(program(blueprint, public_keys)))
+        loop.run_until_complete(stack.run_in_stack(hastened(program(blueprint, public_keys))))
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         asyncio.set_event_loop(None)

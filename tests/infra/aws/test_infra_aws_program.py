@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from ipaddress import ip_address, ip_network
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,8 @@ def test_nothing_is_let_in_from_every_address(found: str) -> None:
     assert rules
     for rule in rules:
         networks = [rule.inputs[name] for name in ("cidrIpv4", "cidrIpv6") if name in rule.inputs]
-        assert all(ip_network(one).prefixlen >= 8 for one in networks), rule
+        is_asked = found == "public" and rule.inputs["securityGroupId"] == "dc1-balancer-id"
+        assert is_asked or all(ip_network(one).prefixlen >= 8 for one in networks), rule
         assert rule.inputs["fromPort"] == rule.inputs["toPort"], "a rule opens one port"
         assert rule.inputs["ipProtocol"] in ("tcp", "udp")
     for group in recording(found).of("ec2/securityGroup:SecurityGroup"):
@@ -89,14 +92,20 @@ def test_each_declared_port_is_opened_to_its_declared_peers_and_no_other_is(foun
     wanted = Counter()
     for cluster in drawn(found).clusters:
         assert cluster.place
-        for rule in cluster.place.rules:
+        for rule in (one for one in cluster.place.rules if not one.outgoing):
             group, other = (f"{cluster.datacenter}-{role}-id" for role in (rule.role, rule.group))
             wanted[group, rule.protocol, rule.port, other if rule.group else rule.network] += 1
         if cluster.place.through == "ssm" and cluster.place.vpc is None:
-            for role in {node.role for node in cluster.nodes}:
+            for role in {node.role for node in cluster.everything}:
                 wanted[
                     f"{cluster.datacenter}-endpoints-id", "tcp", 443, f"{cluster.datacenter}-{role}-id"
                 ] += 1
+        if cluster.place.balancer:
+            own = f"{cluster.datacenter}-balancer-id"
+            wanted[f"{cluster.datacenter}-broker-id", "tcp", 9096, own] += 1
+            ports = [cluster.place.balancer.port, *(one.port for one in cluster.place.balancer.outlets)]
+            for port, source in product(ports, cluster.place.balancer.sources):
+                wanted[own, "tcp", port, source] += 1
     assert opened == wanted
     assert set(opened.values()) == {1}
 
@@ -116,6 +125,26 @@ def test_who_may_come_in_by_a_group_may_go_out_to_it(found: str) -> None:
     assert inward == pairs("Egress", "securityGroupId", "referencedSecurityGroupId")
 
 
+@pytest.mark.parametrize("name", ["dr-active-passive", "global-active-active"])
+def test_workers_of_mirrormaker_may_call_the_brokers_of_the_other_datacenter_and_nobody_else_may(
+    name: str,
+) -> None:
+    blueprint = rendered(name)
+    networks = {one.place.cidr: one for one in blueprint.clusters if one.place}
+    called = {
+        (one.inputs["securityGroupId"], one.inputs["cidrIpv4"], int(one.inputs["fromPort"]))
+        for one in shipped(name).of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+        if one.inputs.get("cidrIpv4") in networks
+    }
+    assert called == {
+        (f"{own.datacenter}-mirror-id", cidr, broker.ports["client"])
+        for own in blueprint.clusters
+        for cidr, other in networks.items()
+        if other is not own
+        for broker in other.brokers
+    }
+
+
 @EVERY
 def test_every_check_before_up_lets_it_through(found: str) -> None:
     result = recording(found)
@@ -126,7 +155,8 @@ def test_every_check_before_up_lets_it_through(found: str) -> None:
         )
         for one in result.resources
     )
-    assert [checked for checked in policy.check(planned) if not checked.ok] == []
+    checked = policy.check(planned, policy.asked(drawn(found)))
+    assert [one for one in checked if not one.ok] == []
 
 
 @EVERY
@@ -194,6 +224,7 @@ def test_everything_that_can_be_tagged_says_what_it_is(found: str) -> None:
     assert {one.rpartition(":")[2] for one in untagged} <= {
         *("RouteTableAssociation", "Route", "VolumeAttachment", "RolePolicy", "Record", "ZoneAssociation"),
         *("BucketPublicAccessBlock", "BucketServerSideEncryptionConfiguration", "BucketVersioning"),
+        "TargetGroupAttachment",
     }
 
 
@@ -373,6 +404,82 @@ def test_two_in_one_region_are_joined_by_one_thing() -> None:
     assert len([one for one in result.resources if one.type == "pulumi:providers:aws"]) == 1
 
 
+def through_gateways(blueprint: Blueprint) -> Blueprint:
+    """The same with networks joined by transit gateways."""
+    assert blueprint.aws
+    joined = tuple(replace(one, by="transit-gateway") for one in blueprint.aws.peerings)
+    return replace(blueprint, aws=replace(blueprint.aws, peerings=joined))
+
+
+def joining(result: Recording) -> list[Any]:
+    """What joins two networks: gateways, peerings, what leads there."""
+    found = [one for one in result.resources if "ransit" in one.type or "eering" in one.type]
+    return [*found, *(one for one in result.of("ec2/route:Route") if "-to-" in one.name)]
+
+
+def test_two_regions_joined_by_gateways_are_what_was_reviewed(request: pytest.FixtureRequest) -> None:
+    result = record(through_gateways(decided(KINDS["two"], 1, coordinators=1)[0]))
+    found = replace(result, resources=tuple(joining(result))).golden()
+    file = GOLDEN / "transit-gateways.txt"
+    if request.config.getoption("--accept-goldens"):
+        file.write_text(found)
+    assert found == file.read_text(), "resources changed; review with pytest --accept-goldens"
+
+
+def test_gateways_of_two_regions_are_peered_and_each_knows_the_way_to_the_other_and_no_more() -> None:
+    result = record(through_gateways(decided(KINDS["two"], 1, coordinators=1)[0]))
+    gateways = {one.name: one.inputs for one in result.of("ec2transitgateway/transitGateway:TransitGateway")}
+    assert gateways.keys() == {"one-transit", "two-transit"}
+    assert len({one["amazonSideAsn"] for one in gateways.values()}) == 2, "peers need numbers of their own"
+    attached = {
+        (one.inputs["vpcId"], one.inputs["transitGatewayId"], tuple(one.inputs["subnetIds"]))
+        for one in result.of("ec2transitgateway/vpcAttachment:VpcAttachment")
+    }
+    assert attached == {
+        (f"{name}-vpc-id", f"{name}-transit-id", tuple(f"{name}-subnet-{rack}-id" for rack in "abc"))
+        for name in ("one", "two")
+    }
+    (peered,) = result.of("ec2transitgateway/peeringAttachment:PeeringAttachment")
+    assert peered.inputs["peerRegion"] == "us-east-1"
+    assert len(result.of("ec2transitgateway/peeringAttachmentAccepter:PeeringAttachmentAccepter")) == 1
+    between = {
+        one.name: one.inputs["destinationCidrBlock"] for one in result.of("ec2transitgateway/route:Route")
+    }
+    assert between == {"one-to-two": "10.2.0.0/16", "two-to-one": "10.1.0.0/16"}
+    assert not result.of("ec2/vpcPeeringConnection:VpcPeeringConnection")
+    assert len(result.of("route53/zoneAssociation:ZoneAssociation")) == 2
+
+
+def test_two_networks_of_one_region_are_attached_to_one_gateway() -> None:
+    near = [{**place, "region": "eu-west-1"} for place in KINDS["two"]]
+    result = record(through_gateways(decided(near, 1, coordinators=1)[0]))
+    (gateway,) = result.of("ec2transitgateway/transitGateway:TransitGateway")
+    attached = result.of("ec2transitgateway/vpcAttachment:VpcAttachment")
+    assert {one.inputs["transitGatewayId"] for one in attached} == {f"{gateway.name}-id"}
+    assert len(attached) == 2
+    assert not result.of("ec2transitgateway/route:Route"), "it learns the networks that are attached"
+    assert not result.of("ec2transitgateway/peeringAttachment:PeeringAttachment")
+
+
+def test_another_way_between_two_networks_takes_over_routes_of_the_same_names() -> None:
+    blueprint = decided(KINDS["two"], 1, coordinators=1)[0]
+
+    def routes(result: Recording) -> dict[str, tuple[str, str]]:
+        return {
+            one.name: (one.inputs["routeTableId"], one.inputs["destinationCidrBlock"])
+            for one in joining(result)
+            if one.type == "aws:ec2/route:Route"
+        }
+
+    peered, through = record(blueprint), record(through_gateways(blueprint))
+    assert routes(peered) == routes(through)
+    assert len(routes(peered)) == 6
+    leads = {
+        one.inputs.get("transitGatewayId") for one in joining(through) if one.type == "aws:ec2/route:Route"
+    }
+    assert leads == {"one-transit-id", "two-transit-id"}
+
+
 def test_a_network_that_is_there_is_used_and_nothing_of_it_is_made() -> None:
     blueprint, result = recorded("there")
     for kind in (
@@ -472,3 +579,117 @@ def test_recovery_is_asked_for_where_data_outlives_the_machine() -> None:
         "StatusCheckFailed_System": ["arn:aws:automate:eu-west-1:ec2:recover"],
         "StatusCheckFailed_Instance": [],
     }
+
+
+def balancing(kind: str) -> Recording:
+    """What is declared for clients outside: the balancer with all that is its own, and where it stands."""
+    result = recorded(kind)[1]
+    own = tuple(
+        one for one in result.resources if "balancer" in one.name or one.name.startswith("dc1-gateway")
+    )
+    return replace(result, resources=own)
+
+
+@pytest.mark.parametrize("kind", ["outside", "public"])
+def test_a_load_balancer_is_what_was_reviewed(kind: str, request: pytest.FixtureRequest) -> None:
+    found = balancing(kind).golden()
+    file = GOLDEN / f"load-balancer-{kind}.txt"
+    if request.config.getoption("--accept-goldens"):
+        file.write_text(found)
+    assert found == file.read_text(), "resources changed; review with pytest --accept-goldens"
+
+
+@pytest.mark.parametrize("kind", ["outside", "public"])
+def test_a_port_leads_to_the_broker_that_is_advertised_there_and_the_first_one_to_all(kind: str) -> None:
+    blueprint, result = recorded(kind)
+    (cluster,) = blueprint.clusters
+    leads: dict[int, set[tuple[str, int]]] = {}
+    for listener in result.of("lb/listener:Listener"):
+        (action,) = listener.inputs["defaultActions"]
+        leads[int(listener.inputs["port"])] = {
+            (one.inputs["targetId"], int(one.inputs["port"]))
+            for one in result.of("lb/targetGroupAttachment:TargetGroupAttachment")
+            if one.inputs["targetGroupArn"] == action["targetGroupArn"]
+        }
+    wanted: dict[int, set[tuple[str, int]]] = {}
+    for node in cluster.brokers:
+        assert node.machine
+        (text,) = (file.text for file in node.files if file.path.endswith("server.properties"))
+        (told,) = re.findall(r"EXTERNAL://kafka\.example\.com:(\d+)", text)
+        (listens,) = re.findall(r"^listeners=.*EXTERNAL://0\.0\.0\.0:(\d+)", text, re.MULTILINE)
+        wanted[int(told)] = {(node.machine.address, int(listens))}
+    assert cluster.place
+    assert cluster.place.balancer
+    everyone = set().union(*wanted.values())
+    assert len(everyone) == len(cluster.brokers)
+    assert leads == {**wanted, cluster.place.balancer.port: everyone}
+
+
+def test_a_load_balancer_is_internal_unless_the_internet_was_asked_for() -> None:
+    (inside,) = recorded("outside")[1].of("lb/loadBalancer:LoadBalancer")
+    assert inside.inputs["internal"] is True
+    assert inside.inputs["subnets"] == [f"dc1-subnet-{rack}-id" for rack in "abc"]
+    assert not [one for one in balancing("outside").resources if "gateway-b" in one.name]
+    _, result = recorded("public")
+    (facing,) = result.of("lb/loadBalancer:LoadBalancer")
+    assert facing.inputs["internal"] is False
+    assert facing.inputs["subnets"] == [f"dc1-gateway-{rack}-id" for rack in "abc"]
+    ties = result.of("ec2/routeTableAssociation:RouteTableAssociation")
+    tables = {one.inputs["subnetId"]: one.inputs["routeTableId"] for one in ties}
+    assert {tables[one] for one in facing.inputs["subnets"]} == {"dc1-routes-gateways-id"}
+    assert len(result.of("ec2/natGateway:NatGateway")) == 1, "a public subnet more is no gateway more"
+
+
+def test_a_public_load_balancer_without_a_way_out_has_a_gateway_and_machines_have_none() -> None:
+    wanted = {"name": "kafka.example.com", "scheme": "internet-facing", "sources": ["198.51.100.0/24"]}
+    result = record(small(network={"load_balancer": wanted, "egress": "none"}))
+    assert len(result.of("ec2/internetGateway:InternetGateway")) == 1
+    assert not result.of("ec2/natGateway:NatGateway")
+    (route,) = result.of("ec2/route:Route")
+    assert route.inputs["routeTableId"] == "dc1-routes-gateways-id"
+
+
+def test_in_a_network_that_is_there_a_load_balancer_stands_in_its_subnets() -> None:
+    (there,) = KINDS["there"]
+    balancer = {"name": "kafka.example.com", "sources": ["10.0.0.0/8"]}
+    network = {**there["network"], "load_balancer": balancer}
+    result = record(decided([{**there, "network": network}])[0])
+    (made,) = result.of("lb/loadBalancer:LoadBalancer")
+    assert made.inputs["subnets"] == ["subnet-01234560", "subnet-01234561", "subnet-01234562"]
+    assert {one.inputs["vpcId"] for one in result.of("lb/targetGroup:TargetGroup")} == {"vpc-01234567"}
+    assert not result.of("route53/record:Record")[0].inputs["name"].startswith("kafka."), (
+        "its zone is not named"
+    )
+
+
+@pytest.mark.parametrize("environment", ["a", "a-rather-long-name-of-an-environment", "ends-at-the-cut-"])
+def test_names_of_a_load_balancer_are_such_as_aws_takes_and_no_two_are_alike(environment: str) -> None:
+    name = environment.rstrip("-")
+    blueprint = replace(recorded("outside")[0], environment=name)
+    assert blueprint.aws
+    result = record(replace(blueprint, aws=replace(blueprint.aws, name=name)))
+    names = [
+        one.inputs["name"]
+        for kind in ("lb/loadBalancer:LoadBalancer", "lb/targetGroup:TargetGroup")
+        for one in result.of(kind)
+    ]
+    assert len(set(names)) == len(names) == 6
+    for one in names:
+        assert re.fullmatch(r"(?!.*--)[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", one), one
+
+
+def test_the_checks_hold_an_open_balancer_against_who_did_not_ask_for_it() -> None:
+    blueprint, result = recorded("public")
+    planned = [policy.Planned(one.type, one.name, one.inputs, True, True) for one in result.resources]
+    (exposure, *_) = policy.check(planned, policy.asked(recorded("outside")[0]))
+    assert {one.resource for one in exposure.violations} == {
+        "dc1-balancer",
+        *(f"dc1-balancer-tcp-{port}-from-0.0.0.0-0" for port in (9200, 9201, 9202, 9203, 9204)),
+    }
+    stray = policy.Planned(
+        policy.INGRESS,
+        "dc1-broker-tcp-9092-from-0.0.0.0-0",
+        {"cidrIpv4": "0.0.0.0/0", "ipProtocol": "tcp", "fromPort": 9092, "toPort": 9092},
+    )
+    (exposure, *_) = policy.check([*planned, stray], policy.asked(blueprint))
+    assert [one.resource for one in exposure.violations] == [stray.name]

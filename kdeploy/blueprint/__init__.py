@@ -9,13 +9,15 @@ give the same bytes.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from kdeploy.errors import InvalidSetting
-from kdeploy.spec.identity import endpoint, host_name
-from kdeploy.spec.lock import Lock, LockedDatacenter, LockedNode, Role
-from kdeploy.spec.model import Coordination, Datacenter, Environment, Hardware, Provider
+from kdeploy.spec.identity import endpoint
+from kdeploy.spec.lock import Lock, Role
+from kdeploy.spec.model import Coordination, Environment, Provider
+from kdeploy.tuning.mirror import Connector
+from kdeploy.tuning.outside import Balancer, Outlet
 from kdeploy.tuning.place import (
     Account,
     DataVolume,
@@ -28,12 +30,12 @@ from kdeploy.tuning.place import (
 )
 
 if TYPE_CHECKING:
-    from kdeploy.planner.result import DatacenterPlan, Plan
-    from kdeploy.tuning.situation import Cluster, Member
+    from kdeploy.planner.result import Plan
 
 __all__ = [
     "BLUEPRINT_SCHEMA",
     "Account",
+    "Balancer",
     "Blueprint",
     "ClusterBlueprint",
     "DataVolume",
@@ -41,6 +43,7 @@ __all__ = [
     "HostFirewall",
     "Machine",
     "Node",
+    "Outlet",
     "Peering",
     "Place",
     "Placement",
@@ -58,13 +61,27 @@ BLUEPRINT_SCHEMA: Final = "kdeploy.blueprint/v1"
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 """Where what comes from the machine itself comes from (RFC 6890, table 4; RFC 4291, section 2.5.3)."""
 
-SecretKind = Literal["identity", "broker-zookeeper-identity", "nodes-authority", "clients-authority"]
-"""What a secret file holds, all PEM:
+SecretKind = Literal[
+    "identity",
+    "broker-zookeeper-identity",
+    "nodes-authority",
+    "clients-authority",
+    "mirror-login",
+    "rest-identity",
+    "rest-authorities",
+]
+"""What a secret file holds, PEM unless it says otherwise:
 
 identity: a node's private key and certificate, signed by the nodes' authority;
 broker-zookeeper-identity: key and certificate with the one name all brokers share towards ZooKeeper;
-nodes-authority, clients-authority: the certificate (no key) of an authority to trust.
+nodes-authority, clients-authority: the certificate (no key) of an authority to trust;
+mirror-login: properties `login` (the JAAS line of MirrorMaker's user) and `store` (what opens the two stores);
+rest-identity, rest-authorities: PKCS #12 stores of a worker's REST interface, its own key and certificate and whom
+it believes; made anew each time, so their bytes say nothing about whether something changed.
 """
+
+DERIVED: Final = frozenset({"rest-identity", "rest-authorities"})
+"""Kinds of secret files whose bytes differ each time they are made; what they are made of, `mirror-login` hashes."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,10 @@ class SecretFile:
 
     path: str
     kind: SecretKind
+
+
+LOCAL_DISK: Final = "local:"
+"""What the name of a disk of the machine's own begins with, in AWS: its data ends when the machine stops."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +172,7 @@ class Node:
         rack: Its failure domain.
         host: The name other nodes and clients use for it (`localhost` for provider local).
         bind: The address it listens on.
-        ports: Purpose to number: client, internal, admin (brokers); controller; secure (ZooKeeper's
+        ports: Purpose to number: client, internal, admin, and external behind a load balancer (brokers); controller; secure (ZooKeeper's
             TLS client port), quorum, election.
         cores: Processor cores it may count on.
         memory: Bytes of memory it may count on.
@@ -195,6 +216,11 @@ class Node:
         return f"{self.datacenter}/{self.name}"
 
     @property
+    def loses_data_on_stop(self) -> bool:
+        """Whether its data is on its machine's own disks, and gone when that is stopped or made anew."""
+        return any(disk.device.startswith(LOCAL_DISK) for disk in self.disks)
+
+    @property
     def fingerprint(self) -> str:
         """Hash of all that takes a restart to change, except secrets. Equal means: no restart needed."""
         parts = [self.main_class, *self.arguments, *self.java_options]
@@ -215,6 +241,19 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Mirror:
+    """MirrorMaker's workers in a datacenter, which write to its cluster, and what they run.
+
+    Attributes:
+        nodes: The workers, by id.
+        connectors: Every connector that they may run; no secret is in them.
+    """
+
+    nodes: tuple[Node, ...]
+    connectors: tuple[Connector, ...]
+
+
+@dataclass(frozen=True)
 class ClusterBlueprint:
     """One datacenter's Kafka cluster.
 
@@ -227,6 +266,7 @@ class ClusterBlueprint:
         nodes: Coordination nodes first, then brokers, by id.
         keep_time: Whether its hosts get a time service where they have none (providers hosts and aws).
         place: What of AWS it stands on (provider aws).
+        mirror: What mirrors into it; None where nothing does.
     """
 
     datacenter: str
@@ -237,6 +277,22 @@ class ClusterBlueprint:
     nodes: tuple[Node, ...]
     keep_time: bool = False
     place: Place | None = None
+    mirror: Mirror | None = None
+
+    @property
+    def everything(self) -> tuple[Node, ...]:
+        """Nodes of the cluster, and the workers of MirrorMaker beside it."""
+        return (*self.nodes, *(self.mirror.nodes if self.mirror else ()))
+
+    def with_nodes(self, everything: Iterable[Node]) -> ClusterBlueprint:
+        """The same cluster of these nodes and workers alone."""
+        chosen = tuple(everything)
+        workers = tuple(node for node in chosen if node.role == "mirror")
+        return replace(
+            self,
+            nodes=tuple(node for node in chosen if node.role != "mirror"),
+            mirror=self.mirror and replace(self.mirror, nodes=workers),
+        )
 
     @property
     def brokers(self) -> tuple[Node, ...]:
@@ -263,8 +319,8 @@ class Blueprint:
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """Every node of every cluster."""
-        return tuple(node for cluster in self.clusters for node in cluster.nodes)
+        """Every node of every cluster, and every worker of MirrorMaker."""
+        return tuple(node for cluster in self.clusters for node in cluster.everything)
 
     def to_json(self) -> dict[str, Any]:
         """The blueprint as JSON values with its schema."""
@@ -308,147 +364,6 @@ def draw(environment: Environment, plan: Plan, lock: Lock) -> Blueprint:
     Raises:
         InvalidSetting: Overrides, or settings of topics, are unknown, invalid, or kdeploy's own to set: all of them.
     """
-    from kdeploy.tuning import place
+    from kdeploy.blueprint import drawing
 
-    _refuse_mistakes(environment, lock.kafka_version)
-    planned = {datacenter.name: datacenter for datacenter in plan.datacenters}
-    clusters = tuple(
-        _cluster(environment, planned[datacenter.name], lock, datacenter) for datacenter in lock.datacenters
-    )
-    return Blueprint(lock.environment, clusters, place.account(environment))
-
-
-def _refuse_mistakes(environment: Environment, version: str) -> None:
-    from kdeploy.tuning.definitions import definitions
-    from kdeploy.tuning.mistakes import mistakes
-
-    found = list(mistakes(environment, definitions(version)))
-    if found:
-        raise InvalidSetting(found[0].path, found[0].wrong, found[0].right, found[1:])
-
-
-def _cluster(
-    environment: Environment, planned: DatacenterPlan, lock: Lock, locked: LockedDatacenter
-) -> ClusterBlueprint:
-    from kdeploy.tuning import place
-    from kdeploy.tuning.situation import Cluster
-
-    cluster = Cluster(
-        environment=environment,
-        datacenter=locked.name,
-        provider=locked.provider,
-        version=lock.kafka_version,
-        coordination=lock.kafka_coordination,
-        cluster_id=locked.cluster_id,
-        partitions=planned.partitions,
-        members=tuple(_member(environment, locked, node) for node in locked.nodes),
-    )
-    ordered = sorted(cluster.members, key=lambda member: (member.role == "broker", member.id))
-    return ClusterBlueprint(
-        datacenter=locked.name,
-        provider=locked.provider,
-        coordination=lock.kafka_coordination,
-        kafka_version=lock.kafka_version,
-        cluster_id=locked.cluster_id,
-        nodes=tuple(_node(cluster, locked, member) for member in ordered),
-        keep_time=locked.provider != "local" and _datacenter(environment, locked).time_service != "none",
-        place=place.place(environment, locked),
-    )
-
-
-def _member(environment: Environment, locked: LockedDatacenter, node: LockedNode) -> Member:
-    from kdeploy.tuning.situation import Member
-
-    host = host_name(environment.name, locked.name, locked.provider, node.name, node.host)
-    everywhere = "::" if ":" in host else "0.0.0.0"  # noqa: S104 - every port is guarded by TLS
-    return Member(
-        id=node.id,
-        name=node.name,
-        role=node.role,
-        rack=node.rack,
-        host=host,
-        bind="127.0.0.1" if locked.provider == "local" else everywhere,
-        ports=node.ports,
-        directory_id=node.directory_id,
-        address=node.address,
-    )
-
-
-def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
-    from kdeploy.tuning import place
-    from kdeploy.tuning.disks import QUEUES
-    from kdeploy.tuning.node import tune
-    from kdeploy.tuning.situation import Situation, layout
-
-    cores, memory, disks = _machine(cluster.environment, locked, member)
-    places = layout(cluster.provider, member.role, disks)
-    situation = Situation(
-        cluster, member, cores, memory, places, _devices(cluster.environment, locked, member)
-    )
-    tuned = tune(situation)
-    return Node(
-        datacenter=cluster.datacenter,
-        name=member.name,
-        role=member.role,
-        id=member.id,
-        rack=member.rack,
-        host=member.host,
-        bind=member.bind,
-        ports=member.ports,
-        cores=cores,
-        memory=memory,
-        data_directories=situation.layout.data,
-        format_arguments=tuned.format_arguments,
-        java_options=tuned.java_options,
-        main_class=tuned.main_class,
-        arguments=tuned.arguments,
-        files=tuple(RenderedFile(file.path, file.text, file.restart, file.live) for file in tuned.files),
-        secrets=tuple(SecretFile(path, kind) for path, kind in tuned.secrets),
-        disks=tuple(
-            Disk(volume.device, volume.file_system, volume.mount, QUEUES) for volume in tuned.volumes
-        ),
-        firewall=_firewall(cluster.environment, locked, tuned.firewall),
-        machine=place.machine(locked, member.name),
-    )
-
-
-def _firewall(environment: Environment, locked: LockedDatacenter, digest: str | None) -> HostFirewall | None:
-    if digest is None:
-        return None
-    datacenter = _datacenter(environment, locked)
-    operators = datacenter.firewall.operators
-    if locked.provider == "aws":
-        # Through Systems Manager, SSH comes from the machine itself.
-        operators = (*datacenter.network.operators, *LOOPBACK)
-    return HostFirewall(digest, operators, datacenter.firewall.ssh_ports)
-
-
-def _machine(environment: Environment, locked: LockedDatacenter, member: Member) -> tuple[int, float, int]:
-    """Cores, memory and data disks of a node: as its own host was declared, else as the lock has it."""
-    hardware = _declared(environment, locked, member)
-    if hardware is not None:
-        return hardware.cores, hardware.memory, len(hardware.disks)
-    shape = locked.brokers if member.role == "broker" else locked.coordination
-    return shape.cores, shape.memory, sum(volumes.count for volumes in shape.volumes)
-
-
-def _devices(environment: Environment, locked: LockedDatacenter, member: Member) -> tuple[str, ...]:
-    """Its data disks, as far as they are named: as its own host was declared, or as the lock has its volumes."""
-    from kdeploy.tuning import place
-
-    hardware = _declared(environment, locked, member)
-    if hardware is not None:
-        return hardware.disks
-    shape = locked.brokers if member.role == "broker" else locked.coordination
-    return place.devices(shape) if locked.provider == "aws" else ()
-
-
-def _declared(environment: Environment, locked: LockedDatacenter, member: Member) -> Hardware | None:
-    if locked.provider != "hosts":
-        return None
-    datacenter = _datacenter(environment, locked)
-    return next((host.hardware for host in datacenter.hosts if host.address == member.host), None)
-
-
-def _datacenter(environment: Environment, locked: LockedDatacenter) -> Datacenter:
-    return next(one for one in environment.datacenters if one.name == locked.name)
+    return drawing.draw(environment, plan, lock)

@@ -1,0 +1,498 @@
+"""`failover` and `failback`: which datacenter is written to, changed as one command that may be killed at any moment.
+
+    the primary answers:   fence it → wait until all is mirrored → stop the mirror → decide → open the other side
+                           → mirror the other way
+    it does not:           stop the mirror → decide, with what is known to be mirrored → open the other side
+    failback:              fence the old primary → export what it alone has → mirror to it → as planned, back
+    both were taken over:  fence the one that does not go on → stop mirrors → decide → open the other one
+
+Deciding is one record in each cluster that can be asked (`cluster.direction`); what comes before can be taken back,
+what comes after is finished by running the same again. Invariant: at no moment can both sides be written to by those
+whom kdeploy let in, and nothing that the primary acknowledged is passed over without a person's word.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdeploy.errors import KdeployError
+from kdeploy.operations import backlog, fencing, mirroring, places, readiness, sides, switching
+from kdeploy.operations.failover_report import GroupGoesOn, Report, Step, with_loss
+from kdeploy.operations.killpoint import kill_point
+from kdeploy.operations.lease import lease
+from kdeploy.operations.progress import Progress
+from kdeploy.operations.sides import Sides
+from kdeploy.operations.site import Site
+from kdeploy.operations.standing import told
+from kdeploy.spec.mirrored import written_first
+
+if TYPE_CHECKING:
+    from kdeploy.cluster.connectors import Positions
+    from kdeploy.cluster.direction import Direction
+    from kdeploy.cluster.mirror import LinkStatus
+    from kdeploy.spec.load import Loaded
+    from kdeploy.spec.mirroring import Mirroring
+
+
+@dataclass
+class _Clock:
+    """Times what is done, a step after the other."""
+
+    progress: Progress
+    began: float = field(default_factory=time.monotonic)
+    steps: list[Step] = field(default_factory=list)
+
+    def done(self, what: str) -> None:
+        """Note that a step is done."""
+        before = self.began + sum(step.seconds or 0.0 for step in self.steps)
+        self.steps.append(Step(what, time.monotonic() - before))
+        self.progress.step("failover", what)
+
+
+def failover(
+    loaded: Loaded,
+    to: str,
+    progress: Progress,
+    password_file: Path | None = None,
+    *,
+    accept_loss: bool = False,
+    patience: float | None = None,
+) -> Report:
+    """Have another datacenter written to.
+
+    Args:
+        loaded: The environment.
+        to: The datacenter.
+        progress: Where to report.
+        password_file: File with the vault's password.
+        accept_loss: Whether to go on where records of the primary are lost, or nobody can know.
+        patience: Seconds in which all has to be mirrored; the environment's `rto` when left out.
+
+    Raises:
+        UsageError: Nothing is mirrored, or there is no such datacenter.
+        Behind: Records would be lost, and nobody accepted that; the primary is as it was.
+        Unhealthy: The target is not fit to take over.
+    """
+    wanted = sides.refuse_unmirrored(loaded, to)
+    name = loaded.environment.name
+    with lease(places.state_folder(name), "failover"), told(name, progress):
+        clock = _Clock(progress)
+        within = wanted.rto if patience is None else patience
+        with sides.held(loaded, "failover", progress, password_file, settling=to) as both:
+            if both.settling is not None:
+                return _settle(both, wanted, to, clock, accept_loss=accept_loss)
+            return _failover(both, wanted, to, clock, accept_loss=accept_loss, within=within)
+
+
+def _failover(
+    both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, accept_loss: bool, within: float
+) -> Report:
+    if both.direction.active == to and wanted.mode == "active-passive":
+        sides.refuse_silent(both.of(to), both)
+        report = _finish(both, wanted, to, clock)
+        known = both.direction.planned or both.answers(both.other(to))
+        return report if known else _with_loss(report, both, wanted)
+    target, source = both.of(to), both.other(to)
+    planned = source.cluster.datacenter in both.alive
+    sides.refuse_unfit(target, both)
+    if wanted.mode == "active-active":
+        return _send_everybody(both, wanted, to, clock, planned=planned)
+    if planned:
+        if not both.direction.planned:
+            raise KdeployError(unreturned(target))
+        unreadable = _refuse_unplannable(both, source, wanted, accept_loss=accept_loss)
+        switching.approach(source, target, wanted, within)
+        with _taken_back(both, source, target):
+            clock.done(f"{source.cluster.datacenter} is fenced: nobody may write mirrored topics there")
+            kill_point("failover-fenced")
+            switching.drain(source, target, wanted, within, clock.done, unreadable=unreadable)
+            groups = _looked_at(source, target, wanted, source)
+            mirrored = _stop(source, target, clock)
+            ends = switching.ends(target, wanted)
+    elif not accept_loss:
+        raise switching.Behind(unreachable(source, to))
+    else:
+        mirrored = _stop(source, target, clock)
+        ends = switching.ends(target, wanted)
+        groups = _looked_at(None, target, wanted, source)
+    found = _decide(both, target, mirrored, ends, planned=planned)
+    clock.done(f"{to} is decided on, as number {found.epoch}")
+    kill_point("failover-decided")
+    both = replace(both, direction=found)
+    report = replace(_finish(both, wanted, to, clock), already=False, groups=groups)
+    # Looked at when the other side is open: it reads for seconds, and what was written since is left aside.
+    return report if planned else _with_loss(report, both, wanted)
+
+
+def _refuse_unplannable(both: Sides, source: Site, wanted: Mirroring, *, accept_loss: bool) -> bool:
+    """Refuse what a fence or the mirror does not reach, but for a person's word; whether that was needed."""
+    here, say = source.cluster.datacenter, source.progress.step
+    target = both.other(here)
+    left = losing(source, wanted) or switching.untranslated(source, target)
+    if left and not accept_loss:
+        name = source.design.loaded.environment.name
+        raise switching.Behind(
+            f"{left}; nothing was changed\n"
+            f"  to go on all the same: kdeploy failover {name} --to {target.cluster.datacenter} --accept-loss"
+        )
+    if left:
+        say("failover", f"--accept-loss: {left}".splitlines()[0].removesuffix(":"))
+    elif accept_loss:
+        say("failover", f"{here} answers, so nothing is lost: --accept-loss is not needed, and left aside")
+    return bool(left)
+
+
+def losing(source: Site, wanted: Mirroring) -> str:
+    """What a planned failover would pass over; empty where there is nothing."""
+    strangers = fencing.strangers(source, wanted)
+    if strangers:
+        return fencing.said_of(strangers, source)
+    leaderless = backlog.ends(source, wanted).leaderless
+    if leaderless:
+        return (
+            f"{backlog.Ends({}, leaderless=leaderless).why(source.cluster.datacenter)}\n"
+            "  bring its brokers up, and run this again"
+        )
+    return ""
+
+
+@contextmanager
+def _taken_back(both: Sides, source: Site, target: Site) -> Iterator[None]:
+    """The primary fenced for the block; where that fails everybody may write there again, and it is mirrored as before."""
+    to = target.cluster.datacenter
+    again = f"kdeploy failover {source.design.loaded.environment.name} --to {to}"
+    with fencing.fenced(source, again):
+        try:
+            yield
+        except KdeployError:
+            with suppress(KdeployError):  # `up` does it, and why the block failed says more
+                mirroring.reconcile(target, mirroring.running(target, both.direction), both.direction)
+            raise
+
+
+def groups_of(found: LinkStatus) -> tuple[GroupGoesOn, ...]:
+    """Groups as a report has them."""
+    return tuple(GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated) for one in found.groups)
+
+
+def _looked_at(
+    answering: Site | None, target: Site, wanted: Mirroring, source: Site
+) -> tuple[GroupGoesOn, ...]:
+    """What each group will read again, looked at before anybody is let in; what cannot be known holds nothing up."""
+    from kdeploy.cluster.failure import ClusterError
+
+    try:
+        return groups_of(switching.look(answering, target, wanted, source.cluster.datacenter))
+    except ClusterError as error:
+        said = f"what groups will read again is not known: {str(error).splitlines()[0]}"
+        target.progress.step("failover", said)
+        return ()
+
+
+def _stop(source: Site, target: Site, clock: _Clock) -> Positions:
+    mirrored = switching.stop_mirror(source, target)
+    clock.done(f"the mirror into {target.cluster.datacenter} is stopped")
+    kill_point("failover-mirror-stopped")
+    return mirrored
+
+
+def _settle(both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, accept_loss: bool) -> Report:
+    """Have one of two go on that were each taken over without the other: the other one counts as lost, and is fenced."""
+    target, source = both.of(to), both.other(to)
+    here = source.cluster.datacenter
+    sides.refuse_unfit(target, both)
+    if wanted.mode == "active-active":
+        found = replace(both.direction, mirrored={}, ends={})
+        _keep_everywhere(both, found, first=to)
+        clock.done(f"{to} is decided on, as number {found.epoch}")
+        both = replace(both, direction=found, settling=None)
+        report = _send_everybody(both, wanted, to, clock, planned=both.answers(source))
+        return replace(report, already=False)
+    found = switching.settled(both.direction, source, target)
+    lost = switching.alone(source, found, wanted) if both.answers(source) else None
+    if lost != 0 and not accept_loss:
+        raise switching.Behind(disputed(source, to, lost))
+    if both.answers(source):
+        fencing.fence(source)
+        clock.done(f"{here} is fenced: nobody may write mirrored topics there")
+        kill_point("failover-fenced")
+        switching.stop_mirror(target, source)
+    switching.stop_mirror(source, target)
+    clock.done("mirrors are stopped")
+    found = switching.settled(found, source, target)
+    lost = switching.alone(source, found, wanted) if both.answers(source) else None
+    _keep_everywhere(both, found, first=to)
+    clock.done(f"{to} is decided on, as number {found.epoch}")
+    kill_point("failover-decided")
+    report = _finish(replace(both, direction=found, settling=None), wanted, to, clock)
+    return replace(report, lost=lost, counted=lost is not None, already=False)
+
+
+def disputed(source: Site, to: str, alone: int | None) -> str:
+    """Why nothing is settled without a person's word: what the datacenter that does not go on alone has."""
+    here, name = source.cluster.datacenter, source.design.loaded.environment.name
+    count = (
+        "nobody can count what"
+        if alone is None
+        else f"{alone:,} record{' is' if alone == 1 else 's are'} what"
+    )
+    return (
+        f"{here} and {to} were each taken over without the other, and {count} {here} alone has; nothing was changed\n"
+        f"  to go on with {to}: kdeploy failover {name} --to {to} --accept-loss\n"
+        f"  {here} keeps them, and `kdeploy failback {name}` exports them"
+    )
+
+
+def unreturned(target: Site) -> str:
+    """Why a datacenter that was lost does not take over again before it was given back."""
+    here, name = target.cluster.datacenter, target.design.loaded.environment.name
+    return (
+        f"{here} was lost with records that nobody else has, and nothing is mirrored to it since; nothing was changed\n"
+        f"  `kdeploy failback {name}` exports these and mirrors what was written since; then run this again if it is needed"
+    )
+
+
+def unreachable(source: Site, to: str) -> str:
+    """Why nothing is decided without a person's word where the primary does not answer."""
+    return (
+        f"{source.cluster.datacenter} does not answer, so what it acknowledged last cannot be fetched any more\n"
+        f"  to go on without it: kdeploy failover {source.design.loaded.environment.name} --to {to} --accept-loss\n"
+        "  what it alone has is exported when it is back (`kdeploy failback`)"
+    )
+
+
+def _finish(both: Sides, wanted: Mirroring, to: str, clock: _Clock) -> Report:
+    """All that follows from a decision: the other side open, the old one fenced where it answers, mirrored back."""
+    direction, target, source = both.direction, both.of(to), both.other(to)
+    environment = target.design.loaded.environment
+    fencing.hold(replace(target, written=to))
+    clock.done(f"{to} may be written to")
+    rto = time.monotonic() - clock.began
+    kill_point("failover-opened")
+    if source.cluster.datacenter in both.alive:
+        fencing.fence(source)
+        if direction.epoch:  # what was only ever declared is kept nowhere
+            with readiness.connected(source) as admin:
+                _keep(admin, direction)
+        if direction.planned:
+            mirroring.bring_up([replace(one, written=to) for one in both.sites], direction, rolling_too=False)
+            clock.done(f"{source.cluster.datacenter} is mirrored from {to}")
+    _hand_out(target)
+    return Report(
+        environment=environment.name,
+        source=source.cluster.datacenter,
+        target=to,
+        planned=direction.planned,
+        epoch=direction.epoch,
+        rto=rto,
+        rpo=0.0 if direction.planned else None,
+        lost=0 if direction.planned else None,
+        steps=tuple(clock.steps),
+        already=True,
+    )
+
+
+def _with_loss(report: Report, both: Sides, wanted: Mirroring) -> Report:
+    """A report with what is lost by the decision, as far as can be told; what was done is not undone by not knowing."""
+    from kdeploy.cluster.failure import ClusterError
+
+    direction, source, target = both.direction, both.other(report.target), both.of(report.target)
+    since = direction.since or datetime.now(UTC)
+    try:
+        return with_loss(report, switching.lost(source, target, wanted, since, direction.ends))
+    except ClusterError as error:
+        target.progress.step("failover", f"how much is lost is not known: {str(error).splitlines()[0]}")
+        return report
+
+
+def _send_everybody(both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, planned: bool) -> Report:
+    """Active-active: every client is handed out one datacenter; nobody is fenced, and mirrors run on."""
+    target, source = both.of(to), both.other(to)
+    already = both.direction.active == to
+    if planned and not already:
+        _warn_behind(source, target, wanted)
+    found = both.direction if already else _decide(both, target, {}, {}, planned=planned)
+    clock.done(f"clients are handed out {to}, as number {found.epoch}")
+    rto = time.monotonic() - clock.began
+    _hand_out(target)
+    name = target.design.loaded.environment.name
+    here = source.cluster.datacenter
+    report = Report(name, here, to, planned, found.epoch, rto, 0.0, 0, tuple(clock.steps), already=already)
+    return report if planned else _with_loss(report, replace(both, direction=found), wanted)
+
+
+def _warn_behind(source: Site, target: Site, wanted: Mirroring) -> None:
+    """Active-active: say where clients that move would find less than they left, for longer than is the objective."""
+    from kdeploy.cluster.failure import ClusterError
+    from kdeploy.units import format_duration
+
+    here, there = source.cluster.datacenter, target.cluster.datacenter
+    try:
+        found = switching.look(source, target, wanted, here)
+    except ClusterError as error:
+        said = f"how far the mirror into {there} is behind is not known: {str(error).splitlines()[0]}"
+    else:
+        late = found.records is None or found.seconds is None or found.seconds > wanted.rpo
+        if not late or found.records == 0:
+            return
+        count = "an unknown number of" if found.records is None else f"{found.records:,}"
+        since = "" if found.seconds is None else f", {format_duration(found.seconds)} behind"
+        said = (
+            f"the mirror into {there} lacks {count} records of {here}{since}; the environment's rpo is "
+            f"{format_duration(wanted.rpo)}. None is lost: clients find them in {there} when they have come"
+        )
+    source.progress.step("failover", said)
+
+
+def failback(
+    loaded: Loaded,
+    progress: Progress,
+    password_file: Path | None = None,
+    *,
+    export: Path | None = None,
+    patience: float | None = None,
+) -> Report:
+    """Give the datacenter that was written to before its place back.
+
+    Args:
+        loaded: The environment.
+        progress: Where to report.
+        password_file: File with the vault's password.
+        export: Folder for the records that it alone has; in the state folder when left out.
+        patience: Seconds in which it has to catch up; a day when left out.
+
+    Raises:
+        UsageError: Nothing is mirrored.
+        KdeployError: It is where it was, or the old primary cannot be read.
+    """
+    environment = loaded.environment
+    wanted = sides.refuse_unmirrored(loaded)
+    within = 86400.0 if patience is None else patience
+    with lease(places.state_folder(environment.name), "failback"), told(environment.name, progress):
+        clock = _Clock(progress)
+        with sides.held(loaded, "failback", progress, password_file) as both:
+            if sides.is_returned(loaded, both):
+                return _finish_return(both, wanted, clock)
+            source, target = sides.refuse_returned(loaded, both)
+            if wanted.mode == "active-active":
+                return _back_to_all(both, clock, source, target)
+            return _failback(both, wanted, source, target, clock, export, within)
+
+
+def _failback(
+    both: Sides,
+    wanted: Mirroring,
+    source: Site,
+    target: Site,
+    clock: _Clock,
+    export: Path | None,
+    within: float,
+) -> Report:
+    """From `source`, that is written to, to `target`, that was before; one that was lost away from home is taken back."""
+    away, home = source.cluster.datacenter, target.cluster.datacenter
+    direction, exported = both.direction, None
+    _refuse_unreturnable(both, source, target, wanted)
+    fencing.fence(target)
+    clock.done(f"{home} is fenced: nobody may write mirrored topics there")
+    kill_point("failback-fenced")
+    if not direction.planned:
+        switching.finish_transactions(target, wanted, within)
+        exported = switching.export(target, direction, wanted, export, clock.done)
+        kill_point("failback-exported")
+        direction = replace(direction, epoch=direction.epoch + 1, planned=True, since=datetime.now(UTC))
+        _keep_everywhere(both, direction)
+        clock.done(f"{home} takes part again, as number {direction.epoch}")
+        kill_point("failback-readmitted")
+    both = replace(both, direction=direction)
+    mirroring.bring_up([replace(one, written=away) for one in both.sites], direction, rolling_too=False)
+    clock.done(f"{home} is mirrored from {away}")
+    kill_point("failback-mirrored")
+    switching.catch_up(source, target, wanted, within)
+    clock.done(f"{home} has caught up")
+    if away == written_first(source.design.loaded.environment):
+        _hand_out(source)
+        name, steps = source.design.loaded.environment.name, tuple(clock.steps)
+        report = Report(name, away, away, True, direction.epoch, None, 0.0, 0, steps, returned=home)
+    else:
+        report = _failover(both, wanted, home, clock, accept_loss=False, within=wanted.rto)
+    return replace(report, exported=exported)
+
+
+def _finish_return(both: Sides, wanted: Mirroring, clock: _Clock) -> Report:
+    """All that follows from a failback that was decided before, as where it was killed since."""
+    home = both.direction.active
+    if wanted.mode == "active-passive":
+        sides.refuse_silent(both.of(home), both)
+        return _finish(both, wanted, home, clock)
+    for one in both.sites:
+        _hand_out(one)
+    clock.done(f"every datacenter is handed out, as number {both.direction.epoch}")
+    name = both.sites[0].design.loaded.environment.name
+    steps = tuple(clock.steps)
+    return Report(name, "", "", True, both.direction.epoch, None, 0.0, 0, steps, already=True)
+
+
+def _refuse_unreturnable(both: Sides, source: Site, target: Site, wanted: Mirroring) -> None:
+    """Refuse, before anything is changed, what a failback would stop at half-way, or not take along."""
+    sides.refuse_unfit(target, both)
+    for one in (target, source):
+        if left := losing(one, wanted):
+            raise switching.Behind(f"{left}; nothing was changed")
+
+
+def _back_to_all(both: Sides, clock: _Clock, source: Site, target: Site) -> Report:
+    from kdeploy.cluster.direction import Direction
+
+    found = Direction(both.direction.epoch + 1, mirroring.EVERYWHERE, datetime.now(UTC), planned=True)
+    _keep_everywhere(both, found)
+    clock.done(f"every datacenter is handed out again, as number {found.epoch}")
+    for one in (source, target):
+        _hand_out(one)
+    name, here = source.design.loaded.environment.name, source.cluster.datacenter
+    rto = time.monotonic() - clock.began
+    return Report(name, here, "", True, found.epoch, rto, 0.0, 0, tuple(clock.steps))
+
+
+def _decide(both: Sides, target: Site, mirrored: Positions, ends: Positions, *, planned: bool) -> Direction:
+    """Keep in every cluster that answers that another one is written to from now on."""
+    from kdeploy.cluster.direction import Direction
+
+    found = Direction(
+        both.direction.epoch + 1, target.cluster.datacenter, datetime.now(UTC), planned, mirrored, ends
+    )
+    _keep_everywhere(both, found, first=target.cluster.datacenter)
+    return found
+
+
+def _keep_everywhere(both: Sides, found: Direction, first: str | None = None) -> None:
+    ordered = sorted(both.sites, key=lambda one: one.cluster.datacenter != (first or found.active))
+    for one in ordered:
+        if one.cluster.datacenter in both.alive:
+            with readiness.connected(one) as admin:
+                _keep(admin, found)
+    mirroring.hear(ordered[0].design.loaded.environment.name, found)
+
+
+def _keep(admin: Any, found: Direction) -> None:  # noqa: ANN401 - Admin
+    from kdeploy.cluster import direction
+
+    direction.keep(admin, found)
+
+
+def _hand_out(here: Site) -> None:
+    """On this machine clients' files are there already, and follow who is written to."""
+    loaded = here.design.loaded
+    if places.is_local(loaded):
+        from kdeploy.operations.clients import hand_out
+
+        try:
+            hand_out(loaded)
+        except KdeployError as error:  # who is written to is decided all the same
+            said = f"clients' files are as they were: {str(error).splitlines()[0]}"
+            here.progress.step("failover", f"{said}; `kdeploy clients {loaded.environment.name}` writes them")

@@ -1,0 +1,296 @@
+"""`failover --dry-run` and `failback --dry-run`: step by step what would be done, with what is known now.
+
+Invariant: read-only, of both clusters and of this machine. What would be refused once it is looked at is told with the
+rest, in the words of the refusal, so that a person who has to give their word knows what for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdeploy.errors import Unhealthy
+from kdeploy.operations import failover, fencing, readiness, sides, switching
+from kdeploy.operations.failover_report import Behind, Report, Step, with_loss
+from kdeploy.operations.progress import Silent
+from kdeploy.operations.sides import Sides
+from kdeploy.operations.site import Site
+from kdeploy.spec.mirrored import written_first
+
+if TYPE_CHECKING:
+    from kdeploy.cluster.mirror import LinkStatus
+    from kdeploy.spec.load import Loaded
+    from kdeploy.spec.mirroring import Mirroring
+
+
+def of_failover(
+    loaded: Loaded, to: str, password_file: Path | None = None, *, accept_loss: bool = False
+) -> Report:
+    """What `failover` would do now; arguments and errors as there."""
+    wanted = sides.refuse_unmirrored(loaded, to)
+    both = sides.look(loaded, Silent(), password_file, settling=to)
+    source, target = both.other(to), both.of(to)
+    sides.refuse_silent(target, both)
+    if both.settling is not None:
+        return _settling(both, wanted, source, target, accept_loss=accept_loss)
+    if both.direction.active == to:
+        return _report(both, source, target, already=True, steps=tuple(_again(both, wanted, target)))
+    if wanted.mode == "active-active":
+        return _everybody(both, wanted, source, target)
+    found = _link(both, wanted, source, target)
+    planned = both.answers(source)
+    refused = tuple(_refusals(both, wanted, source, target, accept_loss=accept_loss))
+    report = _report(both, source, target, refused=refused)
+    if planned:
+        steps = _planned(both, source, target, found)
+        report = replace(report, rpo=0.0, lost=0)
+    else:
+        lost = switching.lost(source, target, wanted, datetime.now(UTC))
+        steps = _unplanned(both, source, target, lost.records)
+        report = with_loss(report, lost)
+    return replace(
+        report, steps=tuple(map(Step, steps)), behind=_behind(found), groups=failover.groups_of(found)
+    )
+
+
+def of_failback(loaded: Loaded, password_file: Path | None = None, export: Path | None = None) -> Report:
+    """What `failback` would do now; arguments and errors as there."""
+    wanted = sides.refuse_unmirrored(loaded)
+    both = sides.look(loaded, Silent(), password_file)
+    if sides.is_returned(loaded, both):
+        return _returned(both, wanted)
+    source, target = sides.refuse_returned(loaded, both)
+    home, away = target.cluster.datacenter, source.cluster.datacenter
+    if wanted.mode == "active-active":
+        steps: tuple[Step, ...] = (
+            Step(f"decide that every datacenter is written to, as number {both.direction.epoch + 1}"),
+            Step("hand out each datacenter's clients its own again"),
+        )
+        return replace(_report(both, source, target, steps=steps), target="")
+    left = [failover.losing(one, wanted) for one in (target, source)]
+    refused = (*_unfit(both, target), *filter(None, left))
+    report = _report(both, source, target, refused=refused)
+    if both.direction.planned:
+        found = _link(both, wanted, source, target)
+        steps = (
+            Step(f"wait until {home} has caught up with {away}: {_told(found)}"),
+            *map(Step, _planned(both, source, target, found)),
+        )
+        return replace(report, steps=steps, behind=_behind(found), groups=failover.groups_of(found))
+    folder, count = _tail(both, target, wanted, export)
+    written = _written_since(both, source, wanted)
+    steps = (
+        Step(_fence(target)),
+        Step(f"export {count:,} records that {home} alone has to {folder}"),
+        Step(f"let {home} take part again, as number {both.direction.epoch + 1}"),
+        Step(f"mirror to {home} what was written in {away} since: about {written:,} records"),
+    )
+    behind = Behind(written, None)
+    if away == written_first(loaded.environment):
+        return replace(
+            report, target=away, steps=steps, exported=(folder, count), behind=behind, returned=home
+        )
+    epoch = both.direction.epoch + 2
+    steps += tuple(map(Step, _planned(both, source, target, None, epoch=epoch)))
+    return replace(report, steps=steps, exported=(folder, count), epoch=epoch, behind=behind)
+
+
+def _returned(both: Sides, wanted: Mirroring) -> Report:
+    """What would be finished where everything is where it was declared to be."""
+    home = both.direction.active or both.sites[0].cluster.datacenter
+    target, source = both.of(home), both.other(home)
+    sides.refuse_silent(target, both)
+    report = _report(both, source, target, already=True, steps=tuple(_again(both, wanted, target)))
+    if wanted.mode == "active-active":
+        steps = (Step("hand out each datacenter's clients its own again"),)
+        return replace(report, source="", target="", steps=steps)
+    return report
+
+
+def _settling(both: Sides, wanted: Mirroring, source: Site, target: Site, *, accept_loss: bool) -> Report:
+    """What would be done where both were taken over, each without the other."""
+    here, there = source.cluster.datacenter, target.cluster.datacenter
+    epoch = both.direction.epoch
+    decide = f"decide on {there}, as number {epoch}"
+    report = replace(_report(both, source, target), epoch=epoch)
+    if wanted.mode == "active-active":
+        return replace(report, steps=(Step(decide), Step(f"hand out {there} to the clients of both")))
+    lost = None
+    steps = ["stop mirrors", decide, _open(target), f"hand out clients of {there}"]
+    if both.answers(source):
+        lost = switching.alone(source, switching.settled(both.direction, source, target), wanted)
+        steps = [
+            f"leave {lost:,} records that {here} alone has to `kdeploy failback`",
+            _fence(source),
+            *steps,
+        ]
+    refused = [*_unfit(both, target)]
+    if lost != 0 and not accept_loss:
+        refused.append(failover.disputed(source, there, lost))
+    return replace(
+        report,
+        planned=False,
+        lost=lost,
+        counted=lost is not None,
+        steps=tuple(map(Step, steps)),
+        refused=tuple(refused),
+    )
+
+
+def _report(
+    both: Sides,
+    source: Site,
+    target: Site,
+    *,
+    already: bool = False,
+    steps: tuple[Step, ...] = (),
+    refused: tuple[str, ...] = (),
+) -> Report:
+    planned = both.answers(source)
+    return Report(
+        environment=target.design.loaded.environment.name,
+        source=source.cluster.datacenter,
+        target=target.cluster.datacenter,
+        planned=planned,
+        epoch=both.direction.epoch + (not already),
+        rto=None,
+        rpo=0.0 if planned else None,
+        lost=0 if planned else None,
+        steps=steps,
+        already=already,
+        dry_run=True,
+        refused=refused,
+    )
+
+
+def _link(both: Sides, wanted: Mirroring, source: Site, target: Site) -> LinkStatus:
+    asked = source if both.answers(source) else None
+    return switching.look(asked, target, wanted, source.cluster.datacenter)
+
+
+def _everybody(both: Sides, wanted: Mirroring, source: Site, target: Site) -> Report:
+    here, there = source.cluster.datacenter, target.cluster.datacenter
+    found = _link(both, wanted, source, target)
+    steps = (
+        Step(f"decide that clients are handed out {there}, as number {both.direction.epoch + 1}"),
+        Step(f"hand out {there} to the clients of both; {here} is fenced from nobody, and mirrors run on"),
+    )
+    report = replace(
+        _report(both, source, target, steps=steps), behind=_behind(found), groups=failover.groups_of(found)
+    )
+    if both.answers(source):
+        return report
+    lost = switching.lost(source, target, wanted, datetime.now(UTC))
+    return with_loss(report, lost)
+
+
+def _again(both: Sides, wanted: Mirroring, target: Site) -> Iterator[Step]:
+    """What a run would finish that finds everything decided."""
+    there, source = target.cluster.datacenter, both.other(target.cluster.datacenter)
+    if wanted.mode == "active-passive":
+        yield Step(_open(target))
+        if both.answers(source):
+            yield Step(_fence(source))
+    yield Step(f"hand out clients of {there}")
+
+
+def _planned(
+    both: Sides, source: Site, target: Site, found: LinkStatus | None, epoch: int | None = None
+) -> Iterator[str]:
+    here, there = source.cluster.datacenter, target.cluster.datacenter
+    if found is not None:
+        yield f"see that the mirror into {there} moves: {_told(found)}"
+    yield _fence(source)
+    yield f"wait until all that {here} has is mirrored, and groups are translated"
+    yield f"stop the mirror into {there}"
+    yield f"decide on {there}, as number {epoch or both.direction.epoch + 1}"
+    yield _open(target)
+    yield f"mirror {there} to {here}, from where {there} was when it took over"
+    yield f"hand out clients of {there}"
+
+
+def _unplanned(both: Sides, source: Site, target: Site, lost: int | None) -> Iterator[str]:
+    here, there = source.cluster.datacenter, target.cluster.datacenter
+    count = "an unknown number of" if lost is None else f"about {lost:,}"
+    yield f"give up {count} records that {here} acknowledged and that were not mirrored"
+    yield f"stop the mirror into {there}"
+    yield f"decide on {there}, as number {both.direction.epoch + 1}"
+    yield _open(target)
+    yield f"hand out clients of {there}; {here} is fenced as soon as `kdeploy up` brings it back"
+
+
+def _fence(here: Site) -> str:
+    changes = _changes(replace(here, written=""))
+    return f"fence {here.cluster.datacenter}: nobody may write mirrored topics there ({changes})"
+
+
+def _open(here: Site) -> str:
+    changes = _changes(replace(here, written=here.cluster.datacenter))
+    return f"open {here.cluster.datacenter}: it may be written to ({changes})"
+
+
+def _changes(here: Site) -> str:
+    with readiness.connected(here) as admin:
+        count = len(fencing.rights(here, admin).changes)
+    return f"{count:,} change{'' if count == 1 else 's'} of access lists" if count else "it is so already"
+
+
+def _refusals(
+    both: Sides, wanted: Mirroring, source: Site, target: Site, *, accept_loss: bool
+) -> Iterator[str]:
+    yield from _unfit(both, target)
+    there = target.cluster.datacenter
+    if not both.answers(source):
+        if not accept_loss:
+            yield failover.unreachable(source, there)
+    elif not both.direction.planned:
+        yield failover.unreturned(target)
+    elif not accept_loss and (
+        left := failover.losing(source, wanted) or switching.untranslated(source, target)
+    ):
+        yield left
+
+
+def _unfit(both: Sides, target: Site) -> Iterator[str]:
+    try:
+        sides.refuse_unfit(target, both)
+    except Unhealthy as error:
+        yield str(error)
+
+
+def _behind(found: LinkStatus) -> Behind:
+    return Behind(found.records if found.source_answers else None, found.seconds)
+
+
+def _told(found: LinkStatus) -> str:
+    from kdeploy.units import format_duration
+
+    if found.records is None:
+        return "how far it is behind is not known"
+    if not found.records or found.seconds is None:
+        return f"it is {found.records:,} records behind"
+    return f"it is {found.records:,} records and {format_duration(max(found.seconds, 0.1))} behind"
+
+
+def _tail(both: Sides, target: Site, wanted: Mirroring, export: Path | None) -> tuple[str, int]:
+    """Where the records would go that the old primary alone has, and how many there are, counted."""
+    from kdeploy.cluster import tail
+
+    folder = export or switching.export_folder(target, both.direction)
+    with readiness.connected(target) as admin:
+        count = tail.count(admin, switching.unmirrored(target, both.direction, wanted)).records
+    return str(folder), count
+
+
+def _written_since(both: Sides, source: Site, wanted: Mirroring) -> int:
+    """Offsets that came to be in the datacenter that is written to since it took over."""
+    before = both.direction.ends
+    now = switching.ends(source, wanted)
+    return sum(
+        max(0, end - before.get(topic, {}).get(partition, 0))
+        for topic, some in now.items()
+        for partition, end in some.items()
+    )

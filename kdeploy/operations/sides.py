@@ -1,0 +1,219 @@
+"""The two datacenters of a mirrored environment at one moment: which of them answers, and what was decided about them.
+
+Invariant: only looks. Whoever is asked for what cannot be is told why and what to do, before anything is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from kdeploy.errors import KdeployError, Unhealthy, UsageError
+from kdeploy.operations import asking, expiry, hosts, mirroring, prepare, readiness, site, vaults
+from kdeploy.operations.progress import Progress
+from kdeploy.operations.site import Site
+from kdeploy.spec.mirrored import written_first
+
+if TYPE_CHECKING:
+    from kdeploy.cluster.direction import Direction
+    from kdeploy.spec.load import Loaded
+    from kdeploy.spec.mirroring import Mirroring
+
+ALIVE_WITHIN: Final = 10.0
+"""Seconds in which a datacenter has to answer; one that does not is taken for lost, which the report says."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two clusters of a mirrored environment, and what was decided about them.
+
+    Attributes:
+        sites: Both.
+        direction: Who is written to, as the clusters that answer have it.
+        alive: Names of the datacenters that answer.
+        settling: The decision that would settle that both were taken over, each without the other; None where they agree.
+    """
+
+    sites: tuple[Site, ...]
+    direction: Direction
+    alive: frozenset[str]
+    settling: Direction | None = None
+
+    def of(self, datacenter: str) -> Site:
+        """One of them."""
+        return next(one for one in self.sites if one.cluster.datacenter == datacenter)
+
+    def other(self, datacenter: str) -> Site:
+        """The one that is not of this name."""
+        return next(one for one in self.sites if one.cluster.datacenter != datacenter)
+
+    def answers(self, here: Site) -> bool:
+        """Whether a datacenter answers."""
+        return here.cluster.datacenter in self.alive
+
+
+def look(
+    loaded: Loaded, progress: Progress, password_file: Path | None, settling: str | None = None
+) -> Sides:
+    """Both clusters, and which of them answers.
+
+    Args:
+        loaded: The environment.
+        progress: Where to report.
+        password_file: File with the vault's password.
+        settling: The datacenter that is to go on where each was taken over without the other.
+
+    Raises:
+        KdeployError: Nothing was ever brought up.
+        Unhealthy: Neither answers.
+        Disagreement: Each was taken over without the other, and nobody said which one is to go on.
+    """
+    return _look(loaded, _sites(loaded, progress, password_file), settling)
+
+
+@contextmanager
+def held(
+    loaded: Loaded,
+    command: str,
+    progress: Progress,
+    password_file: Path | None,
+    settling: str | None = None,
+) -> Iterator[Sides]:
+    """The same, while the lease is held of the hosts of those that answer; errors as `look`, and as leases have them.
+
+    What was decided is read under the lease: somebody else may just have done so. Hosts of a datacenter that does
+    not answer are not waited for.
+    """
+    sites = _sites(loaded, progress, password_file)
+    seen = _look(loaded, sites, settling)
+    with hosts.held(sites[0].design, command, sites[0].vault, datacenters=seen.alive):
+        yield _look(loaded, sites, settling, seen.alive)
+
+
+def _sites(loaded: Loaded, progress: Progress, password_file: Path | None) -> tuple[Site, ...]:
+    design = prepare.design(loaded, freeze=True)
+    if design.previous is None:
+        raise KdeployError(vaults.undecided(loaded))
+    vault = vaults.open_existing(loaded, password_file)
+    expiry.refuse_ended(design, vault)
+    return site.sites(design, vault, progress)
+
+
+def _look(
+    loaded: Loaded, sites: tuple[Site, ...], settling: str | None, among: frozenset[str] | None = None
+) -> Sides:
+    """Which of some clusters answer; those that are not `among` others are not asked."""
+    from kdeploy.cluster import direction
+
+    asked = [one for one in sites if among is None or one.cluster.datacenter in among]
+    with asking.asked(asked, ALIVE_WITHIN) as answers:
+        found = {name: one.direction for name, one in answers.items() if isinstance(one, asking.Answer)}
+    if not found:
+        raise Unhealthy(
+            f"no datacenter of {loaded.environment.name} answers, so none can take over\n"
+            f"  bring up what can be with `kdeploy up {loaded.environment.name}`, and run this again"
+        )
+    first = written_first(loaded.environment) or mirroring.EVERYWHERE
+    kept = [mirroring.heard(loaded.environment.name), *found.values()]
+    try:
+        return Sides(sites, direction.latest(kept, first), frozenset(found))
+    except direction.Disagreement as error:
+        if settling is None:
+            raise
+        decision = error.settled(settling)
+        return Sides(sites, decision, frozenset(found), settling=decision)
+
+
+def refuse_unmirrored(loaded: Loaded, to: str | None = None) -> Mirroring:
+    """What is mirrored in an environment.
+
+    Args:
+        loaded: The environment.
+        to: A datacenter that it has to have.
+
+    Raises:
+        UsageError: Nothing is, or there is no such datacenter.
+    """
+    environment = loaded.environment
+    if environment.mirroring is None:
+        raise UsageError(
+            f"nothing is mirrored in {environment.name}, so there is nowhere to go\n"
+            "  say what is under `mirroring`, with two datacenters, and run `kdeploy up`"
+        )
+    there = [one.name for one in environment.datacenters]
+    if to is not None and to not in there:
+        raise UsageError(f"{environment.name} has no datacenter {to!r}\n  there are: {', '.join(there)}")
+    return environment.mirroring
+
+
+def refuse_silent(target: Site, sides: Sides) -> None:
+    """Refuse a datacenter that does not answer where it is to be written to.
+
+    Raises:
+        Unhealthy: It does not; says what may be done instead.
+    """
+    if sides.answers(target):
+        return
+    here, name = target.cluster.datacenter, target.design.loaded.environment.name
+    if sides.direction.active != here:
+        raise Unhealthy(
+            f"{here} does not answer, so it cannot take over\n"
+            f"  look at `kdeploy status {name}`; nothing was changed"
+        )
+    other = sides.other(here).cluster.datacenter
+    raise Unhealthy(
+        f"{here} is the one that is written to, and it does not answer\n"
+        f"  bring it up with `kdeploy up {name}`, or have the other one take over: "
+        f"`kdeploy failover {name} --to {other}`; nothing was changed"
+    )
+
+
+def refuse_unfit(target: Site, sides: Sides) -> None:
+    """Refuse a target that does not answer or is not well.
+
+    Raises:
+        Unhealthy: It is so; names each check that fails.
+    """
+    refuse_silent(target, sides)
+    wrong = [f"  - {one.name}: {one.detail}" for one in readiness.check(target).checks if not one.ok]
+    if wrong:
+        listed, here = "\n".join(wrong), target.cluster.datacenter
+        raise Unhealthy(
+            f"{here} is not fit to take over, and nothing was changed:\n{listed}\n"
+            f"  `kdeploy up {target.design.loaded.environment.name}` mends what it can; then run this again"
+        )
+
+
+def is_returned(loaded: Loaded, sides: Sides) -> bool:
+    """Whether it was decided that all is where it was declared to be, so that only what follows from it may be left."""
+    home = written_first(loaded.environment) or mirroring.EVERYWHERE
+    found = sides.direction
+    return found.epoch > 0 and found.planned and found.active == home
+
+
+def refuse_returned(loaded: Loaded, sides: Sides) -> tuple[Site, Site]:
+    """For a failback: who is written to, and who was before.
+
+    Raises:
+        KdeployError: It is where it was declared to be, and nobody has to be taken back.
+        Unhealthy: The one that was written to before does not answer.
+    """
+    environment = loaded.environment
+    away = sides.direction.active
+    home = written_first(environment) or mirroring.EVERYWHERE
+    if sides.direction.epoch == 0:
+        raise KdeployError(
+            f"{environment.name} is where it was declared to be: {f'{home} is' if home else 'every datacenter is'} "
+            "written to\n  there is nothing to give back; `kdeploy failover --to` moves it"
+        )
+    source, target = sides.of(away), sides.other(away)
+    refuse_silent(source, sides)
+    if not sides.answers(target):
+        raise Unhealthy(
+            f"{target.cluster.datacenter} does not answer, so nothing can be given back to it\n"
+            f"  bring it up with `kdeploy up {environment.name}`: it stays fenced; then run this again"
+        )
+    return source, target

@@ -1,0 +1,202 @@
+"""What an environment declares for one of two datacenters between which something is mirrored.
+
+MirrorMaker's own user is declared on both sides with what it needs there and no more. Of active-passive, whoever may
+write a mirrored topic may do so where it is written to alone: the other side, whose copy is one with offsets that count,
+is closed to everybody but the mirror by its access lists. A failover is then a change of what is declared.
+
+Invariant: pure. Without mirroring an environment is what it was, the very same value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Literal, Protocol, TypeAlias
+
+from kdeploy.spec.identity import DRILL, MIRROR
+from kdeploy.spec.mirroring import Mirroring
+from kdeploy.spec.model import Environment
+from kdeploy.spec.resources import Acl, Grant, Topic, User
+from kdeploy.spec.roles import expand
+
+HEARTBEATS: Final = "heartbeats"
+"""The topic of a cluster's own heartbeats (MirrorMaker's default name, KIP-382)."""
+
+CONFIGS, OFFSETS, STATUS = f"{MIRROR}-configs", f"{MIRROR}-offsets", f"{MIRROR}-status"
+
+INTERNAL: Final[Mapping[str, int]] = {CONFIGS: 1, OFFSETS: 25, STATUS: 5}
+"""Topics in which the workers keep their connectors, how far these are and how they do, each with its partitions
+(Kafka 3.9 documentation, 8.2 User Guide, Running Kafka Connect, and its own defaults)."""
+
+_Resource: TypeAlias = Literal["topic", "group", "transactional-id"]
+_Operation: TypeAlias = Literal[
+    "read", "write", "create", "describe", "alter", "describe-configs", "alter-configs"
+]
+
+_READS: Final[tuple[_Operation, ...]] = ("read", "describe", "describe-configs")
+_MAKES: Final[tuple[_Operation, ...]] = (
+    "read",
+    "write",
+    "create",
+    "describe",
+    "alter",
+    "describe-configs",
+    "alter-configs",
+)
+"""On what it makes: records, more partitions, and settings that follow the source's."""
+
+_LEFT: Final[tuple[_Operation, ...]] = ("read", "describe", "describe-configs")
+"""What is left of `all` on a topic that may not be written."""
+
+
+def declared_in(environment: Environment, datacenter: str, written: str | None) -> Environment:
+    """An environment as it is declared for one datacenter.
+
+    Args:
+        environment: As its files say.
+        datacenter: Which.
+        written: The datacenter that is written to; None while none is (active-passive).
+
+    Returns:
+        The same environment where nothing is mirrored.
+    """
+    wanted = environment.mirroring
+    if wanted is None:
+        return environment
+    others = [one.name for one in environment.datacenters if one.name != datacenter]
+    own = User.model_construct(
+        name=MIRROR,
+        acls=tuple(_rights(wanted, datacenter, others)),
+        credentials="vault",
+        owner=None,
+        delete=False,
+    )
+    update: dict[str, object] = {
+        "topics": (*environment.topics, *_internal()),
+        "users": (*environment.users, own),
+    }
+    if wanted.mode == "active-passive" and datacenter != written:
+        update |= {
+            "users": (*(_closed_user(one, wanted) for one in environment.users), own),
+            "acls": tuple(_closed_grant(one, wanted) for one in environment.acls),
+        }
+    return environment.model_copy(update=update)
+
+
+def written_first(environment: Environment) -> str | None:
+    """The datacenter that is written to as long as nobody failed over; None where all are, or nothing is mirrored."""
+    wanted = environment.mirroring
+    if wanted is None or wanted.mode == "active-active":
+        return None
+    return wanted.primary or environment.datacenters[0].name
+
+
+def _internal() -> Iterator[Topic]:
+    for name, partitions in INTERNAL.items():
+        yield Topic.model_construct(
+            name=name,
+            partitions=partitions,
+            replication_factor=None,
+            retention=None,
+            owner=None,
+            config={"cleanup.policy": "compact"},
+            delete=False,
+        )
+
+
+def _rights(wanted: Mirroring, here: str, others: Iterable[str]) -> Iterator[Acl]:
+    """What MirrorMaker may do in a cluster: its workers beside it write there, those of the other read there."""
+    yield _acl("group", MIRROR, ("read", "describe"))
+    yield _acl(
+        "topic", f"{MIRROR}-", ("read", "write", "create", "describe", "describe-configs"), prefix=True
+    )
+    # `connect-cluster-GROUP` of the leading worker, `GROUP-CONNECTOR-TASK` of each task (KIP-618).
+    yield _acl("transactional-id", f"connect-cluster-{MIRROR}", ("write", "describe"), prefix=True)
+    yield _acl("transactional-id", f"{MIRROR}-", ("write", "describe"), prefix=True)
+    yield _acl("topic", HEARTBEATS, _MAKES)
+    for name in wanted.topics:
+        yield _pattern("topic", name, _READS)
+    for name in wanted.groups:
+        yield _pattern("group", name, ("read", "describe"))
+    yield _acl("topic", DRILL, _MAKES if wanted.names == "identity" else _READS, prefix=True)
+    yield _acl("group", DRILL, ("read", "describe"), prefix=True)
+    for other in others:
+        yield _acl("topic", f"{other}.", _MAKES, prefix=True)  # mirrored by prefix, checkpoints, heartbeats
+        yield _acl("topic", f"mm2-offset-syncs.{other}.internal", _MAKES)
+    if wanted.names == "identity":
+        for name in wanted.topics:
+            yield _pattern("topic", name, _MAKES)
+
+
+def _pattern(resource: _Resource, name: str, operations: tuple[_Operation, ...]) -> Acl:
+    if name == "*":
+        return _acl(resource, "*", operations)
+    return _acl(resource, name.removesuffix("*"), operations, prefix=name.endswith("*"))
+
+
+def _acl(resource: _Resource, name: str, operations: tuple[_Operation, ...], *, prefix: bool = False) -> Acl:
+    return Acl.model_construct(
+        resource=resource,
+        name=name,
+        pattern="prefixed" if prefix else "literal",
+        operations=operations,
+        permission="allow",
+        host="*",
+    )
+
+
+def _closed_user(user: User, wanted: Mirroring) -> User:
+    return user.model_copy(update={"acls": tuple(_closed(user.acls, wanted))})
+
+
+def _closed_grant(grant: Grant, wanted: Mirroring) -> Grant:
+    """The entries that a grant stands for, without what writes to mirrored topics."""
+    return grant.model_copy(update={"role": None, "acls": tuple(_closed(expand(grant), wanted))})
+
+
+def _closed(acls: Iterable[Acl], wanted: Mirroring) -> Iterator[Acl]:
+    for acl in acls:
+        if acl.resource != "topic" or acl.permission != "allow" or not meets(acl, wanted):
+            yield acl
+            continue
+        left = tuple(one for one in acl.operations if one not in ("write", "all"))
+        if "all" in acl.operations:
+            left = tuple(dict.fromkeys((*left, *_LEFT)))
+        if left:
+            yield acl.model_copy(update={"operations": left})
+
+
+class _Entry(Protocol):
+    """What names topics: an entry as it is declared, or as it is in a cluster."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def pattern(self) -> str: ...
+
+
+def meets(acl: _Entry, wanted: Mirroring) -> bool:
+    """Whether an entry may stand for a mirrored topic: in doubt it does, since a wrong write cannot be taken back."""
+    is_prefix = acl.pattern == "prefixed" or acl.name == "*"
+    name = "" if acl.name == "*" else acl.name
+    if not is_prefix and is_mirrored(name, wanted):
+        return True
+    return is_prefix and any(_overlap(name, pattern) for pattern in wanted.topics)
+
+
+def _overlap(prefix: str, pattern: str) -> bool:
+    name = pattern.removesuffix("*")
+    return name.startswith(prefix) or (pattern.endswith("*") and prefix.startswith(name))
+
+
+def is_mirrored(topic: str, wanted: Mirroring) -> bool:
+    """Whether a topic of a source is mirrored; Kafka's, kdeploy's and MirrorMaker's own do not count."""
+    if topic.startswith(("__", ".", DRILL)) or topic.endswith((".internal", "-internal", HEARTBEATS)):
+        return False
+    return _named(topic, wanted.topics) and not _named(topic, wanted.exclude_topics)
+
+
+def _named(name: str, patterns: Iterable[str]) -> bool:
+    return any(
+        name.startswith(one.removesuffix("*")) if one.endswith("*") else name == one for one in patterns
+    )

@@ -1,0 +1,118 @@
+"""What a person wants mirrored between datacenters: in which direction, which topics and groups, how far behind.
+
+Invariant: as `kdeploy.spec.model`, of which this is a part: a value that exists was checked, is frozen and makes
+sense by itself. Whether it fits the datacenters, their copies and their users is judged in `kdeploy.spec.check`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from kdeploy.spec.frozen import Frozen
+from kdeploy.spec.resources import ResourceNames
+from kdeploy.units import ByteRate, Bytes, Seconds, Share
+
+Mode = Literal["active-passive", "active-active"]
+"""Whether one datacenter is written to at a time, or all of them are."""
+
+Naming = Literal["identity", "prefixed"]
+"""Whether a mirrored topic keeps its name, or gets its datacenter's in front of it (`eu.orders`)."""
+
+DatacenterName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
+"""The name of a datacenter (`spec.model.Name`)."""
+
+
+class Link(Frozen):
+    """What one direction of mirroring runs over."""
+
+    source: DatacenterName
+    """The datacenter that is read from."""
+
+    target: DatacenterName
+    """The datacenter that is written to."""
+
+    bandwidth: Annotated[ByteRate, Field(gt=0)] | None = None
+    """What the network between them carries in this direction, sustained; left out, it is taken as enough."""
+
+    round_trip: Annotated[Seconds, Field(gt=0, le=60)] = 0.08
+    """Between the two."""
+
+
+class Workers(Frozen):
+    """The Kafka Connect workers that run MirrorMaker, beside the brokers of each datacenter."""
+
+    count: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Workers in each datacenter; left out, the planner decides (local: 1)."""
+
+    tasks: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Most tasks of each direction (tasks.max); left out, the planner decides."""
+
+    memory: Annotated[Bytes, Field(ge=2**28)] | None = None
+    """Memory of one worker where a process is all there is (provider local); left out, what its tasks need."""
+
+    instance_type: str | None = None
+    """EC2 instance type; left out, the planner decides."""
+
+
+class Mirroring(Frozen):
+    """Topics and groups of one datacenter, kept in the other."""
+
+    mode: Mode = "active-passive"
+    """active-passive: one datacenter is written to, the other stands by until `kdeploy failover`.
+    active-active: both are written to, and each has what the other's applications write."""
+
+    primary: DatacenterName | None = None
+    """The datacenter that is written to at first (active-passive); left out, the first one."""
+
+    topics: Annotated[ResourceNames, Field(min_length=1)] = ("*",)
+    """Topics that are mirrored; a name that ends in an asterisk stands for all that begin so."""
+
+    exclude_topics: ResourceNames = ()
+    """Topics among them that are not."""
+
+    groups: Annotated[ResourceNames, Field(min_length=1)] = ("*",)
+    """Consumer groups whose offsets are translated and kept on the other side."""
+
+    exclude_groups: ResourceNames = ()
+    """Groups among them that are not."""
+
+    naming: Naming | None = None
+    """Names of mirrored topics: identity, as they are, or prefixed with their datacenter's name and a dot. Left out,
+    identity for active-passive and prefixed for active-active, where one name for both would loop."""
+
+    rpo: Annotated[Seconds, Field(gt=0, le=86400 * 30)] = 30.0
+    """Recovery point objective: how far behind the mirror may be, in seconds of records that would be lost."""
+
+    rto: Annotated[Seconds, Field(gt=0, le=86400 * 30)] = 300.0
+    """Recovery time objective: within which a failover is to be done."""
+
+    survivor_share: Annotated[Share, Field(ge=0, le=1)] = 1.0
+    """Share of the other side's load that a datacenter is sized to carry besides its own once it is alone
+    (active-active)."""
+
+    links: Annotated[tuple[Link, ...], Field(max_length=2)] = ()
+    """What is known of the network between datacenters, a direction each."""
+
+    workers: Workers = Workers.default()
+    """How many workers run it, of what kind."""
+
+    @property
+    def names(self) -> Naming:
+        """How mirrored topics are named: as stated, or as the mode has it."""
+        return self.naming or ("identity" if self.mode == "active-passive" else "prefixed")
+
+    def link(self, source: str, target: str) -> Link:
+        """What is known of a direction; the defaults where nothing was said."""
+        said = (one for one in self.links if (one.source, one.target) == (source, target))
+        return next(said, None) or Link(source=source, target=target)
+
+    def mirrors(self, topic: str) -> bool:
+        """Whether a topic is mirrored, by its name on the side that it is written to."""
+        return _is_among(topic, self.topics) and not _is_among(topic, self.exclude_topics)
+
+
+def _is_among(name: str, listed: tuple[str, ...]) -> bool:
+    """Whether a name is listed, or begins as one that ends in an asterisk."""
+    return any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in listed)

@@ -1,0 +1,188 @@
+"""Active-passive with real Kafka: planned failover, a datacenter that dies, failback, and kdeploy killed meanwhile.
+
+One life of two datacenters, told in order; each test goes on from where the one before it left them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import ports
+from tests.e2e.local.two_sides import Following, Sides, Writing, two_sides
+
+pytestmark = pytest.mark.kafka
+
+SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
+SEED = int(os.environ.get("KDEPLOY_SEED", "0")) or random.SystemRandom().randrange(1_000_000)
+MORE = 15_000
+"""Records that are acknowledged before something is done."""
+
+POINTS = (
+    "failover-fenced",
+    "failover-drained",
+    "failover-translated",
+    "failover-mirror-stopped",
+    "failover-decided",
+    "record-begun",
+    "first-change-applied",
+    "failover-opened",
+    "mirror-set-out",
+    "connector-changed",
+)
+"""Moments at which a planned failover is killed, all in a soak and one otherwise."""
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
+    print(f"KDEPLOY_SEED={SEED}")
+    yield from two_sides(tmp_path_factory.mktemp("two"), "local-two-dc-passive", ports.PASSIVE)
+
+
+def once(found: Counter[int]) -> bool:
+    return all(times == 1 for times in found.values())
+
+
+def exported(folder: Path) -> list[int]:
+    """Numbers of the records that an export holds."""
+    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
+    return [int(base64.b64decode(json.loads(line)["key"])) for line in lines]
+
+
+def goes_on(sides: Sides, datacenter: str, unread: set[int], report: dict[str, Any]) -> None:
+    """Let the group go on: it gets all that it had not read, and no more again than the report said."""
+    before = set(sides.followed["orders-app"])
+    there = Following(sides, datacenter, "orders-app")
+    there.wait_for(unread)
+    there.stop()
+    (bound,) = (one["re_read"] for one in report["groups"] if one["group"] == "orders-app")
+    again = len(before & there.got.keys())
+    print(f"{again:,} records read again, {bound:,} at most by the report")
+    assert again <= bound
+
+
+def written_to(sides: Sides) -> str:
+    """The datacenter that is written to, as whichever cluster answers has it."""
+    found: str = sides.kdeploy("mirror status", "--output", "json", code=None).document["active"]
+    return found
+
+
+def test_both_clusters_and_their_mirror_come_up_and_a_second_run_changes_nothing(sides: Sides) -> None:
+    sides.kdeploy("up")
+    again = sides.kdeploy("up", "--output", "json").document
+    assert [one["changed"] for one in again["clusters"]] == [False, False]
+    assert sides.kdeploy("preview", "--output", "json").document["changes"] == []
+
+
+def test_nobody_may_write_where_nobody_is_to(sides: Sides) -> None:
+    writing = Writing(sides, "west")
+    writing.stop()
+    assert sides.acknowledged["west"] == set()
+
+
+def test_what_one_side_acknowledges_is_on_the_other_exactly_once(sides: Sides) -> None:
+    writing = Writing(sides, "east")
+    rate = writing.wait_for(MORE)
+    assert not SOAK or rate > 2000
+    assert written_to(sides) == "east"
+    writing.stop()
+    sides.kdeploy("mirror status")
+    found = sides.read("east")
+    assert found.keys() >= sides.everything()
+    assert once(found)
+
+
+def test_a_planned_failover_under_load_loses_nothing_and_skips_nothing(sides: Sides) -> None:
+    group = Following(sides, "east", "orders-app")
+    writing = Writing(sides, "east")
+    writing.wait_for(MORE)
+    report = sides.kdeploy("failover", "--to", "west", "--yes", "--output", "json").document
+    writing.stop()
+    group.stop()
+    assert writing.refused > 0, "it was fenced while somebody wrote"
+    assert (report["planned"], report["records_lost"]) == (True, 0)
+    found = sides.read("west")
+    assert found.keys() >= sides.everything()
+    assert once(found)
+    goes_on(sides, "west", sides.everything() - sides.followed["orders-app"], report)
+
+
+def test_the_side_that_was_left_follows_the_other_and_is_closed(sides: Sides) -> None:
+    writing = Writing(sides, "west")
+    writing.wait_for(MORE)
+    writing.stop()
+    before = len(sides.acknowledged["east"])
+    Writing(sides, "east").stop()
+    assert len(sides.acknowledged["east"]) == before
+    assert sides.kdeploy("preview", "--output", "json").document["changes"] == []
+
+
+@pytest.mark.parametrize("point", POINTS if SOAK else random.Random(SEED).sample(POINTS, 1))
+def test_a_failover_that_is_killed_is_finished_by_the_same_command(sides: Sides, point: str) -> None:
+    to = "east" if written_to(sides) == "west" else "west"
+    sides.killed_at("failover", "--to", to, "--yes", point=point)
+    report = sides.kdeploy("failover", "--to", to, "--yes", "--output", "json").document
+    assert (report["target"], report["records_lost"]) == (to, 0)
+    writing = Writing(sides, to)
+    writing.wait_for(2000)
+    writing.stop()
+    found = sides.read(to)
+    assert found.keys() >= sides.everything()
+    assert once(found)
+
+
+def test_a_datacenter_that_dies_takes_what_was_not_mirrored_and_no_more(sides: Sides) -> None:
+    active = written_to(sides)
+    other = "east" if active == "west" else "west"
+    group = Following(sides, active, "orders-app")
+    writing = Writing(sides, active)
+    writing.wait_for(MORE)
+    sides.kill(active)
+    writing.stop()
+    group.stop(lost=True)
+    refused = sides.kdeploy("failover", "--to", other, "--yes", code=1)
+    assert "--accept-loss" in refused.stderr
+    report = sides.kdeploy("failover", "--to", other, "--yes", "--accept-loss", "--output", "json").document
+    assert (report["planned"], report["target"]) == (False, other)
+    found = sides.read(other)
+    lost = sides.everything() - found.keys()
+    assert once(found)
+    said = f"{report['records_lost']:,} estimated, {report['records_lost_at_most']:,} at most"
+    print(f"{len(lost):,} records lost, {said}, rpo {report['rpo_seconds']} s")
+    assert abs(len(lost) - report["records_lost"]) <= max(5000, len(lost))
+    assert len(lost) <= report["records_lost_if_still_written"]
+    writing = Writing(sides, other)
+    writing.wait_for(MORE)
+    writing.stop()
+    goes_on(sides, other, sides.everything() - lost - sides.followed["orders-app"], report)
+
+
+def test_the_old_primary_comes_back_closed_and_gives_up_what_it_alone_has(
+    sides: Sides, tmp_path: Path
+) -> None:
+    active = written_to(sides)
+    other = "east" if active == "west" else "west"
+    there = sides.read(active).keys()
+    sides.kdeploy("up")
+    before = len(sides.acknowledged[other])
+    Writing(sides, other).stop()
+    assert len(sides.acknowledged[other]) == before, "it came back closed"
+    alone = sides.read(other).keys() - there
+    assert alone >= sides.everything() - there
+    folder = tmp_path / "unmirrored"
+    report = sides.kdeploy("failback", "--yes", "--export", str(folder), "--output", "json").document
+    assert report["exported"]["records"] == len(alone)
+    assert sorted(exported(folder)) == sorted(alone)
+    assert (report["planned"], report["records_lost"]) == (True, 0)
+    found = sides.read(other)
+    assert found.keys() >= sides.everything()
+    assert once(found)
+    assert sides.kdeploy("preview", "--output", "json").document["changes"] == []

@@ -1,0 +1,227 @@
+"""Numbered records into one of two datacenters, and what became of them on both sides.
+
+Invariant: a number is given once, whichever side it is written to; only what a broker acknowledged to all in-sync
+copies counts as acknowledged. Clients connect with what `kdeploy clients` wrote, as applications do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.local.conftest import SHIPPED
+from tests.e2e.local.kdeploy_command import Finished, Kdeploy
+
+TOPIC = "orders"
+RATE = 2500
+"""Records per second that are offered: above the 2,000 that have to be kept up."""
+
+SIZE = 100
+"""Bytes of a record's value."""
+
+
+@dataclass
+class Sides:
+    """Two datacenters on this machine, the mirror between them, and every number that was ever written.
+
+    Attributes:
+        kdeploy: The command.
+        acknowledged: Numbers, by the datacenter that acknowledged them.
+        numbers: Numbers that were not given yet; taken from several threads.
+        followed: Numbers that members of a group read, by group, on whichever side.
+    """
+
+    kdeploy: Kdeploy
+    acknowledged: dict[str, set[int]] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
+    followed: dict[str, set[int]] = field(default_factory=dict)
+
+    def client(self, datacenter: str, user: str) -> dict[str, Any]:
+        """How a user connects to a datacenter, for librdkafka."""
+        folder = self.kdeploy.root / "handed-out"
+        if not (folder / datacenter / "users" / user).is_dir():
+            self.kdeploy("clients", "--datacenter", datacenter, "--to", str(folder))
+        written = folder / datacenter / "users" / user / "python.json"
+        return {**json.loads(written.read_text())["confluent-kafka"], "log_level": 0, "error_cb": _silent}
+
+    def everything(self) -> set[int]:
+        """Every number that was acknowledged by any datacenter."""
+        return set[int]().union(*self.acknowledged.values())
+
+    def read(self, datacenter: str, topic: str = TOPIC) -> Counter[int]:
+        """How often each number is in a topic of a datacenter, read to its end as committed."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        settings = {
+            "group.id": "orders-reading",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+        }
+        consumer = Consumer({**self.client(datacenter, "orders-consumer"), **settings})
+        found: Counter[int] = Counter()
+        try:
+            partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+            ends = {
+                index: consumer.get_watermark_offsets(TopicPartition(topic, index), timeout=30)[1]
+                for index in partitions
+            }
+            consumer.assign([TopicPartition(topic, index, 0) for index in partitions])
+            deadline = time.monotonic() + 120
+            left = {index for index, end in ends.items() if end}
+            while left:
+                assert time.monotonic() < deadline, (
+                    f"partitions {left} of {datacenter} were not read to their end"
+                )
+                found.update(int(one.key()) for one in consumer.consume(10_000, 0.5) if one.error() is None)
+                left = {
+                    one.partition
+                    for one in consumer.position([TopicPartition(topic, index) for index in left])
+                    if one.offset < ends[one.partition]
+                }
+        finally:
+            consumer.close()
+        return found
+
+    def kill(self, datacenter: str) -> None:
+        """SIGKILL every process of a datacenter."""
+        for folder in sorted((self.kdeploy.state / "nodes" / datacenter).iterdir()):
+            pid = json.loads((folder / "process.json").read_text())["pid"]
+            os.kill(pid, signal.SIGKILL)
+
+    def killed_at(self, command: str, *arguments: str, point: str) -> Finished:
+        """Run a command that ends at a named moment."""
+        return self.kdeploy(command, *arguments, code=-signal.SIGKILL, KDEPLOY_KILL_AT=point)
+
+
+def two_sides(root: Path, name: str, ports: tuple[int, int]) -> Iterator[Sides]:
+    """A shipped environment of two datacenters on this machine, brought up, and nothing left of it."""
+    shutil.copytree(SHIPPED / name, root / "environments" / name)
+    kdeploy = Kdeploy(root, name, patience=900)
+    left = iter(ports)
+    text = re.sub(r"base_port: \d+", lambda _: f"base_port: {next(left)}", kdeploy.file.read_text())
+    kdeploy.file.write_text(text)
+    try:
+        yield Sides(kdeploy)
+    finally:
+        kdeploy("down", "--delete-data", "--yes", code=None)
+
+
+class Writing:
+    """A producer at work in the background, with acks=all; a record that is refused is given up."""
+
+    def __init__(self, sides: Sides, datacenter: str, rate: int = RATE, *, idempotent: bool = False) -> None:
+        from confluent_kafka import Producer
+
+        self.refused = 0
+        self._sides, self._rate = sides, rate
+        self._mine = sides.acknowledged.setdefault(datacenter, set())
+        self._stopping = threading.Event()
+        settings = {
+            "acks": "all",
+            "linger.ms": 20,
+            "message.timeout.ms": 20_000,
+            "queue.buffering.max.messages": 20_000,
+            "enable.idempotence": idempotent,
+            # Sent again without that, a record would be there twice where just its answer came too late.
+            **({} if idempotent else {"message.send.max.retries": 0}),
+        }
+        self._client = Producer({**sides.client(datacenter, "orders-producer"), **settings})
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def wait_for(self, records: int, patience: float = 180) -> float:
+        """Wait until so many more are acknowledged; the rate, in records per second."""
+        began, before = time.monotonic(), len(self._mine)
+        while len(self._mine) < before + records:
+            assert time.monotonic() < began + patience, f"{len(self._mine) - before} of {records} records"
+            time.sleep(0.05)
+        return (len(self._mine) - before) / (time.monotonic() - began)
+
+    def stop(self) -> None:
+        """Stop, and wait until every record on its way was acknowledged or given up."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        began, offered = time.monotonic(), 0
+        while not self._stopping.is_set():
+            due = int((time.monotonic() - began) * self._rate) - offered
+            for _ in range(min(due, 500)):
+                self._offer()
+                offered += 1
+            self._client.poll(0.01)
+        self._client.flush(60)
+
+    def _offer(self) -> None:
+        from confluent_kafka import KafkaException
+
+        number = next(self._sides.numbers)
+        try:
+            self._client.produce(TOPIC, key=str(number), value=b"x" * SIZE, on_delivery=self._told)
+        except (BufferError, KafkaException):  # full, or shut out for good
+            self.refused += 1
+            self._client.poll(0.1)
+
+    def _told(self, error: object, message: Any) -> None:
+        if error is None:
+            self._mine.add(int(message.key()))
+        else:
+            self.refused += 1
+
+
+class Following:
+    """A member of a consumer group at work in the background, which commits what it read."""
+
+    def __init__(self, sides: Sides, datacenter: str, group: str, topics: tuple[str, ...] = (TOPIC,)) -> None:
+        from confluent_kafka import Consumer
+
+        self.got: Counter[int] = Counter()
+        self._followed = sides.followed.setdefault(group, set())
+        settings = {"group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+        self._client = Consumer({**sides.client(datacenter, "orders-consumer"), **settings})
+        self._client.subscribe(list(topics))
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def wait_for(self, numbers: set[int], patience: float = 120) -> None:
+        """Wait until these were read."""
+        deadline = time.monotonic() + patience
+        while numbers - self.got.keys():
+            assert time.monotonic() < deadline, f"{len(numbers - self.got.keys())} records were not read"
+            time.sleep(0.1)
+
+    def stop(self, *, lost: bool = False) -> None:
+        """Leave the group; what was read is committed, unless its cluster is lost, which nobody answers for."""
+        self._stopping.set()
+        self._thread.join()
+        if not lost:
+            from confluent_kafka import KafkaException
+
+            with suppress(KafkaException):  # nothing is left to be committed
+                self._client.commit(asynchronous=False)
+            self._client.close()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            some = [one for one in self._client.consume(2000, 0.2) if one.error() is None]
+            self.got.update(int(one.key()) for one in some)
+            self._followed.update(int(one.key()) for one in some)
+            if some:
+                self._client.commit(asynchronous=True)
+
+
+def _silent(_: object) -> None:
+    """Errors of connections are what these tests bring about."""

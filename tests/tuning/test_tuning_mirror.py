@@ -1,0 +1,166 @@
+"""MirrorMaker's connectors and workers: both directions, as declared, and no secret in any of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kdeploy.spec.load import load
+from kdeploy.spec.mirroring import Mirroring
+from kdeploy.spec.model import Environment
+from kdeploy.tuning import mirror
+from kdeploy.tuning.mirror import Side, connectors
+
+SHIPPED = Path(__file__).parents[2] / "environments"
+PASSIVE = load(SHIPPED / "local-two-dc-passive").environment
+ACTIVE = load(SHIPPED / "local-two-dc-active").environment
+EAST, WEST = Side("east", "e:1,e:2"), Side("west", "w:1")
+CANARY = r"kdeploy-drill-east_.*"
+BACK = r"kdeploy-drill-west_.*"
+OWN = r"__.*,\..*,.*[.-]internal,.*\.heartbeats"
+
+
+def made(environment: Environment, target: Side = WEST, tasks: int = 3) -> dict[str, dict[str, str]]:
+    source = EAST if target is WEST else WEST
+    found = connectors(environment, target, [source], tasks, "/s")
+    return {one.name: one.config for one in found}
+
+
+def mirroring(**fields: object) -> Environment:
+    return PASSIVE.model_copy(update={"mirroring": Mirroring.model_validate(fields)})
+
+
+def test_each_datacenter_has_a_connector_for_records_for_groups_and_for_its_own_heartbeats() -> None:
+    assert list(made(PASSIVE)) == ["east-to-west-groups", "east-to-west-records", "west-heartbeats"]
+    assert list(made(PASSIVE, EAST)) == ["east-heartbeats", "west-to-east-groups", "west-to-east-records"]
+
+
+def test_where_nothing_is_mirrored_there_is_no_connector() -> None:
+    assert connectors(load(SHIPPED / "local").environment, WEST, [EAST], 1, "/s") == ()
+
+
+def test_a_connector_that_reads_knows_where_from_and_that_of_heartbeats_reads_from_nowhere() -> None:
+    found = connectors(PASSIVE, WEST, [EAST], 1, "/s")
+    assert {one.name: one.source for one in found} == {
+        "east-to-west-groups": "east",
+        "east-to-west-records": "east",
+        "west-heartbeats": None,
+    }
+
+
+@pytest.mark.parametrize("environment", [PASSIVE, ACTIVE], ids=["active-passive", "active-active"])
+@pytest.mark.parametrize("target", [EAST, WEST], ids=["into-east", "into-west"])
+def test_passwords_are_named_and_never_written(environment: Environment, target: Side) -> None:
+    for config in made(environment, target).values():
+        for key, value in config.items():
+            assert isinstance(value, str)
+            if re.search("password|jaas|secret", key):
+                assert value == "${file:/s/mirror.properties:login}", key
+        assert [key for key in config if key.endswith("sasl.jaas.config")]
+        assert "name" not in config
+
+
+@pytest.mark.parametrize("target", [EAST, WEST], ids=["into-east", "into-west"])
+def test_records_are_fetched_from_the_other_side_and_written_beside_the_workers(target: Side) -> None:
+    source = EAST if target is WEST else WEST
+    config = made(PASSIVE, target)[f"{source.datacenter}-to-{target.datacenter}-records"]
+    assert config["source.cluster.bootstrap.servers"] == source.bootstrap
+    assert config["target.cluster.bootstrap.servers"] == target.bootstrap
+    assert (config["source.cluster.alias"], config["target.cluster.alias"]) == (
+        source.datacenter,
+        target.datacenter,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "policy"),
+    [(PASSIVE, "IdentityReplicationPolicy"), (ACTIVE, "DefaultReplicationPolicy")],
+)
+def test_names_are_kept_or_prefixed_by_both_connectors_alike(environment: Environment, policy: str) -> None:
+    found = made(environment)
+    for name in ("east-to-west-records", "east-to-west-groups"):
+        assert found[name]["replication.policy.class"] == f"org.apache.kafka.connect.mirror.{policy}"
+        assert found[name]["offset-syncs.topic.location"] == "target"
+
+
+@pytest.mark.parametrize(
+    ("fields", "topics", "excluded"),
+    [
+        ({}, f".*,{CANARY}", f"{BACK},{OWN}"),
+        (
+            {"topics": ["orders", "pay.*"], "exclude_topics": ["pay.old*"]},
+            rf"orders,pay\..*,{CANARY}",
+            rf"pay\.old.*,{BACK},{OWN}",
+        ),
+        ({"topics": ["a-b_c*"]}, f"a-b_c.*,{CANARY}", f"{BACK},{OWN}"),
+    ],
+)
+def test_topics_are_patterns_that_match_what_is_declared_and_never_its_own(
+    fields: dict[str, object], topics: str, excluded: str
+) -> None:
+    config = made(mirroring(**fields))["east-to-west-records"]
+    assert (config["topics"], config["topics.exclude"]) == (topics, excluded)
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_"),
+    [
+        ("orders", True),
+        ("kdeploy-drill-east_1", True),
+        ("kdeploy-drill-west_1", False),
+        ("kdeploy-drill-far-west_1", True),
+        ("__consumer_offsets", False),
+        ("__kdeploy-resources", False),
+        ("mm2-offset-syncs.west.internal", False),
+        ("west.checkpoints.internal", False),
+        ("west.heartbeats", False),
+        ("scratch", False),
+        ("scratch-not", True),
+    ],
+)
+def test_what_a_drill_mirrors_back_does_not_come_again(topic: str, is_: bool) -> None:
+    config = made(mirroring(exclude_topics=["scratch"]))["east-to-west-records"]
+    wanted, excluded = (
+        [one for one in config[key].split(",") if re.fullmatch(one, topic)]
+        for key in ("topics", "topics.exclude")
+    )
+    assert bool(wanted and not excluded) is is_
+
+
+def test_groups_are_patterns_too_and_a_drill_has_one() -> None:
+    config = made(mirroring(groups=["billing", "orders-*"], exclude_groups=["orders-tmp*"]))[
+        "east-to-west-groups"
+    ]
+    assert config["groups"] == f"billing,orders-.*,{CANARY}"
+    assert config["groups.exclude"] == "orders-tmp.*,__.*,connect-.*,console-consumer-.*"
+    assert config["sync.group.offsets.enabled"] == "true"
+
+
+def test_a_record_is_written_once_and_only_what_is_committed_is_read() -> None:
+    config = made(PASSIVE)["east-to-west-records"]
+    assert config["exactly.once.support"] == "required"
+    assert config["source.consumer.isolation.level"] == "read_committed"
+    assert config["sync.topic.acls.enabled"] == "false"
+    assert config["tasks.max"] == "3"
+
+
+def test_every_topic_that_mirrormaker_makes_has_as_many_copies_as_all_others() -> None:
+    for config in made(PASSIVE).values():
+        found = {value for key, value in config.items() if key.endswith("replication.factor")}
+        assert found == {"2"}
+
+
+@pytest.mark.parametrize(("codec", "value"), [("none", None), ("zstd", "zstd")])
+def test_what_producers_compress_is_compressed_again(codec: str, value: str | None) -> None:
+    workload = PASSIVE.workload.model_copy(update={"compression": codec})
+    config = made(PASSIVE.model_copy(update={"workload": workload}))["east-to-west-records"]
+    assert config.get("producer.override.compression.type") == value
+
+
+def test_names_of_connectors_say_which_way_they_go() -> None:
+    assert mirror.records("a", "b") == "a-to-b-records"
+    assert mirror.groups("a", "b") == "a-to-b-groups"
+    assert mirror.drill("a", "b") == "a-to-b-drill"
+    assert mirror.heartbeats("a") == "a-heartbeats"
