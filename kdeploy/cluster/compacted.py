@@ -31,6 +31,10 @@ ASKING: Final = 10.0
 """Seconds that a leader has for one answer."""
 
 
+class _SilentLeader(Exception):
+    """Whoever leads a topic does not answer, in the words for a person; another may lead it soon."""
+
+
 def read(access: Access, topic: str) -> dict[str, str]:
     """The last value of each key; keys whose last value is empty are left out.
 
@@ -39,6 +43,17 @@ def read(access: Access, topic: str) -> dict[str, str]:
     """
     if access.proxy is not None:
         return _read_through(access, access.proxy, topic)
+    deadline = time.monotonic() + LEADER_WITHIN
+    while True:
+        try:
+            return _read_once(access, topic)
+        except _SilentLeader as error:
+            if time.monotonic() > deadline:
+                raise ClusterError(str(error)) from None
+
+
+def _read_once(access: Access, topic: str) -> dict[str, str]:
+    """Read it with a client that is new: one that asked a leader which then froze goes on asking that one."""
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     problems: list[Foreign] = []
@@ -141,7 +156,11 @@ def _write(access: Access, topic: str, values: Mapping[str, str | None]) -> None
 
 
 def _ends(consumer: Foreign, place: Foreign) -> tuple[int, int]:
-    """The first offset of a partition and the one after its last, as soon as it has a leader that answers."""
+    """The first offset of a partition and the one after its last, as soon as it has a leader.
+
+    Raises:
+        _SilentLeader: It has one that does not answer.
+    """
     from confluent_kafka import KafkaError, KafkaException
 
     deadline = time.monotonic() + LEADER_WITHIN
@@ -150,10 +169,9 @@ def _ends(consumer: Foreign, place: Foreign) -> tuple[int, int]:
             found: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=ASKING)
             return found
         except KafkaException as error:
-            silent = error.args[0].code() == KafkaError._TIMED_OUT
-            if time.monotonic() > deadline or not (silent or error.args[0].retriable()):
-                if silent:
-                    raise ClusterError(_silence(consumer, place.topic)) from None
+            if error.args[0].code() == KafkaError._TIMED_OUT:
+                raise _SilentLeader(_silence(consumer, place.topic)) from None
+            if time.monotonic() > deadline or not error.args[0].retriable():
                 raise
             time.sleep(0.2)
 

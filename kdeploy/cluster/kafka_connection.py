@@ -1,7 +1,7 @@
 """A connection to a real cluster, by kafka-python over mutual TLS: asked again, or told once.
 
 Invariant: questions are asked again when a broker goes away under them, changes are sent
-once; every foreign error becomes one of `failure`; after `close` no thread and no socket
+once at most; every foreign error becomes one of `failure`; after `close` no thread and no socket
 is left, also when connecting failed.
 """
 
@@ -36,8 +36,13 @@ REQUEST_TIMEOUT: Final = 20.0
 QUESTION_TIMEOUT: Final = 3 * REQUEST_TIMEOUT
 """Seconds for a whole question, which may take several requests and a new connection."""
 
-RETRY_FOR: Final = 10.0
-"""Seconds to ask again when brokers go away: longer than a controlled shutdown hands over leaders."""
+RETRY_FOR: Final = 60.0
+"""Seconds to ask again when brokers go away, as Kafka's own administrator does (default.api.timeout.ms, Kafka 4.1): a
+controlled shutdown hands over leaders in well under 10, and a broker on a starved machine may say nothing for as long."""
+
+CONNECTED_WITHIN: Final = 10.0
+"""Seconds that a connection has to be made, the first and every later one (socket.connection.setup.timeout.ms, Kafka 4.1):
+a later one would have up to 30, of which `RETRY_FOR` holds two."""
 
 SILENT_AFTER: Final = 3.0
 """Seconds after which a broker that says nothing counts as dead; a healthy one answers in milliseconds."""
@@ -58,7 +63,8 @@ class KafkaConnection:
 
         def remember(**config: Foreign) -> Foreign:
             """Keep hold of the network client: when bootstrap fails, its constructor leaves a thread behind."""
-            made.append(kafka().net.compat.KafkaNetClient(**config))
+            longest = {"socket_connection_setup_timeout_max_ms": int(CONNECTED_WITHIN * 1000)}
+            made.append(kafka().net.compat.KafkaNetClient(**config, **longest))
             return made[0]
 
         try:
@@ -122,13 +128,20 @@ class KafkaConnection:
             self._kafka._manager.run(self._kafka._manager.cluster.refresh_metadata)
 
     def _change(self, doing: str, change: Callable[[], T]) -> T:
-        """Send a change once: whether one was carried out whose answer was lost, reading back tells."""
+        """Send a change once: whether one was carried out whose answer was lost, reading back tells.
+
+        What could not be sent, for want of a connection, is sent later.
+        """
         errors = kafka().errors
-        try:
-            return change()
-        except (errors.KafkaError, RuntimeError, OSError) as error:
-            self._kafka._controller_id = None
-            raise translate(error, doing) from None
+        deadline = time.monotonic() + RETRY_FOR
+        while True:
+            try:
+                return change()
+            except (errors.KafkaError, RuntimeError, OSError) as error:
+                self._kafka._controller_id = None
+                if not isinstance(error, errors.NodeNotReadyError) or time.monotonic() > deadline:
+                    raise translate(error, doing) from None
+                time.sleep(0.1)
 
 
 def limit(manager: Foreign, seconds: float) -> None:
