@@ -30,6 +30,9 @@ stopped answering has to get another, which ZooKeeper lets it have after 18 s (z
 ASKING: Final = 10.0
 """Seconds that a leader has for one answer."""
 
+FORGOTTEN: Final = -137
+"""librdkafka's code (_DESTROY_BROKER, as of 2.16) where the other brokers forgot one while it was being asked."""
+
 
 class _SilentLeader(Exception):
     """Whoever leads a topic does not answer, in the words for a person; another may lead it soon."""
@@ -159,7 +162,7 @@ def _ends(consumer: Foreign, place: Foreign) -> tuple[int, int]:
     """The first offset of a partition and the one after its last, as soon as it has a leader.
 
     Raises:
-        _SilentLeader: It has one that does not answer.
+        _SilentLeader: It has one that does not answer, or that was lost meanwhile.
     """
     from confluent_kafka import KafkaError, KafkaException
 
@@ -169,7 +172,11 @@ def _ends(consumer: Foreign, place: Foreign) -> tuple[int, int]:
             found: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=ASKING)
             return found
         except KafkaException as error:
-            if error.args[0].code() == KafkaError._TIMED_OUT:
+            if error.args[0].code() in (
+                KafkaError._TIMED_OUT,
+                KafkaError._TRANSPORT,
+                FORGOTTEN,
+            ):
                 raise _SilentLeader(_silence(consumer, place.topic)) from None
             if time.monotonic() > deadline or not error.args[0].retriable():
                 raise

@@ -21,7 +21,7 @@ from kdeploy.cluster.change import AlterReplication
 from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.placement import Placement
 from kdeploy.cluster.record import MovingEntry
-from kdeploy.cluster.state import Moving, Partition
+from kdeploy.cluster.state import Metadata, Moving, Partition
 from kdeploy.cluster.three_way import THROTTLED
 from kdeploy.errors import GateClosed
 from kdeploy.spec import model
@@ -103,7 +103,7 @@ def _begin(
     remember: Callable[[MovingEntry | None], None],
     manner: Manner,
 ) -> MovingEntry:
-    targets = _targets(admin, changes)
+    targets = _placed(admin, changes, manner)
     lists = _throttled(admin, targets, topics)
     free = _brokers_without_rate(admin) if lists else ()
     fewer = relaxed.chosen(admin, changes, _held(admin, lists), old.relaxed)
@@ -121,9 +121,42 @@ def _begin(
     return entry
 
 
-def _targets(admin: Admin, changes: Sequence[AlterReplication]) -> dict[Place, tuple[int, ...]]:
+def _placed(
+    admin: Admin, changes: Sequence[AlterReplication], manner: Manner
+) -> dict[Place, tuple[int, ...]]:
+    """Where copies are to be, as soon as there are brokers for all of them: one may have gone since it was planned."""
+    found: dict[Place, tuple[int, ...]] = {}
+
+    def left() -> tuple[str, float] | None:
+        metadata = admin.metadata()
+        if lacking := _lacking(metadata, changes):
+            return lacking, 0
+        found.update(_targets(admin, metadata, changes))
+        return None
+
+    _patiently(left, manner)
+    return found
+
+
+def _lacking(metadata: Metadata, changes: Sequence[AlterReplication]) -> str | None:
+    """What there are too few brokers for, and which are missing, in words."""
+    most = max(changes, key=lambda change: change.after, default=None)
+    there = {broker.id for broker in metadata.brokers}
+    if most is None or most.after <= len(there):
+        return None
+    missing = {broker for one in metadata.partitions for broker in one.replicas}.difference(there)
+    named = f"broker {', '.join(map(str, sorted(missing)))}" if missing else "more brokers"
+    return (
+        f"waits for {named}: topic {most.topic} is to have {most.after} copies, and brokers registered are "
+        f"{len(there)}"
+    )
+
+
+def _targets(
+    admin: Admin, metadata: Metadata, changes: Sequence[AlterReplication]
+) -> dict[Place, tuple[int, ...]]:
     """Where copies are to be, decided from the cluster as it is now: partitions may just have been added."""
-    metadata, moving = admin.metadata(), admin.moving()
+    moving = admin.moving()
     wanted = {change.topic: change.after for change in changes}
     partitions: dict[str, list[Partition]] = {}
     for one in metadata.partitions:

@@ -160,6 +160,33 @@ def test_a_broker_that_is_lost_is_waited_for_and_named_and_what_began_is_not_for
     assert not any(admin.dynamic.values())
 
 
+def test_a_broker_that_went_after_the_plan_was_made_is_waited_for_before_anything_begins(
+    admin: FakeAdmin,
+) -> None:
+    everybody, told = admin.brokers, list[str]()
+
+    def tell(said: str) -> None:
+        told.append(said)
+        admin.brokers = everybody
+
+    admin.brokers = everybody[:2]
+    with pytest.raises(GateClosed, match="waits for broker 3: topic t is to have 3 copies"):
+        raised(admin, Manner(patience=0))
+    assert admin.config["t"] == {}
+    assert raised(admin, Manner(told=tell)) == [RAISING, None]
+    assert told == ["waits for broker 3: topic t is to have 3 copies, and brokers registered are 2"]
+
+
+def test_where_no_partition_tells_which_broker_is_missing_more_of_them_are_waited_for(
+    admin: FakeAdmin,
+) -> None:
+    admin.delete_topics(["t"])
+    admin.brokers = admin.brokers[:2]
+    admin.create_topics([NewTopic("t", 1, 1)])
+    with pytest.raises(GateClosed, match="waits for more brokers: topic t is to have 3 copies"):
+        raised(admin, Manner(patience=0))
+
+
 def test_a_rate_on_a_broker_that_is_away_is_remembered_until_it_is_back(admin: FakeAdmin) -> None:
     admin.dynamic[3] = {RATES[0]: "5"}
     everybody, admin.brokers = admin.brokers, admin.brokers[:2]
