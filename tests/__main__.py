@@ -7,6 +7,8 @@ coordination mode and for so long as `FLEET_MINUTES`. `make fleet` runs all of t
 
 Invariant: nothing that this machine lacks makes it fail, and no host is left, whatever became of the tests.
 
+At the end stands how long each part took, and what failed with what it said: the last lines are read first.
+
 python -m tests [PYTEST ARGUMENTS]
 """
 
@@ -19,6 +21,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -31,8 +36,9 @@ FAST = ("-n", "auto", "-m", "not kafka and not fleet and not cloud")
 TWO_SIDES = (
     *("tests/e2e/local/test_two_datacenters.py", "tests/e2e/local/test_two_datacenters_active.py"),
     "tests/e2e/pipelines",
+    "tests/e2e/local/test_changes_one_by_one.py",
 )
-"""Tests that wait the most: for MirrorMaker to look, and for pipelines to end; some half of the time on real Kafka."""
+"""Tests that wait the most, for MirrorMaker to look and for pipelines to end; and what makes the rows equally long."""
 
 REAL = ("-m", "kafka", "--durations=10")
 """Two rows of these are run at once and no more: a cluster under test wants processors, and often waits."""
@@ -58,6 +64,51 @@ BUILD_MINUTES = 30
 
 FLEET_MINUTES = "30"
 """A test on hosts that has not begun by then is left to `make fleet`, and says so: six hosts share two processors."""
+
+
+SAID = 1500
+"""Characters of what a failed test said that the end repeats."""
+
+
+class Parts:
+    """The parts of a run: how long each took, and what failed in it.
+
+    Args:
+        folder: Takes what pytest reports of each.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.codes: list[int] = []
+        self.lines: list[str] = []
+
+    def run(self, name: str, test: Callable[[list[str]], int]) -> None:
+        """Run a part.
+
+        Args:
+            name: What it is called at the end.
+            test: Runs it, given more arguments for pytest; returns the exit code.
+        """
+        report, began = self.folder / f"{name}.xml".replace(" ", "-"), time.monotonic()
+        code = test([f"--junitxml={report}"])
+        failed = failures(report)
+        passed = "passed" if not code else f"failed (exit code {code})"
+        self.codes.append(code)
+        self.lines += [f"{name}: {passed} in {(time.monotonic() - began) / 60:.1f} min", *failed]
+
+
+def failures(report: Path) -> list[str]:
+    """The tests that failed, each with the beginning of what it said; none where there is no report."""
+    try:
+        cases = list(ElementTree.parse(report).iter("testcase"))
+    except (OSError, ElementTree.ParseError):
+        return []
+    found = []
+    for case in cases:
+        for one in (*case.findall("failure"), *case.findall("error")):
+            said = one.get("message", "").strip()[:SAID].replace("\n", "\n    ")
+            found.append(f"  {case.get('classname')}::{case.get('name')}\n    {said}")
+    return found
 
 
 def lacking(hosts: str | None, no_engine: str | None = None) -> list[str]:
@@ -111,49 +162,64 @@ def modestly() -> list[str]:
     return ["nice", "-n", str(MODEST)] if shutil.which("nice") else []
 
 
-def quietly(chosen: tuple[str, ...], said: IO[bytes], *before: str) -> int:
+def quietly(chosen: tuple[str, ...], said: IO[bytes], arguments: list[str], *before: str) -> int:
     """Run tests beside others; their exit code.
 
     Args:
         chosen: What pytest is told.
         said: Takes all that they say, which would be mixed with what the others say.
+        arguments: What else pytest is told.
         before: What the command begins with.
     """
-    command = [*before, sys.executable, "-m", "pytest", *chosen, *sys.argv[1:]]
+    command = [*before, sys.executable, "-m", "pytest", *chosen, *arguments, *sys.argv[1:]]
     return subprocess.call(command, stdout=said, stderr=subprocess.STDOUT)
 
 
-def on_engine(building: subprocess.Popen[str] | None, said: IO[bytes]) -> tuple[int, str | None]:
-    """Run the tests on an engine once that is built; the exit code, and why there is no engine in one line.
+def on_engine(building: subprocess.Popen[str] | None, said: IO[bytes], parts: Parts) -> str | None:
+    """Run the tests on an engine once that is built; why there is no engine, in one line.
 
     Args:
         building: The build, where there is one.
         said: Takes all that they say.
+        parts: Is told what became of them.
     """
     lacking = built(building)
-    if lacking is not None:
-        return 0, lacking
-    return quietly(CLOUD, said, *modestly()), None
+    if lacking is None:
+        parts.run("engine", lambda more: quietly(CLOUD, said, more, *modestly()))
+    return lacking
 
 
 def main() -> None:
     """Run all, also when one fails, so that one run shows all that is wrong."""
+    with tempfile.TemporaryDirectory(prefix="kdeploy-tests-") as made:
+        parts = Parts(Path(made))
+        lines = everything(parts)
+        print("\n".join(parts.lines), flush=True)
+    for line in lines:
+        print(f"this machine lacks {line}")
+    sys.exit(max(parts.codes))
 
-    def run(chosen: tuple[str, ...]) -> int:
-        return subprocess.call([sys.executable, "-m", "pytest", *chosen, *sys.argv[1:]])
+
+def everything(parts: Parts) -> list[str]:
+    """Run each part; what this machine lacks."""
+
+    def run(chosen: tuple[str, ...], more: list[str]) -> int:
+        return subprocess.call([sys.executable, "-m", "pytest", *chosen, *more, *sys.argv[1:]])
 
     building = build()
-    codes = [run(FAST)]
+    parts.run("fast", lambda more: run(FAST, more))
     with (
         tempfile.TemporaryFile() as mirrored,
         tempfile.TemporaryFile() as cloud,
         ThreadPoolExecutor(2) as beside,
     ):
-        mirrors = beside.submit(quietly, MIRRORED, mirrored)
-        engines = beside.submit(on_engine, building, cloud)
-        codes.append(run(OTHERS))
-        code, no_engine = engines.result()
-        codes += [code, mirrors.result()]
+        mirrors = beside.submit(
+            parts.run, "two datacenters and pipelines", lambda more: quietly(MIRRORED, mirrored, more)
+        )
+        engines = beside.submit(on_engine, building, cloud, parts)
+        parts.run("one cluster", lambda more: run(OTHERS, more))
+        no_engine = engines.result()
+        mirrors.result()
         for said in (mirrored, cloud):
             said.seek(0)
             print(said.read().decode(errors="replace"), flush=True)
@@ -161,10 +227,8 @@ def main() -> None:
     if hosts is None:
         seed = os.environ.get("KDEPLOY_SEED") or str(random.randrange(1_000_000))
         print(f"what happens to hosts is drawn by KDEPLOY_SEED={seed}", flush=True)
-        codes.append(on_hosts(sys.argv[1:], seed))
-    for line in lacking(hosts, no_engine):
-        print(f"this machine lacks {line}")
-    sys.exit(max(codes))
+        parts.run("hosts", lambda more: on_hosts([*more, *sys.argv[1:]], seed))
+    return lacking(hosts, no_engine)
 
 
 if __name__ == "__main__":

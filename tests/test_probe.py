@@ -109,3 +109,29 @@ def test_clusters_of_tests_that_run_side_by_side_share_no_port() -> None:
     assert len(set(taken)) == len(taken), sorted(one for one in set(taken) if taken.count(one) > 1)
     assert min(taken) > 191
     assert max(taken) < 327
+
+
+REPORT = """<testsuites><testsuite>
+<testcase classname="tests.test_a" name="test_one"/>
+<testcase classname="tests.test_a" name="test_two"><failure message="assert 1 == 2&#10;  more">long</failure></testcase>
+<testcase classname="tests.test_b" name="test_three"><error message="failed on setup">long</error></testcase>
+</testsuite></testsuites>"""
+
+
+def test_the_end_of_a_run_repeats_what_failed_and_what_it_said(tmp_path: Path) -> None:
+    parts = everything.Parts(tmp_path)
+
+    def fail(more: list[str]) -> int:
+        (argument,) = more
+        Path(argument.removeprefix("--junitxml=")).write_text(REPORT)
+        return 1
+
+    parts.run("one cluster", fail)
+    parts.run("hosts", lambda _: 0)
+    assert parts.codes == [1, 0]
+    assert parts.lines == [
+        "one cluster: failed (exit code 1) in 0.0 min",
+        "  tests.test_a::test_two\n    assert 1 == 2\n      more",
+        "  tests.test_b::test_three\n    failed on setup",
+        "hosts: passed in 0.0 min",
+    ]
