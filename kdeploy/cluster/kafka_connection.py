@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -144,25 +145,36 @@ class KafkaConnection:
                 time.sleep(0.1)
 
 
-def limit(manager: Foreign, seconds: float) -> None:
-    """Let no question wait for ever, and give up the connections that are not made by then.
+def limit(manager: Foreign, seconds: float, connecting: float = CONNECTED_WITHIN) -> None:
+    """Let no question wait for ever, and give up the connections that are not made in time.
 
     kafka-python (3.0) sets no limit to a TLS handshake: a broker that is frozen accepts connections, by its kernel, and
     never says a word.
+
+    Args:
+        manager: The client's manager of connections.
+        seconds: For each question.
+        connecting: Seconds for a connection to be made.
     """
-    run = manager.run
+    run, connect = manager.run, manager._connect
+    errors = kafka().errors
 
     async def within(question: Callable[..., Foreign], *given: Foreign) -> Foreign:
+        return await manager.wait_for(manager.call_soon(question, *given), int(seconds * 1000))
+
+    async def made(node: Foreign, connection: Foreign, **given: Foreign) -> None:
         try:
-            return await manager.wait_for(manager.call_soon(question, *given), int(seconds * 1000))
-        except kafka().errors.KafkaTimeoutError as error:
-            for node, connection in list(manager._conns.items()):
-                if not connection.connected:
-                    manager.update_backoff(node)
-                    connection.close(error)
-            raise
+            making = manager.call_soon(partial(connect, node, connection, **given))
+            await manager.wait_for(making, int(connecting * 1000))
+        except errors.KafkaTimeoutError:
+            if not connection.connected:
+                manager.update_backoff(node.node_id)
+                known = isinstance(node.node_id, int)
+                who = node.node_id if known else f"{node.host}:{node.port} does not answer"
+                connection.close(errors.NodeNotReadyError(who))
 
     manager.run = lambda question, *given: run(within, question, *given)
+    manager._connect = made
 
 
 class NotOffered(ClusterError):

@@ -38,16 +38,27 @@ def client() -> Iterator[Any]:
 )  # kafka-python leaves the socket
 def test_a_question_to_a_frozen_broker_ends_and_its_connection_is_given_up(client: Any) -> None:
     manager = client._manager
-    limit(manager, 0.3)
+    limit(manager, 20, 0.3)
     (node,) = (broker.node_id for broker in manager.cluster.bootstrap_brokers())
 
     async def ask() -> object:
         return await manager.get_connection(node)
 
-    with pytest.raises(kafka().errors.KafkaTimeoutError):
+    with pytest.raises(kafka().errors.NodeNotReadyError, match=r"127\.0\.0\.1:\d+ does not answer"):
         manager.run(ask)
     assert manager._conns == {}
     assert manager.connection_delay(node) > 0
+
+
+def test_a_question_ends_whatever_it_waits_for(client: Any) -> None:
+    manager = client._manager
+    limit(manager, 0.3)
+
+    async def wait() -> object:
+        return await kafka().future.Future()
+
+    with pytest.raises(kafka().errors.KafkaTimeoutError, match="Timed out after 300 ms"):
+        manager.run(wait)
 
 
 def test_an_answer_and_a_refusal_come_through(client: Any) -> None:
