@@ -15,6 +15,7 @@ PREVIEW: Final = 20400
 GITLAB: Final = 20500
 GITHUB: Final = 20600
 CHANGES: Final = 20700
+PROVIDER: Final = 20800
 PASSIVE: Final = (21000, 23000)
 ACTIVE: Final = (25500, 26500)
 FAULTS: Final = {"local": 24200, "local-kraft": 24300}

@@ -17,11 +17,12 @@ from kdeploy.blueprint import Blueprint, ClusterBlueprint, Node, RenderedFile
 from kdeploy.errors import KdeployError
 from kdeploy.infra.local.process import read_started
 from kdeploy.infra.local.provider import LocalProvider
+from tests.e2e import ports
 
 pytestmark = pytest.mark.kafka
 
-PORT = 42092
-CONTROLLER_PORT = 42093
+PORT = ports.PROVIDER
+CONTROLLER_PORT = ports.PROVIDER + 1
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
 
 PROPERTIES = f"""\
