@@ -16,6 +16,7 @@ import pytest
 from tests.cloud import engine, real
 from tests.cloud.account import Account
 from tests.cloud.cloud import Cloud
+from tests.e2e.aws.world import World, written
 
 HERE = Path(__file__).parent
 
@@ -72,6 +73,21 @@ def account(request: pytest.FixtureRequest) -> Iterator[Account]:
         return
     with real.Real(real.permitted()) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def module() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def world(account: Account, module: pytest.MonkeyPatch) -> World:
+    """An environment that was decided, of which nothing is made yet."""
+    folder = account.folder / "work"
+    made = World(folder, account, written(folder, account))
+    made.decide(module)
+    return made
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.cloud import real
 from tests.cloud.account import Account
 from tests.cloud.cloud import Cloud
 from tests.e2e.aws.counted import everything
-from tests.e2e.aws.test_aws_up import TEXT, kdeploy, left, written
+from tests.e2e.aws.world import TEXT, kdeploy, left, written
 from tests.fleet import base
 
 pytestmark = [
