@@ -1,7 +1,7 @@
 """`preview`, `up` and `down` of an environment in AWS: a real engine, an emulated AWS, and no machines to log in to.
 
 Of the refusals an ordinary run takes the first row, the last one and one drawn by KDEPLOY_SEED; with KDEPLOY_SOAK=1 all of
-them. Those marked `real_account` run in a real account too.
+them, and the image that a person asks for. Those marked `real_account` run in a real account too.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import os
 import re
 import shutil
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kdeploy.blueprint import Node
 from kdeploy.errors import KdeployError
+from kdeploy.operations import readiness, rolling, site
+from kdeploy.operations.progress import Silent
 from kdeploy.spec import lockfile
 from tests.cloud import rights
 from tests.e2e.aws.counted import everything
-from tests.e2e.aws.world import NODES, World, chosen, kdeploy, left, tags
+from tests.e2e.aws.world import NODES, SOAK, World, chosen, kdeploy, left, tags
 
 pytestmark = pytest.mark.cloud
 
@@ -118,6 +122,97 @@ def test_another_type_is_given_to_one_running_node_at_a_time(world: World) -> No
         assert sum(one["InstanceType"] == "m6g.large" for one in world.machines().values()) == number + 3
     assert _ids(world) == before
     assert world.outlook().changes == ()
+
+
+class Turns:
+    """Nodes that roll without a Kafka on them: what hosts would do is noted, and AWS is looked at when each starts.
+
+    Invariant: whoever stops a node, or waits for all of them, finds all others running.
+
+    Attributes:
+        taken: Each node that was stopped and started, in their order, with the machines that were changed meanwhile.
+        calls: What was called meanwhile, for each.
+    """
+
+    def __init__(self, world: World, patch: pytest.MonkeyPatch) -> None:
+        self.world, self.stopped = world, ""
+        self.taken: list[tuple[str, set[str]]] = []
+        self.calls: list[Counter[str]] = []
+        self._ids = _ids(world)
+        for name in ("stop", "start", "apply"):
+            patch.setattr(world.hosts, name, getattr(self, name), raising=False)
+        for name in ("wait_for_coordination", "wait_for_gate", "wait_for_brokers", "settle"):
+            patch.setattr(readiness, name, self.all_run)
+        patch.setattr(readiness, "connected", lambda there: nullcontext(None))
+        patch.setattr(readiness, "refuse_impossible", lambda there, admin, steps: None)
+        patch.setattr(readiness, "leading_coordinator", lambda there: 1)
+        patch.setattr(readiness, "controller_id", lambda admin: 2)
+        patch.setattr(rolling, "_relieve", lambda there, admin, nodes: None)
+
+    def all_run(self, *_: Any, **__: Any) -> None:
+        assert self.world.hosts.running == set(NODES)
+
+    def apply(self, node: Node, secrets: Any) -> None:
+        """Files are put in place before the node stops, and again on its new machine."""
+        assert self.stopped in ("", node.key)
+
+    def stop(self, node: Node, how: str = "controlled") -> None:
+        self.all_run()
+        assert _ids(self.world) == self._ids, "between two turns no machine changes"
+        self.world.cloud.calls(forget=True)
+        self.world.hosts.running.remove(node.key)
+        self.stopped = node.key
+
+    def start(self, node: Node) -> None:
+        assert self.stopped == node.key
+        now = _ids(self.world)
+        self.taken.append((node.key, {key for key in NODES if now.get(key) != self._ids[key]}))
+        self.calls.append(self.world.cloud.calls())
+        self.world.hosts.running.add(node.key)
+        self._ids, self.stopped = now, ""
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.skipif(not SOAK, reason="a soak, six machines one after the other: KDEPLOY_SOAK=1")
+def test_an_image_that_is_asked_for_is_given_to_one_running_node_at_a_time_in_the_rolling_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hosts.running = set(NODES)
+    (old,) = {one["ImageId"] for one in world.machines().values()}
+    new = world.cloud.publish("20271224-1")["arm64"]
+    world.edit("alarms: true}", f"alarms: true, images: {{arm64: {new}}}}}")
+    machines, volumes = world.machines(), world.volumes()
+    with world.counted() as calls:
+        provider = world.make()
+    assert not [name for name in calls if re.search(r":(Run|Stop|Terminate)", name)]
+    assert sorted(provider.outdated()) == NODES
+    assert all(f"ami {old} → {new}" in why for why in provider.outdated().values())
+    (there,) = site.sites(world.design(), world.vault(), Silent(), provider=provider)
+    turns = Turns(world, monkeypatch)
+    assert rolling.roll(there, there.cluster.nodes) == ()
+    order = [*("zookeeper-2", "zookeeper-3", "zookeeper-1"), *("broker-1", "broker-3", "broker-2")]
+    expected = [f"eu-west-1/{name}" for name in order]  # who leads comes last
+    assert turns.taken == [(key, {key}) for key in expected]
+    once = ("ec2:TerminateInstances", "ec2:RunInstances", "ec2:AttachVolume")
+    assert [[made[name] for name in once] for made in turns.calls] == [[1, 1, 1]] * len(NODES)
+    assert provider.outdated() == {}
+    assert world.hosts.provisioned[-6:] == [(key,) for key in expected]
+    after = world.machines()
+    assert {one["ImageId"] for one in after.values()} == {new}
+    assert {key: one["PrivateIpAddress"] for key, one in after.items()} == {
+        key: one["PrivateIpAddress"] for key, one in machines.items()
+    }
+    attached = {one["VolumeId"]: _of(one, after) for one in world.volumes().values()}
+    assert attached == {one["VolumeId"]: _of(one, machines) for one in volumes.values()}
+    assert set(attached.values()) == set(NODES)
+    assert world.outlook().changes == ()
+
+
+def _of(volume: Any, machines: dict[str, Any]) -> str:
+    """The node on whose machine a volume is."""
+    (attached,) = volume["Attachments"]
+    (key,) = (key for key, one in machines.items() if one["InstanceId"] == attached["InstanceId"])
+    return key
 
 
 @in_real
