@@ -24,7 +24,10 @@ ABANDONED = "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning
 """The Automation API leaves coroutines, an event loop and sockets of an ended program to the garbage
 collector (SDK 3.272); `collected` lets it come before the next test."""
 
-EMULATED = "in an emulated AWS alone: it counts calls, has AWS refuse something, changes what others have, or has no account"
+EMULATED = (
+    "in an emulated AWS alone: it counts calls, has AWS refuse something, changes what others have, has records flow, "
+    "or has no account"
+)
 """Why a test does not run in a real account."""
 
 
@@ -50,6 +53,14 @@ def _in_a_real_account(items: list[pytest.Item]) -> None:
             real.permitted()
         except real.Refused as error:
             raise pytest.UsageError(str(error)) from None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what became of the records, also where everything passed."""
+    from tests.e2e.aws.load import TOLD
+
+    for line in TOLD:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)
