@@ -16,6 +16,7 @@ import pytest
 from tests.cloud import engine, real
 from tests.cloud.account import Account
 from tests.cloud.cloud import Cloud
+from tests.e2e.aws.world import World, written
 
 HERE = Path(__file__).parent
 
@@ -23,7 +24,10 @@ ABANDONED = "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning
 """The Automation API leaves coroutines, an event loop and sockets of an ended program to the garbage
 collector (SDK 3.272); `collected` lets it come before the next test."""
 
-EMULATED = "in an emulated AWS alone: it counts calls, has AWS refuse something, changes what others have, or has no account"
+EMULATED = (
+    "in an emulated AWS alone: it counts calls, has AWS refuse something, changes what others have, has records flow, "
+    "or has no account"
+)
 """Why a test does not run in a real account."""
 
 
@@ -51,6 +55,14 @@ def _in_a_real_account(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(str(error)) from None
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what became of the records, also where everything passed."""
+    from tests.e2e.aws.load import TOLD
+
+    for line in TOLD:
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
     yield
@@ -72,6 +84,21 @@ def account(request: pytest.FixtureRequest) -> Iterator[Account]:
         return
     with real.Real(real.permitted()) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def module() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def world(account: Account, module: pytest.MonkeyPatch) -> World:
+    """An environment that was decided, of which nothing is made yet."""
+    folder = account.folder / "work"
+    made = World(folder, account, written(folder, account))
+    made.decide(module)
+    return made
 
 
 @pytest.fixture

@@ -1,172 +1,43 @@
 """`preview`, `up` and `down` of an environment in AWS: a real engine, an emulated AWS, and no machines to log in to.
 
-Of the kills and refusals an ordinary run takes the last row and one drawn by KDEPLOY_SEED, of refusals the first too;
-with KDEPLOY_SOAK=1 all of them. Those marked `real_account` run in a real account too.
+Of the refusals an ordinary run takes the first row, the last one and one drawn by KDEPLOY_SEED; with KDEPLOY_SOAK=1 all of
+them, and the image that a person asks for. Those marked `real_account` run in a real account too.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kdeploy.blueprint import Node
 from kdeploy.errors import KdeployError
-from kdeploy.operations import hosts
+from kdeploy.operations import readiness, rolling, site
 from kdeploy.operations.progress import Silent
 from kdeploy.spec import lockfile
-from tests.cloud import real, rights
-from tests.cloud.account import Account
-from tests.cloud.cloud import REPOSITORY
-from tests.e2e.aws.counted import beside, everything
-from tests.e2e.aws.verbs import Verbs
+from tests.cloud import rights
+from tests.e2e.aws.counted import everything
+from tests.e2e.aws.world import NODES, SOAK, World, chosen, kdeploy, left, tags
 
 pytestmark = pytest.mark.cloud
 
 in_real = pytest.mark.real_account
 
-SEED = int(os.environ.get("KDEPLOY_SEED") or random.randrange(1_000_000))
-SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
-
-
-def chosen(rows: list[Any]) -> list[Any]:
-    """Rows that this run takes."""
-    return rows if SOAK else [rows[0], random.Random(SEED).choice(rows[1:-1]), rows[-1]]
-
-
-TEXT = """\
-kafka: {version: "3.9.2", coordination: zookeeper}
-datacenters:
-  - name: eu-west-1
-    provider: aws
-    region: eu-west-1
-    racks: [a, b, c]
-    ssh: {user: root, key: KEY, through: direct}
-    network: {operators: [10.20.0.0/16]}
-    machine: {bucket: true, alarms: true}
-    brokers: {count: 3}
-workload: {throughput: 1MB/s, retention: 1h, partitions: 30}
-durability: {replication_factor: 3, min_insync_replicas: 2, survive: zone}
-users: [{name: somebody}]
-"""
 RULE = "eu-west-1-broker-tcp-9094-from-broker"
 """A rule of a security group."""
-NODES = [f"eu-west-1/{role}-{number}" for role in ("broker", "zookeeper") for number in (1, 2, 3)]
-
-
-def written(folder: Path, cloud: Account, text: str = TEXT) -> dict[str, str]:
-    """Write the environment; the variables of whoever works on it."""
-    place = folder / "environments" / cloud.name
-    place.mkdir(parents=True)
-    key = folder / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    (place / "environment.yaml").write_text(text.replace("KEY", str(key)))
-    own = {one: value for one, value in cloud.environment.items() if not one.startswith("PULUMI_CONFIG")}
-    own.pop("PULUMI_BACKEND_URL", None)
-    own |= {"KDEPLOY_STATE_DIR": str(folder / "state"), "KDEPLOY_VAULT_PASSWORD": cloud.password}
-    return own | {"PYTHONPATH": str(REPOSITORY)}
-
-
-def kdeploy(folder: Path, own: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kdeploy", *arguments],
-        cwd=folder,
-        env=own,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-class World(Verbs):
-    """An environment in an account."""
-
-    def __init__(self, folder: Path, cloud: Any, own: dict[str, str]) -> None:
-        super().__init__(folder, Silent(), cloud.name)
-        self.cloud, self.own = cloud, own
-
-    def kdeploy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return kdeploy(self.folder, self.own, *arguments)
-
-    def edit(self, old: str, new: str) -> None:
-        """Change the environment as a person would, and decide it."""
-        file = self.environment / "environment.yaml"
-        text = file.read_text()
-        assert text.count(old) == 1
-        file.write_text(text.replace(old, new))
-        done = self.kdeploy("plan", self.name, "--lock", "--reshape")
-        assert done.returncode == 0, done.stderr
-
-    def decide(self, patch: pytest.MonkeyPatch) -> None:
-        """Have its lock and its vault, and let this process work on it as commands do."""
-        for name, value in self.own.items():
-            patch.setenv(name, value)
-        patch.setattr(hosts, "provider_of", self.hosts.use)
-        for arguments in (("plan", self.name, "--lock"), ("vault", "create", self.name)):
-            done = self.kdeploy(*arguments)
-            assert done.returncode == 0, done.stderr
-
-    def machines(self) -> dict[str, Any]:
-        """Machines that are not gone, by their node."""
-        answer = self.cloud.client("ec2").describe_instances(Filters=self._own())
-        found = [one for group in answer["Reservations"] for one in group["Instances"]]
-        return {_tags(one)["kdeploy:node"]: one for one in found if one["State"]["Name"] == "running"}
-
-    def volumes(self) -> dict[str, Any]:
-        """Data volumes by their resource."""
-        found = self.cloud.client("ec2").describe_volumes(Filters=self._own())["Volumes"]
-        return {_tags(one)["kdeploy:resource"]: one for one in found if "kdeploy:resource" in _tags(one)}
-
-    def _own(self) -> list[dict[str, Any]]:
-        return [{"Name": "tag:kdeploy:environment", "Values": [self.name]}]
-
-    @contextmanager
-    def counted(self) -> Iterator[Counter[str]]:
-        """Calls that are made meanwhile, known afterwards; a real account does not count them."""
-        found: Counter[str] = Counter()
-        if self.cloud.emulated:
-            self.cloud.calls(forget=True)
-        yield found
-        if self.cloud.emulated:
-            found.update(self.cloud.calls())
 
 
 def _ids(world: World, machines: dict[str, Any] | None = None) -> dict[str, str]:
     """AWS's names of machines: of those that run now, where no others are given."""
     there = world.machines() if machines is None else machines
     return {key: one["InstanceId"] for key, one in there.items()}
-
-
-def _tags(one: Any) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
-
-
-@pytest.fixture(scope="module")
-def module() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
-
-
-@pytest.fixture(scope="module")
-def world(account: Account, module: pytest.MonkeyPatch) -> World:
-    """An environment that was decided, of which nothing is made yet."""
-    folder = account.folder / "work"
-    made = World(folder, account, written(folder, account))
-    made.decide(module)
-    return made
 
 
 @in_real
@@ -233,7 +104,7 @@ def test_no_secret_of_the_vault_is_in_the_state(world: World) -> None:
 @in_real
 def test_another_type_is_given_to_one_running_node_at_a_time(world: World) -> None:
     world.hosts.running = set(NODES)
-    world.edit("brokers: {count: 3}", "brokers: {count: 3, instance_type: m6g.large}")
+    world.edit("brokers: {count: 3}", "brokers: {count: 3, instance_type: m6g.large}", "--reshape")
     before = _ids(world)
     with world.counted() as calls:
         provider = world.make()
@@ -253,12 +124,103 @@ def test_another_type_is_given_to_one_running_node_at_a_time(world: World) -> No
     assert world.outlook().changes == ()
 
 
+class Turns:
+    """Nodes that roll without a Kafka on them: what hosts would do is noted, and AWS is looked at when each starts.
+
+    Invariant: whoever stops a node, or waits for all of them, finds all others running.
+
+    Attributes:
+        taken: Each node that was stopped and started, in their order, with the machines that were changed meanwhile.
+        calls: What was called meanwhile, for each.
+    """
+
+    def __init__(self, world: World, patch: pytest.MonkeyPatch) -> None:
+        self.world, self.stopped = world, ""
+        self.taken: list[tuple[str, set[str]]] = []
+        self.calls: list[Counter[str]] = []
+        self._ids = _ids(world)
+        for name in ("stop", "start", "apply"):
+            patch.setattr(world.hosts, name, getattr(self, name), raising=False)
+        for name in ("wait_for_coordination", "wait_for_gate", "wait_for_brokers", "settle"):
+            patch.setattr(readiness, name, self.all_run)
+        patch.setattr(readiness, "connected", lambda there: nullcontext(None))
+        patch.setattr(readiness, "refuse_impossible", lambda there, admin, steps: None)
+        patch.setattr(readiness, "leading_coordinator", lambda there: 1)
+        patch.setattr(readiness, "controller_id", lambda admin: 2)
+        patch.setattr(rolling, "_relieve", lambda there, admin, nodes: None)
+
+    def all_run(self, *_: Any, **__: Any) -> None:
+        assert self.world.hosts.running == set(NODES)
+
+    def apply(self, node: Node, secrets: Any) -> None:
+        """Files are put in place before the node stops, and again on its new machine."""
+        assert self.stopped in ("", node.key)
+
+    def stop(self, node: Node, how: str = "controlled") -> None:
+        self.all_run()
+        assert _ids(self.world) == self._ids, "between two turns no machine changes"
+        self.world.cloud.calls(forget=True)
+        self.world.hosts.running.remove(node.key)
+        self.stopped = node.key
+
+    def start(self, node: Node) -> None:
+        assert self.stopped == node.key
+        now = _ids(self.world)
+        self.taken.append((node.key, {key for key in NODES if now.get(key) != self._ids[key]}))
+        self.calls.append(self.world.cloud.calls())
+        self.world.hosts.running.add(node.key)
+        self._ids, self.stopped = now, ""
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.skipif(not SOAK, reason="a soak, six machines one after the other: KDEPLOY_SOAK=1")
+def test_an_image_that_is_asked_for_is_given_to_one_running_node_at_a_time_in_the_rolling_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hosts.running = set(NODES)
+    (old,) = {one["ImageId"] for one in world.machines().values()}
+    new = world.cloud.publish("20271224-1")["arm64"]
+    world.edit("alarms: true}", f"alarms: true, images: {{arm64: {new}}}}}")
+    machines, volumes = world.machines(), world.volumes()
+    with world.counted() as calls:
+        provider = world.make()
+    assert not [name for name in calls if re.search(r":(Run|Stop|Terminate)", name)]
+    assert sorted(provider.outdated()) == NODES
+    assert all(f"ami {old} → {new}" in why for why in provider.outdated().values())
+    (there,) = site.sites(world.design(), world.vault(), Silent(), provider=provider)
+    turns = Turns(world, monkeypatch)
+    assert rolling.roll(there, there.cluster.nodes) == ()
+    order = [*("zookeeper-2", "zookeeper-3", "zookeeper-1"), *("broker-1", "broker-3", "broker-2")]
+    expected = [f"eu-west-1/{name}" for name in order]  # who leads comes last
+    assert turns.taken == [(key, {key}) for key in expected]
+    once = ("ec2:TerminateInstances", "ec2:RunInstances", "ec2:AttachVolume")
+    assert [[made[name] for name in once] for made in turns.calls] == [[1, 1, 1]] * len(NODES)
+    assert provider.outdated() == {}
+    assert world.hosts.provisioned[-6:] == [(key,) for key in expected]
+    after = world.machines()
+    assert {one["ImageId"] for one in after.values()} == {new}
+    assert {key: one["PrivateIpAddress"] for key, one in after.items()} == {
+        key: one["PrivateIpAddress"] for key, one in machines.items()
+    }
+    attached = {one["VolumeId"]: _of(one, after) for one in world.volumes().values()}
+    assert attached == {one["VolumeId"]: _of(one, machines) for one in volumes.values()}
+    assert set(attached.values()) == set(NODES)
+    assert world.outlook().changes == ()
+
+
+def _of(volume: Any, machines: dict[str, Any]) -> str:
+    """The node on whose machine a volume is."""
+    (attached,) = volume["Attachments"]
+    (key,) = (key for key, one in machines.items() if one["InstanceId"] == attached["InstanceId"])
+    return key
+
+
 @in_real
 def test_volumes_grow_while_their_nodes_run(world: World) -> None:
     world.hosts.running = set(NODES)
     before = {name: one["Size"] for name, one in world.volumes().items()}
     started = {key: one["LaunchTime"] for key, one in world.machines().items()}
-    world.edit("retention: 1h", "retention: 12h")
+    world.edit("retention: 1h", "retention: 12h", "--reshape")
     with world.counted() as calls:
         assert world.make().outdated() == {}
     assert calls["ec2:ModifyVolume"] == 3 * world.cloud.emulated
@@ -276,9 +238,9 @@ def test_what_was_changed_behind_our_back_is_named_and_put_back_and_what_aws_fil
     assert world.drifted() == []
     ec2 = world.cloud.client("ec2")
     volume = world.volumes()["eu-west-1-broker-1-data-0"]["VolumeId"]
-    ec2.create_tags(Resources=[volume], Tags=[{"Key": "whose", "Value": "mine"}])
+    ec2.createtags(Resources=[volume], Tags=[{"Key": "whose", "Value": "mine"}])
     rules = ec2.describe_security_group_rules()["SecurityGroupRules"]
-    (rule,) = [one for one in rules if _tags(one).get("kdeploy:resource") == RULE]
+    (rule,) = [one for one in rules if tags(one).get("kdeploy:resource") == RULE]
     ec2.revoke_security_group_ingress(
         GroupId=rule["GroupId"], SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
     )
@@ -286,7 +248,7 @@ def test_what_was_changed_behind_our_back_is_named_and_put_back_and_what_aws_fil
     told = {(one.op, one.name) for one in world.outlook(refresh=True).changes}
     assert told == {("create", RULE), ("update", "eu-west-1-broker-1-data-0")}
     world.make(refresh=True)
-    assert "whose" not in _tags(world.volumes()["eu-west-1-broker-1-data-0"])
+    assert "whose" not in tags(world.volumes()["eu-west-1-broker-1-data-0"])
     assert world.outlook(refresh=True).changes == ()
 
 
@@ -334,117 +296,6 @@ def test_deleting_everything_wants_the_name_and_leaves_nothing(world: World) -> 
     assert everything(world.cloud)["volumes"] > 5
     world.destroy()
     assert not left(world.cloud)
-
-
-KILLS = [
-    ("ec2:CreateVpc", "engine"),
-    ("ssm:GetParameter", "both"),
-    ("ec2:AuthorizeSecurityGroupIngress", "both"),
-    ("ec2:CreateNatGateway", "engine"),
-    ("route53:CreateHostedZone", "both"),
-    ("route53:ChangeResourceRecordSets", "both"),
-    ("iam:AddRoleToInstanceProfile", "both"),
-    ("ec2:CreateVolume", "both"),
-    ("ec2:RunInstances", "both"),
-    ("iam:CreateRole", "both"),
-    ("ec2:CreateRoute", "both"),
-    ("ec2:AssociateRouteTable", "engine"),
-    ("s3:CreateBucket", "both"),
-    ("cloudwatch:PutMetricAlarm", "both"),
-    ("ec2:AttachVolume", "kdeploy"),
-]
-"""Calls that something is killed at when the first one was made, and what: every row leaves the others' work half done.
-Looking for the image is the preview, before anything is made."""
-
-SEEN = {"ec2:CreateVpc": "networks", "ec2:RunInstances": "machines"}
-"""Calls that a real account shows to have been made: by what there is one of then (as `everything` counts)."""
-
-KILLED = KILLS if SOAK else [random.Random(SEED).choice(KILLS[:-1]), KILLS[-1]]
-if real.wanted():
-    KILLED = [row for row in KILLS if row[0] in SEEN]
-"""Of which an ordinary run takes the last and one that is drawn; in a real account, those that show there."""
-
-SLOW = {"ec2:AttachVolume": 3.0}
-"""Seconds before AWS does it: what lives on after the kill makes these while the next run already looks around."""
-
-
-@in_real
-@pytest.mark.parametrize(("call", "victim"), KILLED, ids=[f"{victim}-{call}" for call, victim in KILLED])
-def test_after_a_kill_up_again_finishes_with_nothing_twice(world: World, call: str, victim: str) -> None:
-    lock = world.environment / "lock.yaml"
-    kept = lock.read_text()
-    if world.cloud.emulated:
-        world.cloud.set(slow=SLOW)
-        world.cloud.calls(forget=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.aws.verbs", "make", world.name],
-        cwd=world.folder,
-        env=world.own,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    until(lambda: _is_made(world, call) or process.poll() is not None)
-    for number in _victims(process, victim):
-        with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
-    process.wait()
-    try:
-        world.make()
-        found = everything(world.cloud)
-        assert found["machines"] == found["interfaces"] - 1 == 6  # one interface is the gateway's
-        assert found["volumes"] == 12  # a root disk each, and one for data
-        assert (found["networks"], found["roles"], found["profiles"], found["zones"]) == (1, 1, 1, 1)
-        assert (found["subnets"], found["apart"], found["addresses"]) == (4, 6, 1)
-        assert (found["tables"], found["tied"], found["routes"]) == (4, 4, 4)
-        assert (found["buckets"], found["alarms"]) == (1, 12)
-        assert beside(found, world.exported()) == {}, "in AWS, and not in the state"
-        assert world.outlook().changes == ()
-    finally:
-        if world.cloud.emulated:
-            world.cloud.set(slow={})
-        world.destroy()
-        lock.write_text(kept)
-    assert not left(world.cloud)
-
-
-def left(cloud: Account) -> Counter[str]:
-    """What there is of an environment that was given up; a real account tells of its end a little late."""
-    return cloud.left() if isinstance(cloud, real.Real) else everything(cloud)
-
-
-def _is_made(world: World, call: str) -> bool:
-    """Whether a call was made: as it is counted, or by what there is."""
-    if world.cloud.emulated:
-        return bool(world.cloud.calls()[call] > 0)
-    time.sleep(1)  # AWS is asked some twenty things each time
-    return everything(world.cloud)[SEEN[call]] > 0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait; the test's own time limit is the end of it."""
-    while not condition():
-        time.sleep(0.02)
-
-
-def _victims(process: subprocess.Popen[bytes], which: str) -> list[int]:
-    """Process numbers: kdeploy's, its engine's, or both and the provider's."""
-    below = {process.pid: "kdeploy"}
-    for _ in range(3):
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdecimal() and _parent(entry) in below:
-                below[int(entry.name)] = (entry / "cmdline").read_bytes().decode(errors="replace")
-    engines = [number for number, words in below.items() if "pulumi\0" in words.partition(" ")[0]]
-    if which == "kdeploy":
-        return [process.pid]
-    return [*engines, process.pid] if which == "both" else engines
-
-
-def _parent(entry: Path) -> int:
-    try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
 
 
 REFUSALS: list[tuple[str, dict[str, Any], list[str]]] = [

@@ -1,13 +1,16 @@
 """The whole of `kdeploy up` in AWS: instances are hosts of this machine, and Kafka runs on them; in a real account they are
 what AWS makes of them, reached by sessions of Systems Manager.
+
+One environment goes through all tests of this file. Records flow while its machines change, where clients of this machine
+reach its brokers: not in a real account.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,95 +20,172 @@ from tests.cloud import real
 from tests.cloud.account import Account
 from tests.cloud.cloud import Cloud
 from tests.e2e.aws.counted import everything
-from tests.e2e.aws.test_aws_up import TEXT, kdeploy, left, written
+from tests.e2e.aws.load import DECLARED, Watching, under_load
+from tests.e2e.aws.world import NODES, TEXT, World, left, written
+from tests.e2e.local.records import Ledger
 from tests.fleet import base
 
 pytestmark = [
-    *(pytest.mark.cloud, pytest.mark.fleet, pytest.mark.real_account),
+    *(pytest.mark.cloud, pytest.mark.fleet),
     pytest.mark.timeout(real.LONG if real.wanted() else 3600),
 ]
+
+in_real = pytest.mark.real_account
 
 SESSIONS = TEXT.replace(
     "user: root, key: KEY, through: direct", "user: admin, key: KEY, through: ssm"
 ).replace("    network: {operators: [10.20.0.0/16]}\n", "")
 """The same environment, with machines that nothing but AWS itself has a way to."""
 
+WRITTEN = TEXT.replace("users: [{name: somebody}]\n", DECLARED)
+"""The same, with a topic and with users that write and read it."""
+
 NEEDED = ("aws", "session-manager-plugin")
 """Programs that sessions of Systems Manager take."""
 
+BROKERS = [key for key in NODES if "broker" in key]
+
+OTHER = "m6g.large"
+"""Another type for brokers, which have c6g.large."""
+
+
+class Whole(World):
+    """An environment whose nodes run.
+
+    Attributes:
+        ledger: What its cluster acknowledged.
+    """
+
+    def __init__(self, folder: Path, cloud: Any, own: dict[str, str]) -> None:
+        super().__init__(folder, cloud, own)
+        self.ledger = Ledger()
+
+    def up(self) -> dict[str, Any]:
+        done = self.kdeploy("up", self.name, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    def expect_health(self) -> None:
+        """`status` and `verify` find nothing wrong."""
+        for command in ("status", "verify"):
+            done = self.kdeploy(command, self.name)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+    def under_load(self, what: str) -> AbstractContextManager[Watching | None]:
+        """Records flow through it, where clients reach it."""
+        return under_load(self, self.ledger, what) if self.cloud.emulated else nullcontext()
+
+    def addresses(self) -> dict[str, str]:
+        return {key: one["PrivateIpAddress"] for key, one in self.machines().items()}
+
+    def instances(self) -> dict[str, str]:
+        """AWS's names of machines."""
+        return {key: one["InstanceId"] for key, one in self.machines().items()}
+
+    def attached(self) -> dict[str, list[str]]:
+        """Instances that have each data volume, by its id."""
+        return {
+            one["VolumeId"]: [each["InstanceId"] for each in one["Attachments"]]
+            for one in self.volumes().values()
+        }
+
+    def lives(self) -> dict[str, str]:
+        """What tells each machine's life since it booted from any other, and that of the node on it."""
+        asked = (
+            "cat /proc/sys/kernel/random/boot_id && "
+            "{ systemctl show --property=MainPID --value kafka.service zookeeper.service; true; }"
+        )
+        return {
+            key: self.cloud.run(self.cloud.host(address), asked) for key, address in self.addresses().items()
+        }
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[tuple[Account, Path]]:
+    """An account, and the folder that whoever works in it has."""
+    if real.wanted():
+        with real.Real(real.permitted()) as account:
+            yield account, account.folder / "work"
+        return
+    with Cloud(folder / "cloud", machines=True) as cloud:
+        yield cloud, folder
+
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Account, Path, dict[str, str]]]:
+def whole(tmp_path_factory: pytest.TempPathFactory, module: pytest.MonkeyPatch) -> Iterator[Whole]:
+    """An environment that was decided, of which nothing is made yet."""
     lacking = [name for name in NEEDED if shutil.which(name) is None]
     problem = base.lacking() if not real.wanted() else " and ".join(lacking)
     if problem:
         pytest.skip(f"this machine lacks {problem}" if real.wanted() else problem)
-    if real.wanted():
-        with real.Real(real.permitted()) as account:
-            folder = account.folder / "work"
-            yield account, folder, decided(account, folder, written(folder, account, SESSIONS))
-        return
-    folder = tmp_path_factory.mktemp("whole")
-    with Cloud(folder / "cloud", machines=True) as cloud:
-        own = written(folder, cloud)
-        file = folder / "environments" / cloud.name / "environment.yaml"
-        file.write_text(file.read_text().replace(str(folder / "key"), str(cloud.key)))
-        yield cloud, folder, decided(cloud, folder, own)
+    with opened(tmp_path_factory.mktemp("whole")) as (account, folder):
+        made = Whole(folder, account, written(folder, account, SESSIONS if real.wanted() else WRITTEN))
+        if isinstance(account, Cloud):
+            file = made.environment / "environment.yaml"
+            file.write_text(file.read_text().replace(str(folder / "key"), str(account.key)))
+        for name in ("KDEPLOY_STATE_DIR", "KDEPLOY_VAULT_PASSWORD"):
+            module.setenv(name, made.own[name])
+        made.have_lock_and_vault()
+        yield made
 
 
-def decided(cloud: Account, folder: Path, own: dict[str, str]) -> dict[str, str]:
-    """Make the lock and the vault; the variables of whoever works on the environment."""
-    for arguments in (("plan", cloud.name, "--lock"), ("vault", "create", cloud.name)):
-        done = kdeploy(folder, own, *arguments)
-        assert done.returncode == 0, done.stderr
-    return own
+@in_real
+def test_an_account_becomes_a_healthy_kafka_and_stays_it(whole: Whole) -> None:
+    whole.up()
+    assert sorted(whole.machines()) == NODES
+    whole.expect_health()
+    there = everything(whole.cloud)
+    with whole.counted() as calls:
+        whole.up()
+    assert everything(whole.cloud) == there
+    assert not [name for name in calls if name.startswith(("ec2:Run", "ec2:Create", "ec2:Modify"))]
 
 
-def machines(cloud: Account) -> dict[str, Any]:
-    """Machines that run, by their node."""
-    filters = [{"Name": "tag:kdeploy:environment", "Values": [cloud.name]}]
-    answer = cloud.client("ec2").describe_instances(Filters=filters)
-    found = [one for group in answer["Reservations"] for one in group["Instances"]]
-    return {
-        tag["Value"]: one
-        for one in found
-        for tag in one.get("Tags", [])
-        if tag["Key"] == "kdeploy:node" and one["State"]["Name"] == "running"
-    }
+def test_brokers_get_another_type_in_turn_while_records_flow_and_none_is_lost(whole: Whole) -> None:
+    before, volumes, lives = whole.machines(), whole.attached(), whole.lives()
+    whole.edit("brokers: {count: 3}", f"brokers: {{count: 3, instance_type: {OTHER}}}", "--reshape")
+    assert OTHER not in {before[key]["InstanceType"] for key in BROKERS}
+    with whole.under_load(f"{OTHER} for brokers that had c6g.large") as watching, whole.counted() as calls:
+        whole.up()
+    assert watching is not None
+    assert (watching.most, sorted(watching.turns)) == (1, BROKERS), watching.looks
+    assert (calls["ec2:StopInstances"], calls["ec2:StartInstances"]) == (len(BROKERS), len(BROKERS))
+    assert not [name for name in calls if name.startswith(("ec2:Run", "ec2:Terminate", "ec2:Detach"))]
+    types = {key: one["InstanceType"] for key, one in whole.machines().items()}
+    assert types == {key: OTHER if key in BROKERS else before[key]["InstanceType"] for key in NODES}
+    assert whole.instances() == {key: one["InstanceId"] for key, one in before.items()}
+    assert whole.addresses() == {key: one["PrivateIpAddress"] for key, one in before.items()}
+    assert whole.attached() == volumes
+    after = whole.lives()
+    assert [key for key in NODES if after[key] != lives[key]] == BROKERS, "ZooKeeper was left alone"
+    whole.expect_health()
 
 
-def up(place: tuple[Account, Path, dict[str, str]]) -> dict[str, Any]:
-    cloud, folder, own = place
-    done: subprocess.CompletedProcess[str] = kdeploy(folder, own, "up", cloud.name, "--output", "json")
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
-
-
-def test_an_account_becomes_a_healthy_kafka_stays_it_heals_and_is_empty_again(
-    place: tuple[Any, Path, dict[str, str]],
+@in_real
+def test_a_machine_that_is_terminated_comes_again_with_its_volume_and_address_while_records_flow_and_none_is_lost(
+    whole: Whole,
 ) -> None:
-    cloud, folder, own = place
-    up(place)
-    before = machines(cloud)
-    assert len(before) == 6
-    assert kdeploy(folder, own, "status", cloud.name).returncode == 0
-    there = everything(cloud)
-    if cloud.emulated:
-        cloud.calls(forget=True)
-    up(place)
-    assert everything(cloud) == there
-    if cloud.emulated:
-        changing = ("ec2:Run", "ec2:Create", "ec2:Modify")
-        assert not [name for name in cloud.calls() if name.startswith(changing)]
-    gone = before["eu-west-1/broker-2"]
-    ec2 = cloud.client("ec2")
-    ec2.terminate_instances(InstanceIds=[gone["InstanceId"]])
-    ec2.get_waiter("instance_terminated").wait(InstanceIds=[gone["InstanceId"]])
-    up(place)
-    after = machines(cloud)
-    assert after["eu-west-1/broker-2"]["InstanceId"] != gone["InstanceId"]
-    assert after["eu-west-1/broker-2"]["PrivateIpAddress"] == gone["PrivateIpAddress"]
-    assert kdeploy(folder, own, "verify", cloud.name).returncode == 0
-    done = kdeploy(folder, own, "down", cloud.name, "--delete-data", "--yes", "--confirm", cloud.name)
+    lost = "eu-west-1/broker-2"
+    instances, addresses, volumes = whole.instances(), whole.addresses(), whole.attached()
+    gone = instances[lost]
+    with whole.under_load(f"{lost} terminated, and made again") as watching:
+        ec2 = whole.cloud.client("ec2")
+        ec2.terminate_instances(InstanceIds=[gone])
+        ec2.get_waiter("instance_terminated").wait(InstanceIds=[gone])
+        whole.up()
+    if watching is not None:
+        assert (watching.most, watching.turns) == (1, [lost]), watching.looks
+    after = whole.instances()
+    assert [key for key in NODES if after[key] != instances[key]] == [lost]
+    assert whole.addresses() == addresses
+    assert whole.attached() == {
+        volume: [after[lost] if one == gone else one for one in those] for volume, those in volumes.items()
+    }
+    whole.expect_health()
+
+
+@in_real
+def test_everything_is_given_up_and_nothing_is_left(whole: Whole) -> None:
+    done = whole.kdeploy("down", whole.name, "--delete-data", "--yes", "--confirm", whole.name)
     assert done.returncode == 0, done.stderr
-    assert not left(cloud)
+    assert not left(whole.cloud)

@@ -16,8 +16,8 @@ from kdeploy.operations import hosts
 from kdeploy.operations.progress import Silent
 from tests.cloud.cloud import Cloud
 from tests.e2e.aws.counted import everything
-from tests.e2e.aws.test_aws_up import kdeploy, written
 from tests.e2e.aws.verbs import ENVIRONMENT, Verbs
+from tests.e2e.aws.world import kdeploy, written
 
 pytestmark = pytest.mark.cloud
 

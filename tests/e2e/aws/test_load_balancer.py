@@ -14,8 +14,9 @@ from kdeploy.operations import aws
 from kdeploy.security import issue
 from tests.cloud import rights
 from tests.cloud.cloud import Cloud
-from tests.e2e.aws.test_aws_up import World, everything, written
+from tests.e2e.aws.counted import everything
 from tests.e2e.aws.verbs import ENVIRONMENT
+from tests.e2e.aws.world import World, written
 
 pytestmark = pytest.mark.cloud
 
@@ -154,7 +155,7 @@ def test_a_load_balancer_grows_is_taken_over_and_is_made_anew_for_the_internet(o
     first = outside.balancer()
 
     # A broker more is a port more, and nobody else's changes.
-    outside.edit("brokers: {count: 2}", "brokers: {count: 3}")
+    outside.edit("brokers: {count: 2}", "brokers: {count: 3}", "--reshape")
     assert outside.kdeploy("vault", "create", ENVIRONMENT).returncode == 0
     kept = outside.leads()
     outside.make()
@@ -186,7 +187,7 @@ def test_a_load_balancer_grows_is_taken_over_and_is_made_anew_for_the_internet(o
     assert outside.is_across_zones(first["LoadBalancerArn"])
 
     # The internet is asked for by name; the load balancer is another one then, of the same name.
-    outside.edit("scheme: internal", "scheme: internet-facing")
+    outside.edit("scheme: internal", "scheme: internet-facing", "--reshape")
     outside.make()
     facing = outside.balancer()
     assert facing["Scheme"] == "internet-facing"

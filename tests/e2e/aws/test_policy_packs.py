@@ -13,8 +13,8 @@ from kdeploy.errors import KdeployError
 from kdeploy.operations import aws_words, hosts
 from kdeploy.operations.progress import Silent
 from tests.cloud.cloud import REPOSITORY, Cloud
-from tests.e2e.aws.test_aws_up import TEXT, kdeploy, written
 from tests.e2e.aws.verbs import ENVIRONMENT, Verbs
+from tests.e2e.aws.world import TEXT, kdeploy, written
 
 pytestmark = pytest.mark.cloud
 

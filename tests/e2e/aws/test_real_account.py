@@ -22,8 +22,8 @@ from kdeploy.units import HOURS_PER_MONTH
 from tests.cloud import real, rights
 from tests.cloud.cloud import ACCOUNT, REPOSITORY, Cloud
 from tests.e2e.aws.counted import everything
-from tests.e2e.aws.test_aws_up import TEXT
 from tests.e2e.aws.test_aws_whole import SESSIONS
+from tests.e2e.aws.world import TEXT
 
 OTHER = "210987654321"
 DOCUMENT = (REPOSITORY / "docs" / "aws.md").read_text().partition("## The tests in an account of yours")[2]
@@ -202,11 +202,13 @@ def as_a_person(folder: Path, own: dict[str, str], *arguments: str) -> subproces
     )
 
 
+ALL = tuple(f"tests/e2e/aws/{name}.py" for name in ("test_aws_up", "test_aws_kills", "test_aws_whole"))
+
 RUNS = [
-    (("tests/e2e/aws/test_aws_up.py", "-k", "up_makes_what"), {"passed": 1}),
+    ((ALL[0], "-k", "up_makes_what"), {"passed": 1}),
     pytest.param(
-        ("tests/e2e/aws/test_aws_up.py", "tests/e2e/aws/test_aws_whole.py"),
-        {"passed": 11, "skipped": 9},
+        ALL,
+        {"passed": 11, "skipped": 14},
         marks=pytest.mark.skipif(os.environ.get("KDEPLOY_SOAK") != "1", reason="a soak: KDEPLOY_SOAK=1"),
     ),
 ]
@@ -221,7 +223,7 @@ def test_of_what_is_made_in_an_account_nothing_stays_and_what_others_have_does(
     cloud: Cloud, folder: Path, arguments: tuple[str, ...], outcomes: dict[str, int]
 ) -> None:
     others: Any = cloud
-    made(others, f"of-others-{len(arguments)}")
+    made(others, f"of-others-{len(outcomes)}")
     before = everything(cloud)
     done = as_a_person(folder, {**cloud.environment, real.NUMBER: ACCOUNT}, *arguments)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr

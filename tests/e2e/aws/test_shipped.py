@@ -19,8 +19,8 @@ from kdeploy.operations.progress import Silent
 from tests.cloud import rights
 from tests.cloud.cloud import REPOSITORY, Cloud
 from tests.e2e.aws.counted import beside, everything
-from tests.e2e.aws.test_aws_up import kdeploy
 from tests.e2e.aws.verbs import Verbs
+from tests.e2e.aws.world import kdeploy
 
 pytestmark = [
     pytest.mark.cloud,
