@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdeploy.errors import KdeployError
 from kdeploy.operations import backlog, fencing, mirroring, places, readiness, sides, switching
-from kdeploy.operations.failover_report import GroupGoesOn, Report, Step, with_loss
+from kdeploy.operations.failover_report import GroupGoesOn, Report, Step, groups_of, with_loss
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
@@ -35,7 +35,6 @@ from kdeploy.spec.mirrored import written_first
 if TYPE_CHECKING:
     from kdeploy.cluster.connectors import Positions
     from kdeploy.cluster.direction import Direction
-    from kdeploy.cluster.mirror import LinkStatus
     from kdeploy.spec.load import Loaded
     from kdeploy.spec.mirroring import Mirroring
 
@@ -108,6 +107,8 @@ def _failover(
             raise KdeployError(unreturned(target))
         unreadable = _refuse_unplannable(both, source, wanted, accept_loss=accept_loss)
         switching.approach(source, target, wanted, within)
+        # Nobody may write meanwhile: whoever does not answer is not waited for longer than all of it may take.
+        source, target = (replace(one, patience=min(one.patience, within)) for one in (source, target))
         with _taken_back(both, source, target):
             clock.done(f"{source.cluster.datacenter} is fenced: nobody may write mirrored topics there")
             kill_point("failover-fenced")
@@ -164,21 +165,19 @@ def losing(source: Site, wanted: Mirroring) -> str:
 
 @contextmanager
 def _taken_back(both: Sides, source: Site, target: Site) -> Iterator[None]:
-    """The primary fenced for the block; where that fails everybody may write there again, and it is mirrored as before."""
+    """The primary fenced for the block; where that fails everybody may write there again, and then it is mirrored as before.
+
+    In that order: where no worker answers any more, that is waited for with nobody shut out.
+    """
     to = target.cluster.datacenter
     again = f"kdeploy failover {source.design.loaded.environment.name} --to {to}"
-    with fencing.fenced(source, again):
-        try:
+    try:
+        with fencing.fenced(source, again):
             yield
-        except KdeployError:
-            with suppress(KdeployError):  # `up` does it, and why the block failed says more
-                mirroring.reconcile(target, mirroring.running(target, both.direction), both.direction)
-            raise
-
-
-def groups_of(found: LinkStatus) -> tuple[GroupGoesOn, ...]:
-    """Groups as a report has them."""
-    return tuple(GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated) for one in found.groups)
+    except KdeployError:
+        with suppress(KdeployError):  # `up` does it, and why the block failed says more
+            mirroring.reconcile(target, mirroring.running(target, both.direction), both.direction)
+        raise
 
 
 def _looked_at(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from kdeploy.cluster.loss import Loss
+    from kdeploy.cluster.mirror import LinkStatus
 
 FAILOVER_SCHEMA: Final = "kdeploy.failover/v1"
 
@@ -136,6 +137,11 @@ class Report:
             "refused": list(self.refused),
             "returned": self.returned,
         }
+
+
+def groups_of(found: LinkStatus) -> tuple[GroupGoesOn, ...]:
+    """Groups as a report has them."""
+    return tuple(GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated) for one in found.groups)
 
 
 def with_loss(report: Report, found: Loss) -> Report:

@@ -308,7 +308,7 @@ def drain(
 def _mirror_all(
     behind: Backlog, wanted: Mirroring, within: float, deadline: float, *, unreadable: bool
 ) -> None:
-    source = behind.source
+    source, told = behind.source, ""
     here = source.cluster.datacenter
     with lasting(source.progress, "waits for", f"what {here} has to be mirrored"):
         while True:
@@ -328,6 +328,10 @@ def _mirror_all(
                     "  see that its producer ends it, or its brokers are up, and run this again"
                 )
             source.progress.now("waits for", f"{left:,} records of {here} to be mirrored" if left else said)
+            if not left and said != told:
+                # A line of its own: what holds it up is not kdeploy's to end, and writers are refused meanwhile.
+                source.progress.step("failover", f"{said}: it is waited for, {within:.0f} s at most")
+                told = said
             time.sleep(LOOK)
 
 
