@@ -9,6 +9,8 @@ import base64
 import json
 import os
 import random
+import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import ports
-from tests.e2e.local.two_sides import Following, Sides, Writing, two_sides
+from tests.e2e.local.two_sides import Following, Sides, Transaction, Writing, two_sides
 
 pytestmark = pytest.mark.kafka
 
@@ -41,10 +43,30 @@ POINTS = (
 """Moments at which a planned failover is killed, all in a soak and one otherwise."""
 
 
+PAYMENTS = "      - {resource: topic, name: payments, operations: [write, describe]}\n"
+TRANSACTIONS = (
+    "      - {resource: transactional-id, name: orders-, pattern: prefixed, operations: [write, describe]}\n"
+)
+"""What the producer may do in the shipped environment, and what it needs for transactions besides."""
+
+UNFINISHED = 500
+"""Records of a transaction that is open while its datacenter is fenced."""
+
+COMMITTED_AFTER = 5.0
+"""Seconds from the fence to the commit: a failover that does not wait has mirrored the rest long before."""
+
+LEFT_OPEN = 30.0
+"""Seconds for which a broker lets a transaction be open that nobody ends (transaction.timeout.ms). It looks each 10 s
+(transaction.abort.timed.out.transaction.cleanup.interval.ms, Kafka's default), so it has ended 40 s after it began:
+after the fence, and before the 60 s of the environment's rto have gone since."""
+
+
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
     print(f"KDEPLOY_SEED={SEED}")
-    yield from two_sides(tmp_path_factory.mktemp("two"), "local-two-dc-passive", ports.PASSIVE)
+    for found in two_sides(tmp_path_factory.mktemp("two"), "local-two-dc-passive", ports.PASSIVE):
+        found.kdeploy.edit(PAYMENTS, PAYMENTS + TRANSACTIONS)
+        yield found
 
 
 def once(found: Counter[int]) -> bool:
@@ -73,6 +95,10 @@ def written_to(sides: Sides) -> str:
     """The datacenter that is written to, as whichever cluster answers has it."""
     found: str = sides.kdeploy("mirror status", "--output", "json", code=None).document["active"]
     return found
+
+
+def other_of(datacenter: str) -> str:
+    return "west" if datacenter == "east" else "east"
 
 
 def test_both_clusters_and_their_mirror_come_up_and_a_second_run_changes_nothing(sides: Sides) -> None:
@@ -123,6 +149,49 @@ def test_the_side_that_was_left_follows_the_other_and_is_closed(sides: Sides) ->
     Writing(sides, "east").stop()
     assert len(sides.acknowledged["east"]) == before
     assert sides.kdeploy("preview", "--output", "json").document["changes"] == []
+
+
+def test_a_transaction_that_is_committed_after_the_fence_is_mirrored_and_read_by_its_group(
+    sides: Sides,
+) -> None:
+    active = written_to(sides)
+    to = other_of(active)
+    transaction = Transaction(sides, active, UNFINISHED, timeout=60)
+    going = sides.underway("failover", "--to", to, "--yes", "--output", "json")
+    going.wait_for(f"{active} is fenced")
+    time.sleep(COMMITTED_AFTER)
+    assert f"all that {active} has is mirrored" not in going.said, "a transaction that is open is waited for"
+    transaction.commit()
+    report = going.ended().document
+    assert (report["planned"], report["records_lost"]) == (True, 0)
+    found = sides.read(to)
+    assert sides.everything() >= transaction.numbers
+    assert found.keys() >= sides.everything()
+    assert once(found)
+    goes_on(sides, to, sides.everything() - sides.followed["orders-app"], report)
+
+
+def test_a_transaction_that_nobody_ends_is_said_to_be_waited_for_until_its_broker_aborts_it(
+    sides: Sides,
+) -> None:
+    from confluent_kafka import KafkaException
+
+    active = written_to(sides)
+    to = other_of(active)
+    transaction = Transaction(sides, active, UNFINISHED, timeout=LEFT_OPEN)
+    ended = sides.kdeploy("failover", "--to", to, "--yes", "--output", "json")
+    said = " ".join(ended.stderr.split())
+    assert re.search(
+        rf"a transaction is open on orders-\d( and \d+ more partitions)? of {active}: it is", said
+    ), said
+    assert (ended.document["planned"], ended.document["records_lost"]) == (True, 0)
+    with pytest.raises(KafkaException):
+        transaction.commit()
+    for datacenter in (active, to):
+        found = sides.read(datacenter)
+        assert found.keys() >= sides.everything()
+        assert not found.keys() & transaction.numbers, "what was aborted is nowhere"
+        assert once(found)
 
 
 @pytest.mark.parametrize("point", POINTS if SOAK else random.Random(SEED).sample(POINTS, 1))
