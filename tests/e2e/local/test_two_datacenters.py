@@ -40,7 +40,13 @@ POINTS = (
     "mirror-set-out",
     "connector-changed",
 )
-"""Moments at which a planned failover is killed, all in a soak and one otherwise."""
+"""Moments at which a planned failover is killed."""
+
+WORKER = "the target's worker"
+"""In place of kdeploy, the one worker that carries records to the target is killed, once the primary is fenced."""
+
+ROWS = (*POINTS, WORKER)
+"""What is killed in a planned failover, all in a soak and one otherwise."""
 
 
 PAYMENTS = "      - {resource: topic, name: payments, operations: [write, describe]}\n"
@@ -194,10 +200,35 @@ def test_a_transaction_that_nobody_ends_is_said_to_be_waited_for_until_its_broke
         assert once(found)
 
 
-@pytest.mark.parametrize("point", POINTS if SOAK else random.Random(SEED).sample(POINTS, 1))
-def test_a_failover_that_is_killed_is_finished_by_the_same_command(sides: Sides, point: str) -> None:
-    to = "east" if written_to(sides) == "west" else "west"
-    sides.killed_at("failover", "--to", to, "--yes", point=point)
+def lose_the_worker(sides: Sides, active: str, to: str) -> None:
+    """A failover under load whose target loses its worker: it ends, says which, and lets everybody write again."""
+    writing = Writing(sides, active)
+    writing.wait_for(MORE)
+    going = sides.underway("failover", "--to", to, "--yes")
+    going.wait_for(f"{active} is fenced")
+    sides.kill(to, "mirror-")
+    failed = going.ended(code=1)
+    writing.stop()
+    assert "no worker of Kafka Connect answers" in failed.stderr
+    assert re.search(r"\S+:\d+: ", failed.stderr), "the worker is named by where it listened"
+    assert f"nothing was decided, and {active} is written to as before" in failed.stderr
+    assert written_to(sides) == active
+    again = Writing(sides, active)
+    again.wait_for(1000)
+    again.stop()
+    sides.kdeploy("up")
+
+
+@pytest.mark.parametrize("row", ROWS if SOAK else random.Random(SEED).sample(ROWS, 1))
+def test_a_failover_in_which_something_is_killed_is_finished_by_the_same_command(
+    sides: Sides, row: str
+) -> None:
+    active = written_to(sides)
+    to = other_of(active)
+    if row == WORKER:
+        lose_the_worker(sides, active, to)
+    else:
+        sides.killed_at("failover", "--to", to, "--yes", point=row)
     report = sides.kdeploy("failover", "--to", to, "--yes", "--output", "json").document
     assert (report["target"], report["records_lost"]) == (to, 0)
     writing = Writing(sides, to)
@@ -210,7 +241,7 @@ def test_a_failover_that_is_killed_is_finished_by_the_same_command(sides: Sides,
 
 def test_a_datacenter_that_dies_takes_what_was_not_mirrored_and_no_more(sides: Sides) -> None:
     active = written_to(sides)
-    other = "east" if active == "west" else "west"
+    other = other_of(active)
     group = Following(sides, active, "orders-app")
     writing = Writing(sides, active)
     writing.wait_for(MORE)
@@ -238,7 +269,7 @@ def test_the_old_primary_comes_back_closed_and_gives_up_what_it_alone_has(
     sides: Sides, tmp_path: Path
 ) -> None:
     active = written_to(sides)
-    other = "east" if active == "west" else "west"
+    other = other_of(active)
     there = sides.read(active).keys()
     sides.kdeploy("up")
     before = len(sides.acknowledged[other])
