@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
+from kdeploy.tuning.mirror import HEARTBEAT, TRANSACTION
 from tests.e2e import ports
-from tests.e2e.local.two_sides import Following, Sides, Transaction, Writing, two_sides
+from tests.e2e.local.two_sides import RATE, Following, Sides, Transaction, Writing, two_sides
 
 pytestmark = pytest.mark.kafka
 
@@ -27,6 +28,20 @@ SOAK = os.environ.get("KDEPLOY_SOAK") == "1"
 SEED = int(os.environ.get("KDEPLOY_SEED", "0")) or random.SystemRandom().randrange(1_000_000)
 MORE = 15_000
 """Records that are acknowledged before something is done."""
+
+LEAST = 2000
+"""Records a second under which a failover has to be proven. It is no promise of kdeploy's but what the proof stands on:
+always printed, and held in a soak alone, as an ordinary run has two rows of tests at once on what may be two processors."""
+
+UNDERWAY = round(RATE * TRANSACTION)
+"""Records that may be lost beyond the most that `failover` tells. That holds where the mirror was no later than at any moment
+of the two minutes before (docs/mirroring.md); how late the fetch was that was under way as all died, nothing tells, and a task
+that keeps up fetches in each transaction."""
+
+ESTIMATED = round(RATE * (HEARTBEAT + TRANSACTION))
+"""Records by which the estimate may miss. It takes the moment of the death from the last sign of life that was mirrored: a
+heartbeat, made each second, or a record, which waits for its transaction, half a second. On a machine that is slower than
+the mirror's settings, how late records came is told with the most that may be lost, and is then the measure."""
 
 POINTS = (
     "failover-fenced",
@@ -103,6 +118,12 @@ def written_to(sides: Sides) -> str:
     return found
 
 
+def under_load(writing: Writing) -> None:
+    """Tell at which rate records were acknowledged while they could be, which in a soak is what a proof needs."""
+    print(f"{writing.rate():,.0f} records a second were acknowledged before anything happened")
+    assert not SOAK or writing.rate() >= LEAST
+
+
 def other_of(datacenter: str) -> str:
     return "west" if datacenter == "east" else "east"
 
@@ -122,8 +143,8 @@ def test_nobody_may_write_where_nobody_is_to(sides: Sides) -> None:
 
 def test_what_one_side_acknowledges_is_on_the_other_exactly_once(sides: Sides) -> None:
     writing = Writing(sides, "east")
-    rate = writing.wait_for(MORE)
-    assert not SOAK or rate > 2000
+    writing.wait_for(MORE)
+    under_load(writing)
     assert written_to(sides) == "east"
     writing.stop()
     sides.kdeploy("mirror status")
@@ -140,6 +161,7 @@ def test_a_planned_failover_under_load_loses_nothing_and_skips_nothing(sides: Si
     writing.stop()
     group.stop()
     assert writing.refused > 0, "it was fenced while somebody wrote"
+    under_load(writing)
     assert (report["planned"], report["records_lost"]) == (True, 0)
     found = sides.read("west")
     assert found.keys() >= sides.everything()
@@ -209,6 +231,7 @@ def lose_the_worker(sides: Sides, active: str, to: str) -> None:
     sides.kill(to, "mirror-")
     failed = going.ended(code=1)
     writing.stop()
+    under_load(writing)
     assert "no worker of Kafka Connect answers" in failed.stderr
     assert re.search(r"\S+:\d+: ", failed.stderr), "the worker is named by where it listened"
     assert f"nothing was decided, and {active} is written to as before" in failed.stderr
@@ -245,6 +268,7 @@ def test_a_datacenter_that_dies_takes_what_was_not_mirrored_and_no_more(sides: S
     group = Following(sides, active, "orders-app")
     writing = Writing(sides, active)
     writing.wait_for(MORE)
+    under_load(writing)
     sides.kill(active)
     writing.stop()
     group.stop(lost=True)
@@ -255,9 +279,12 @@ def test_a_datacenter_that_dies_takes_what_was_not_mirrored_and_no_more(sides: S
     found = sides.read(other)
     lost = sides.everything() - found.keys()
     assert once(found)
-    said = f"{report['records_lost']:,} estimated, {report['records_lost_at_most']:,} at most"
+    estimated, at_most = report["records_lost"], report["records_lost_at_most"]
+    said = f"{estimated:,} estimated, {at_most:,} at most"
     print(f"{len(lost):,} records lost, {said}, rpo {report['rpo_seconds']} s")
-    assert abs(len(lost) - report["records_lost"]) <= max(5000, len(lost))
+    assert estimated <= at_most <= report["records_lost_if_still_written"]
+    assert len(lost) <= at_most + UNDERWAY
+    assert abs(len(lost) - estimated) <= max(ESTIMATED, at_most)
     assert len(lost) <= report["records_lost_if_still_written"]
     writing = Writing(sides, other)
     writing.wait_for(MORE)
