@@ -89,6 +89,11 @@ def text(found: MirrorStatus, wrong: list[str]) -> str:
     lines = [f"{found.environment}: {found.mode}; {where} (decision {found.epoch})"]
     for link in found.links:
         lines += ["", *_link(link)]
+    warned = [
+        f"warning: {link.source} to {link.target}: {one}" for link in found.links for one in link.warnings
+    ]
+    if warned:
+        lines += ["", *warned]
     if wrong:
         lines += ["", *(f"FAIL  {one}" for one in wrong)]
     return "\n".join(lines)

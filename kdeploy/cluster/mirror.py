@@ -101,6 +101,7 @@ class LinkStatus:
         topics: By name.
         groups: By name.
         problems: What could not be known, and what is wrong, a sentence each.
+        warnings: Groups that nobody may go on with at the target, a sentence each with its remedy (`cluster.readers`).
     """
 
     source: str
@@ -112,6 +113,7 @@ class LinkStatus:
     topics: tuple[TopicLag, ...]
     groups: tuple[GroupState, ...]
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def records(self) -> int | None:
