@@ -44,7 +44,7 @@ def told(
         said: tuple[str, ...] = (f"who may go on with groups in {route.target} is not known: {why}",)
     else:
         said = tuple(barred(route, found.groups, here, there, environment.name))
-    return replace(found, warnings=said)
+    return replace(found, warnings=(*found.warnings, *said))
 
 
 def _rights(here: Site, admin: Admin) -> Rights:
