@@ -254,6 +254,20 @@ def test_what_writes_no_mirrored_topic_is_nobodys_to_name(two: TwoSides, harmles
     assert [one.name for one in found] == ["or"]
 
 
+def test_where_rights_are_not_enforced_it_is_said_that_nobody_is_fenced(two: TwoSides) -> None:
+    east = replace(site(two, "east"), progress=two.steps)
+    fencing.fence(east)
+    assert not [one for one in two.steps.said if "authorization" in one]
+    environment = east.design.loaded.environment
+    security = environment.security.model_copy(update={"authorization": False})
+    loaded = replace(east.design.loaded, environment=environment.model_copy(update={"security": security}))
+    fencing.fence(replace(east, design=replace(east.design, loaded=loaded)))
+    (said,) = [one for one in two.steps.said if "authorization" in one]
+    assert said.startswith(
+        "warning: security.authorization is off, so nobody is fenced in east: stop what writes"
+    )
+
+
 def test_a_partition_that_nobody_leads_is_not_passed_over_without_a_word(two: TwoSides) -> None:
     east: FakeAdmin = two.sides["east"]
     east.topics["orders"] = (replace(east.topics["orders"][0], leader=None), *east.topics["orders"][1:])
