@@ -76,9 +76,9 @@ UNFINISHED = 500
 COMMITTED_AFTER = 5.0
 """Seconds from the fence to the commit: a failover that does not wait has mirrored the rest long before."""
 
-LEFT_OPEN = 30.0
+LEFT_OPEN = 40.0
 """Seconds for which a broker lets a transaction be open that nobody ends (transaction.timeout.ms). It looks each 10 s
-(transaction.abort.timed.out.transaction.cleanup.interval.ms, Kafka's default), so it has ended 40 s after it began:
+(transaction.abort.timed.out.transaction.cleanup.interval.ms, Kafka's default), so it has ended 50 s after it began:
 after the fence, and before the 60 s of the environment's rto have gone since."""
 
 
