@@ -173,6 +173,7 @@ FAILOVER: Final = fields(
     groups=items(fields(group=TEXT, re_read=COUNT, skipped=COUNT, untranslated=COUNT)),
     refused=items(TEXT),
     returned=optional(TEXT),
+    warnings=items(TEXT),
 )
 OBJECTIVE: Final = fields(objective_seconds=NUMBER, seconds=optional(NUMBER), met=FLAG)
 DRILL: Final = fields(

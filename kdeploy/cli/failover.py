@@ -193,7 +193,7 @@ def _lost(report: Report) -> Iterator[str]:
 
 
 def _groups(report: Report) -> Iterator[str]:
-    """What each group reads again at most, where it was looked at."""
+    """What each group reads again at most and who could not go on with it, where it was looked at."""
     from kdeploy.cli.report import table
 
     if report.groups:
@@ -204,6 +204,9 @@ def _groups(report: Report) -> Iterator[str]:
         ]
         yield ""
         yield table(rows)
+    for warning in report.warnings:
+        yield ""
+        yield f"warning: {warning}"
 
 
 def _foreseen(report: Report) -> Iterator[str]:

@@ -22,7 +22,7 @@ from kdeploy.cli.report import table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kdeploy.cluster.mirror import LinkStatus, MirrorStatus
+    from kdeploy.cluster.mirror import LinkStatus, MirrorStatus, Sign
 
 
 @click.group()
@@ -89,6 +89,11 @@ def text(found: MirrorStatus, wrong: list[str]) -> str:
     lines = [f"{found.environment}: {found.mode}; {where} (decision {found.epoch})"]
     for link in found.links:
         lines += ["", *_link(link)]
+    warned = [
+        f"warning: {link.source} to {link.target}: {one}" for link in found.links for one in link.warnings
+    ]
+    if warned:
+        lines += ["", *warned]
     if wrong:
         lines += ["", *(f"FAIL  {one}" for one in wrong)]
     return "\n".join(lines)
@@ -112,6 +117,7 @@ def _link(link: LinkStatus) -> Iterator[str]:
             ),
             ("tasks", f"{running} of {tasks} running"),
             ("last heartbeat", ago(heartbeat.age if heartbeat else None)),
+            *((("heartbeat latency", _latency(link.source, heartbeat)),) if heartbeat else ()),
             ("last checkpoint", ago(checkpoint.age if checkpoint else None)),
         ]
     )
@@ -129,6 +135,13 @@ def _link(link: LinkStatus) -> Iterator[str]:
             for one in link.groups
         ]
         yield table(rows)
+
+
+def _latency(source: str, heartbeat: Sign) -> str:
+    """How late the last heartbeat came, by the clock of the target's brokers, which most topics do not tell."""
+    if heartbeat.latency is None:
+        return f"unknown; told where {source}.heartbeats there has LogAppendTime, and clocks agree"
+    return f"{heartbeat.latency:,.2f} s"
 
 
 def _number(count: int | None) -> str:

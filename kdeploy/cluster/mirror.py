@@ -26,6 +26,7 @@ from kdeploy.cluster.failure import ClusterError
 from kdeploy.cluster.route import Route
 from kdeploy.cluster.state import LogRecord, Place, Spans
 from kdeploy.cluster.translation import GroupState, Known, Syncs, group_states
+from kdeploy.units import format_duration
 
 T = TypeVar("T")
 
@@ -34,6 +35,11 @@ SCHEMA: Final = "kdeploy.mirror/v1"
 SYNCS_READ: Final = 20_000
 """Pairs of offsets that are read, the newest ones: those of some minutes at thousands of records a second; without
 one, how many records a group reads again follows from the ends of both sides."""
+
+
+CLOCKS: Final = 1.0
+"""Seconds by which a heartbeat may be made later than now without a word: as much as there are between two of them
+(`tuning.mirror.HEARTBEAT`). Objectives are of seconds, and clocks that are kept differ by milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Sign:
         age: Seconds since then, by the clock of this machine.
         latency: Seconds from when it was made to when the target had it, where the target's topic tells when that
             was (message.timestamp.type=LogAppendTime); else None, and `age` holds it and the time since the last one.
+            None, too, where the target had it before it was made: then the two clocks differ by more than it took.
     """
 
     at: str
@@ -101,6 +108,8 @@ class LinkStatus:
         topics: By name.
         groups: By name.
         problems: What could not be known, and what is wrong, a sentence each.
+        warnings: What is not as it seems, a sentence each: clocks that differ, and groups that nobody may go on with at
+            the target (`cluster.readers`).
     """
 
     source: str
@@ -112,6 +121,7 @@ class LinkStatus:
     topics: tuple[TopicLag, ...]
     groups: tuple[GroupState, ...]
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def records(self) -> int | None:
@@ -199,16 +209,25 @@ def look(route: Route, source: Admin | None, target: Admin, workers: Workers, no
     else:
         topics = _lags(route, source, places, positions, now, problems)
     committed = None if source is None else source.group_offsets()
+    beat, ahead = _heartbeat(target.last_records(_of(there, route.heartbeats)).values(), now)
     return LinkStatus(
         route.source,
         route.target,
         source is not None,
         tuple(_connector(name, found) for name in route.connectors) if found is not None else (),
-        _heartbeat(target.last_records(_of(there, route.heartbeats)).values(), now),
+        beat,
         _sign(max((record.timestamp for record, _ in checkpoints), default=None), now),
         topics,
         group_states(route, committed, target.group_offsets, known),
         tuple(problems),
+        (_said_of_clocks(route, ahead),) if ahead > CLOCKS else (),
+    )
+
+
+def _said_of_clocks(route: Route, ahead: float) -> str:
+    return (
+        f"the clock of {route.source}'s MirrorMaker is at least {format_duration(ahead)} ahead of this machine's, by its last "
+        "heartbeat, so ages are told too short by as much: have both keep time by the same servers (NTP)"
     )
 
 
@@ -338,13 +357,16 @@ def _counted(places: Iterable[Place]) -> dict[str, int]:
     return found
 
 
-def _heartbeat(last: Iterable[LogRecord], now: float) -> Sign | None:
+def _heartbeat(last: Iterable[LogRecord], now: float) -> tuple[Sign | None, float]:
+    """The last heartbeat, and by how many seconds it was made later than now."""
     found = ((record, mirror_records.heartbeat(record.key, record.value)) for record in last)
     beats = [(one.timestamp, record) for record, one in found if one is not None]
     if not beats:
-        return None
+        return None, 0.0
     at, record = max(beats, key=lambda beat: beat[0])
-    return _sign(at, now, max(0.0, record.timestamp - at) if record.appended else None)
+    # A mirrored record keeps the time that its worker gave it, so that most topics tell nothing of when it came.
+    told = record.appended and record.timestamp >= at
+    return _sign(at, now, record.timestamp - at if told else None), at - now
 
 
 def _sign(at: float | None, now: float, latency: float | None = None) -> Sign | None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdeploy.errors import KdeployError
 from kdeploy.operations import backlog, fencing, mirroring, places, readiness, sides, switching
-from kdeploy.operations.failover_report import GroupGoesOn, Report, Step, with_loss
+from kdeploy.operations.failover_report import Report, Step, with_groups, with_loss
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
@@ -35,7 +35,6 @@ from kdeploy.spec.mirrored import written_first
 if TYPE_CHECKING:
     from kdeploy.cluster.connectors import Positions
     from kdeploy.cluster.direction import Direction
-    from kdeploy.cluster.mirror import LinkStatus
     from kdeploy.spec.load import Loaded
     from kdeploy.spec.mirroring import Mirroring
 
@@ -108,11 +107,13 @@ def _failover(
             raise KdeployError(unreturned(target))
         unreadable = _refuse_unplannable(both, source, wanted, accept_loss=accept_loss)
         switching.approach(source, target, wanted, within)
+        # Nobody may write meanwhile: whoever does not answer is not waited for longer than all of it may take.
+        source, target = (replace(one, patience=min(one.patience, within)) for one in (source, target))
         with _taken_back(both, source, target):
             clock.done(f"{source.cluster.datacenter} is fenced: nobody may write mirrored topics there")
             kill_point("failover-fenced")
             switching.drain(source, target, wanted, within, clock.done, unreadable=unreadable)
-            groups = _looked_at(source, target, wanted, source)
+            groups = switching.look_at_groups(source, target, wanted, source)
             mirrored = _stop(source, target, clock)
             ends = switching.ends(target, wanted)
     elif not accept_loss:
@@ -120,12 +121,12 @@ def _failover(
     else:
         mirrored = _stop(source, target, clock)
         ends = switching.ends(target, wanted)
-        groups = _looked_at(None, target, wanted, source)
+        groups = switching.look_at_groups(None, target, wanted, source)
     found = _decide(both, target, mirrored, ends, planned=planned)
     clock.done(f"{to} is decided on, as number {found.epoch}")
     kill_point("failover-decided")
     both = replace(both, direction=found)
-    report = replace(_finish(both, wanted, to, clock), already=False, groups=groups)
+    report = with_groups(replace(_finish(both, wanted, to, clock), already=False), groups)
     # Looked at when the other side is open: it reads for seconds, and what was written since is left aside.
     return report if planned else _with_loss(report, both, wanted)
 
@@ -164,35 +165,19 @@ def losing(source: Site, wanted: Mirroring) -> str:
 
 @contextmanager
 def _taken_back(both: Sides, source: Site, target: Site) -> Iterator[None]:
-    """The primary fenced for the block; where that fails everybody may write there again, and it is mirrored as before."""
+    """The primary fenced for the block; where that fails everybody may write there again, and then it is mirrored as before.
+
+    In that order: where no worker answers any more, that is waited for with nobody shut out.
+    """
     to = target.cluster.datacenter
     again = f"kdeploy failover {source.design.loaded.environment.name} --to {to}"
-    with fencing.fenced(source, again):
-        try:
-            yield
-        except KdeployError:
-            with suppress(KdeployError):  # `up` does it, and why the block failed says more
-                mirroring.reconcile(target, mirroring.running(target, both.direction), both.direction)
-            raise
-
-
-def groups_of(found: LinkStatus) -> tuple[GroupGoesOn, ...]:
-    """Groups as a report has them."""
-    return tuple(GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated) for one in found.groups)
-
-
-def _looked_at(
-    answering: Site | None, target: Site, wanted: Mirroring, source: Site
-) -> tuple[GroupGoesOn, ...]:
-    """What each group will read again, looked at before anybody is let in; what cannot be known holds nothing up."""
-    from kdeploy.cluster.failure import ClusterError
-
     try:
-        return groups_of(switching.look(answering, target, wanted, source.cluster.datacenter))
-    except ClusterError as error:
-        said = f"what groups will read again is not known: {str(error).splitlines()[0]}"
-        target.progress.step("failover", said)
-        return ()
+        with fencing.fenced(source, again):
+            yield
+    except KdeployError:
+        with suppress(KdeployError):  # `up` does it, and why the block failed says more
+            mirroring.reconcile(target, mirroring.running(target, both.direction), both.direction)
+        raise
 
 
 def _stop(source: Site, target: Site, clock: _Clock) -> Positions:
@@ -315,8 +300,7 @@ def _send_everybody(both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, p
     """Active-active: every client is handed out one datacenter; nobody is fenced, and mirrors run on."""
     target, source = both.of(to), both.other(to)
     already = both.direction.active == to
-    if planned and not already:
-        _warn_behind(source, target, wanted)
+    seen = None if already else switching.warn_behind(source if planned else None, target, wanted, source)
     found = both.direction if already else _decide(both, target, {}, {}, planned=planned)
     clock.done(f"clients are handed out {to}, as number {found.epoch}")
     rto = time.monotonic() - clock.began
@@ -324,30 +308,8 @@ def _send_everybody(both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, p
     name = target.design.loaded.environment.name
     here = source.cluster.datacenter
     report = Report(name, here, to, planned, found.epoch, rto, 0.0, 0, tuple(clock.steps), already=already)
+    report = with_groups(report, seen)
     return report if planned else _with_loss(report, replace(both, direction=found), wanted)
-
-
-def _warn_behind(source: Site, target: Site, wanted: Mirroring) -> None:
-    """Active-active: say where clients that move would find less than they left, for longer than is the objective."""
-    from kdeploy.cluster.failure import ClusterError
-    from kdeploy.units import format_duration
-
-    here, there = source.cluster.datacenter, target.cluster.datacenter
-    try:
-        found = switching.look(source, target, wanted, here)
-    except ClusterError as error:
-        said = f"how far the mirror into {there} is behind is not known: {str(error).splitlines()[0]}"
-    else:
-        late = found.records is None or found.seconds is None or found.seconds > wanted.rpo
-        if not late or found.records == 0:
-            return
-        count = "an unknown number of" if found.records is None else f"{found.records:,}"
-        since = "" if found.seconds is None else f", {format_duration(found.seconds)} behind"
-        said = (
-            f"the mirror into {there} lacks {count} records of {here}{since}; the environment's rpo is "
-            f"{format_duration(wanted.rpo)}. None is lost: clients find them in {there} when they have come"
-        )
-    source.progress.step("failover", said)
 
 
 def failback(

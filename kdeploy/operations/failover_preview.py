@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from kdeploy.errors import Unhealthy
 from kdeploy.operations import failover, fencing, readiness, sides, switching
-from kdeploy.operations.failover_report import Behind, Report, Step, with_loss
+from kdeploy.operations.failover_report import Behind, Report, Step, with_groups, with_loss
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.sides import Sides
 from kdeploy.operations.site import Site
@@ -51,9 +51,7 @@ def of_failover(
         lost = switching.lost(source, target, wanted, datetime.now(UTC))
         steps = _unplanned(both, source, target, lost.records)
         report = with_loss(report, lost)
-    return replace(
-        report, steps=tuple(map(Step, steps)), behind=_behind(found), groups=failover.groups_of(found)
-    )
+    return with_groups(replace(report, steps=tuple(map(Step, steps)), behind=_behind(found)), found)
 
 
 def of_failback(loaded: Loaded, password_file: Path | None = None, export: Path | None = None) -> Report:
@@ -79,7 +77,7 @@ def of_failback(loaded: Loaded, password_file: Path | None = None, export: Path 
             Step(f"wait until {home} has caught up with {away}: {_told(found)}"),
             *map(Step, _planned(both, source, target, found)),
         )
-        return replace(report, steps=steps, behind=_behind(found), groups=failover.groups_of(found))
+        return with_groups(replace(report, steps=steps, behind=_behind(found)), found)
     folder, count = _tail(both, target, wanted, export)
     written = _written_since(both, source, wanted)
     steps = (
@@ -178,9 +176,8 @@ def _everybody(both: Sides, wanted: Mirroring, source: Site, target: Site) -> Re
         Step(f"decide that clients are handed out {there}, as number {both.direction.epoch + 1}"),
         Step(f"hand out {there} to the clients of both; {here} is fenced from nobody, and mirrors run on"),
     )
-    report = replace(
-        _report(both, source, target, steps=steps), behind=_behind(found), groups=failover.groups_of(found)
-    )
+    report = replace(_report(both, source, target, steps=steps), behind=_behind(found))
+    report = with_groups(report, found)
     if both.answers(source):
         return report
     lost = switching.lost(source, target, wanted, datetime.now(UTC))

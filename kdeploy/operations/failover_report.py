@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from kdeploy.cluster.loss import Loss
+    from kdeploy.cluster.mirror import LinkStatus
 
 FAILOVER_SCHEMA: Final = "kdeploy.failover/v1"
 
@@ -79,6 +80,7 @@ class Report:
         lost: Records that were acknowledged and not mirrored: 0 where it was planned, else an estimate; None
             where there is nothing to estimate from.
         doubt: What else is known of that, where it is an estimate.
+        warnings: Groups that nobody may go on with at the target, a sentence each with its remedy; looked at with `groups`.
         counted: Whether what is lost was counted in the one before, which answers, and is no estimate.
         returned: The datacenter that takes part again and is not written to, where that was all there was to do.
         steps: What was done.
@@ -109,6 +111,7 @@ class Report:
     doubt: Doubt | None = None
     counted: bool = False
     returned: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The contract `kdeploy.failover/v1`."""
@@ -135,7 +138,16 @@ class Report:
             "groups": [asdict(one) for one in self.groups],
             "refused": list(self.refused),
             "returned": self.returned,
+            "warnings": list(self.warnings),
         }
+
+
+def with_groups(report: Report, found: LinkStatus | None) -> Report:
+    """A report with how groups go on at the target; None where that could not be looked at."""
+    if found is None:
+        return report
+    groups = (GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated) for one in found.groups)
+    return replace(report, groups=tuple(groups), warnings=found.warnings)
 
 
 def with_loss(report: Report, found: Loss) -> Report:

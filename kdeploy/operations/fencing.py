@@ -40,7 +40,14 @@ NAMED: Final = 5
 
 
 def fence(here: Site) -> None:
-    """Take from everybody but the mirror what writes to mirrored topics there."""
+    """Take from everybody but the mirror what writes to mirrored topics there; say so where rights keep nobody off."""
+    if not here.design.loaded.environment.security.authorization:
+        datacenter = here.cluster.datacenter
+        here.progress.step(
+            "failover",
+            f"warning: security.authorization is off, so nobody is fenced in {datacenter}: stop what writes there, or what "
+            "it writes from now on is not mirrored",
+        )
     hold(replace(here, written=""))
 
 

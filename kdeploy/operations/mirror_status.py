@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError, Unhealthy, UsageError
-from kdeploy.operations import asking, mirroring
+from kdeploy.operations import asking, group_rights, mirroring
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.status import sites_of
 
@@ -110,7 +110,10 @@ def _links(
                 continue
             route = Route.of(wanted, here, target.cluster.datacenter)
             workers = mirroring.connect(target, patience=mirroring.ASK_WITHIN)
+            admin = admins[here]
+            asked = None if admin is None else (source, admin)
             try:
-                yield mirror.look(route, admins[here], there, workers, time.time())
+                found = mirror.look(route, admin, there, workers, time.time())
+                yield group_rights.told(found, route, asked, (target, there))
             except ClusterError as error:
                 yield target.cluster.datacenter, error

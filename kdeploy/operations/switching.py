@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.errors import GateClosed, KdeployError
-from kdeploy.operations import backlog, mirroring, places, readiness
+from kdeploy.operations import backlog, group_rights, mirroring, places, readiness
 from kdeploy.operations.backlog import Backlog
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.progress import lasting
@@ -237,7 +237,7 @@ def approach(source: Site, target: Site, wanted: Mirroring, within: float) -> No
 
 
 def look(source: Site | None, target: Site, wanted: Mirroring, here: str) -> LinkStatus:
-    """How one direction is (`cluster.mirror`).
+    """How one direction is (`cluster.mirror`), with what access lists keep from its groups (`group_rights`).
 
     Args:
         source: The datacenter that is read from; None where it does not answer.
@@ -251,8 +251,61 @@ def look(source: Site | None, target: Site, wanted: Mirroring, here: str) -> Lin
     route = Route.of(wanted, here, target.cluster.datacenter)
     with ExitStack() as stack:
         there = stack.enter_context(readiness.connected(target))
-        admin = None if source is None else stack.enter_context(readiness.connected(source))
-        return mirror.look(route, admin, there, mirroring.connect(target), time.time())
+        asked = None if source is None else (source, stack.enter_context(readiness.connected(source)))
+        found = mirror.look(route, asked and asked[1], there, mirroring.connect(target), time.time())
+        return group_rights.told(found, route, asked, (target, there))
+
+
+def look_at_groups(
+    answering: Site | None,
+    target: Site,
+    wanted: Mirroring,
+    source: Site,
+    what: str = "what groups will read again",
+) -> LinkStatus | None:
+    """How groups will go on, looked at before anybody is let in; None, with a word, where it cannot be known.
+
+    Args:
+        answering: The datacenter that is read from, where it answers.
+        target: The one that takes over; said is what keeps groups from going on there.
+        wanted: What is mirrored.
+        source: The datacenter that is read from.
+        what: What cannot be known then, in words.
+    """
+    from kdeploy.cluster.failure import ClusterError
+
+    say = target.progress.step
+    try:
+        found = look(answering, target, wanted, source.cluster.datacenter)
+    except ClusterError as error:  # holds nothing up
+        say("failover", f"{what} is not known: {str(error).splitlines()[0]}")
+        return None
+    for warning in found.warnings:
+        say("failover", f"warning: {warning}")
+    return found
+
+
+def warn_behind(answering: Site | None, target: Site, wanted: Mirroring, source: Site) -> LinkStatus | None:
+    """Active-active: say where clients that move would find less than they left, for longer than is the objective.
+
+    Arguments and result as `look_at_groups`, which it does too.
+    """
+    from kdeploy.units import format_duration
+
+    here, there = source.cluster.datacenter, target.cluster.datacenter
+    what = f"what groups will read again and how far the mirror into {there} is behind"
+    found = look_at_groups(answering, target, wanted, source, what)
+    if answering is None or found is None or found.records == 0:
+        return found
+    if found.records is None or found.seconds is None or found.seconds > wanted.rpo:
+        count = "an unknown number of" if found.records is None else f"{found.records:,}"
+        since = "" if found.seconds is None else f", {format_duration(found.seconds)} behind"
+        said = (
+            f"the mirror into {there} lacks {count} records of {here}{since}; the environment's rpo is "
+            f"{format_duration(wanted.rpo)}. None is lost: clients find them in {there} when they have come"
+        )
+        source.progress.step("failover", said)
+    return found
 
 
 def catch_up(source: Site, target: Site, wanted: Mirroring, within: float) -> None:
@@ -308,7 +361,7 @@ def drain(
 def _mirror_all(
     behind: Backlog, wanted: Mirroring, within: float, deadline: float, *, unreadable: bool
 ) -> None:
-    source = behind.source
+    source, told = behind.source, ""
     here = source.cluster.datacenter
     with lasting(source.progress, "waits for", f"what {here} has to be mirrored"):
         while True:
@@ -328,6 +381,10 @@ def _mirror_all(
                     "  see that its producer ends it, or its brokers are up, and run this again"
                 )
             source.progress.now("waits for", f"{left:,} records of {here} to be mirrored" if left else said)
+            if not left and said != told:
+                # A line of its own: what holds it up is not kdeploy's to end, and writers are refused meanwhile.
+                source.progress.step("failover", f"{said}: it is waited for, {within:.0f} s at most")
+                told = said
             time.sleep(LOOK)
 
 

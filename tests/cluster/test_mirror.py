@@ -168,6 +168,32 @@ def test_the_last_heartbeat_is_as_old_as_the_source_says_and_late_by_what_the_to
     assert late.latency == pytest.approx(0.25)
 
 
+def test_a_heartbeat_that_came_before_it_was_made_has_no_latency() -> None:
+    world = World()
+    own(
+        world.target,
+        "eu.heartbeats",
+        (2.5, mirror_bytes.heartbeat("eu", "eu", NOW - 2)),
+        appended=True,
+    )
+    found = world.look()
+    assert found.heartbeat is not None
+    assert (found.heartbeat.age, found.heartbeat.latency) == (2, None)
+    assert found.warnings == (), "of the two clocks that differ neither is this machine's"
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(0.5, False), (30.0, True)])
+def test_a_clock_that_is_ahead_is_told_as_ages_are_too_short_by_as_much(ahead: float, told: bool) -> None:
+    world = World()
+    own(world.target, "eu.heartbeats", (0.0, mirror_bytes.heartbeat("eu", "eu", NOW + ahead)))
+    found = world.look()
+    assert found.heartbeat is not None
+    assert found.heartbeat.age == 0
+    assert bool(found.warnings) == told
+    if told:
+        assert "the clock of eu's MirrorMaker is at least 30 s ahead of this machine's" in found.warnings[0]
+
+
 def test_groups_are_told_with_what_they_would_read_again_or_skip_and_the_last_checkpoint_with_its_age() -> (
     None
 ):

@@ -12,7 +12,7 @@ from kdeploy.cluster.failure import Unreachable
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.state import Binding
 from kdeploy.errors import GateClosed, Stopped, Unhealthy
-from kdeploy.operations import backlog, failover_preview, fencing, switching
+from kdeploy.operations import backlog, failover_preview, fencing, mirroring, switching
 from kdeploy.operations.backlog import Backlog
 from kdeploy.operations.failover import failback, failover
 from kdeploy.operations.site import Site
@@ -104,6 +104,9 @@ def test_a_transaction_that_is_open_is_waited_for_and_no_longer_than_a_failover_
     with pytest.raises(switching.Behind, match="a transaction is open on orders-0 of east") as caught:
         go(two)
     assert "see that its producer ends it" in str(caught.value)
+    assert (
+        two.steps.said.count("a transaction is open on orders-0 of east: it is waited for, 0 s at most") == 1
+    )
     assert (two.writers("east"), two.direction("west")) == (OPEN, None)
     assert "nothing was decided, and east is written to as before" in two.steps.said
 
@@ -138,8 +141,29 @@ def test_whatever_fails_before_a_decision_leaves_the_primary_open_and_its_mirror
         go(two)
     assert (two.writers("east"), two.writers("west"), two.direction("west")) == (OPEN, set(), None)
     assert two.running("west") == {"east-to-west-records", "east-to-west-groups", "west-heartbeats"}
-    assert two.steps.said[-1] == "nothing was decided, and east is written to as before"
+    assert "nothing was decided, and east is written to as before" in two.steps.said
     monkeypatch.undo()
+
+
+def test_where_no_worker_answers_the_primary_is_opened_before_its_mirror_is_put_right(
+    two: TwoSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_then: list[set[str]] = []
+
+    def lost(*_: object, **__: object) -> None:
+        open_then.append(two.writers("east"))
+        gone()
+
+    def drained(source: Site, target: Site, *_: object, **__: object) -> None:
+        assert two.writers("east") == set()
+        assert max(source.patience, target.patience) <= 0.2, "writers are refused for no longer than that"
+        monkeypatch.setattr(mirroring, "reconcile", lost)
+        gone()
+
+    monkeypatch.setattr(switching, "drain", drained)
+    with pytest.raises(Unreachable, match="no worker of Kafka Connect answers"):
+        go(two, patience=0.2)
+    assert open_then == [OPEN]
 
 
 def test_where_the_primary_cannot_be_opened_again_it_is_said_what_opens_it(
@@ -228,6 +252,20 @@ def test_what_writes_no_mirrored_topic_is_nobodys_to_name(two: TwoSides, harmles
     two.sides["east"].acls |= {harmless, replace(LEGACY, name="or", pattern="prefixed")}
     found = fencing.strangers(site(two, "east"), wanted.model_copy(update={"exclude_topics": ("scratch",)}))
     assert [one.name for one in found] == ["or"]
+
+
+def test_where_rights_are_not_enforced_it_is_said_that_nobody_is_fenced(two: TwoSides) -> None:
+    east = replace(site(two, "east"), progress=two.steps)
+    fencing.fence(east)
+    assert not [one for one in two.steps.said if "authorization" in one]
+    environment = east.design.loaded.environment
+    security = environment.security.model_copy(update={"authorization": False})
+    loaded = replace(east.design.loaded, environment=environment.model_copy(update={"security": security}))
+    fencing.fence(replace(east, design=replace(east.design, loaded=loaded)))
+    (said,) = [one for one in two.steps.said if "authorization" in one]
+    assert said.startswith(
+        "warning: security.authorization is off, so nobody is fenced in east: stop what writes"
+    )
 
 
 def test_a_partition_that_nobody_leads_is_not_passed_over_without_a_word(two: TwoSides) -> None:

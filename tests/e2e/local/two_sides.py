@@ -11,15 +11,16 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.e2e.local.conftest import SHIPPED
 from tests.e2e.local.kdeploy_command import Finished, Kdeploy
@@ -94,15 +95,63 @@ class Sides:
             consumer.close()
         return found
 
-    def kill(self, datacenter: str) -> None:
-        """SIGKILL every process of a datacenter."""
-        for folder in sorted((self.kdeploy.state / "nodes" / datacenter).iterdir()):
+    def kill(self, datacenter: str, role: str = "") -> None:
+        """SIGKILL every process of a datacenter, or those of one role."""
+        folders = sorted((self.kdeploy.state / "nodes" / datacenter).glob(f"{role}*"))
+        assert folders, f"{datacenter} has no {role}"
+        for folder in folders:
             pid = json.loads((folder / "process.json").read_text())["pid"]
             os.kill(pid, signal.SIGKILL)
 
     def killed_at(self, command: str, *arguments: str, point: str) -> Finished:
         """Run a command that ends at a named moment."""
         return self.kdeploy(command, *arguments, code=-signal.SIGKILL, KDEPLOY_KILL_AT=point)
+
+    def underway(self, command: str, *arguments: str) -> Underway:
+        """Begin a command, to do something while it works."""
+        return Underway(self.kdeploy.start(command, *arguments), self.kdeploy.patience)
+
+
+class Underway:
+    """A command at work, whose words are read as they come."""
+
+    def __init__(self, process: subprocess.Popen[str], patience: float) -> None:
+        self._process, self._patience = process, patience
+        self._lines: list[str] = []
+        self._printed: list[str] = []
+        pipes = ((process.stderr, self._lines), (process.stdout, self._printed))
+        self._reading = [threading.Thread(target=_read_into, args=each, daemon=True) for each in pipes]
+        for one in self._reading:
+            one.start()
+
+    @property
+    def said(self) -> str:
+        """All that it said by now, with single spaces: a long step is broken into lines."""
+        return " ".join(" ".join(self._lines).split())
+
+    def wait_for(self, words: str) -> None:
+        """Wait until it says something; one that ends without it is a failure."""
+        deadline = time.monotonic() + self._patience
+        while words not in self.said:
+            assert self._process.poll() is None or words in self.ended(code=None).stderr, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+
+    def ended(self, code: int | None = 0) -> Finished:
+        """Wait for its end; its words have single spaces."""
+        self._process.wait(self._patience)
+        for one in self._reading:
+            one.join()
+        finished = Finished(self._process.returncode, "".join(self._printed), self.said)
+        assert "Traceback" not in finished.stderr, "".join(self._lines)
+        assert "a defect of its own" not in finished.stderr, "".join(self._lines)
+        assert code is None or finished.code == code, f"exit {finished.code}\n{''.join(self._lines)}"
+        return finished
+
+
+def _read_into(pipe: IO[str], lines: list[str]) -> None:
+    with pipe:
+        lines.extend(pipe)
 
 
 def two_sides(root: Path, name: str, ports: tuple[int, int]) -> Iterator[Sides]:
@@ -127,6 +176,8 @@ class Writing:
         self.refused = 0
         self._sides, self._rate = sides, rate
         self._mine = sides.acknowledged.setdefault(datacenter, set())
+        self._before, self._began = len(self._mine), time.monotonic()
+        self._shut_out: float | None = None
         self._stopping = threading.Event()
         settings = {
             "acks": "all",
@@ -148,6 +199,11 @@ class Writing:
             assert time.monotonic() < began + patience, f"{len(self._mine) - before} of {records} records"
             time.sleep(0.05)
         return (len(self._mine) - before) / (time.monotonic() - began)
+
+    def rate(self) -> float:
+        """Records a second that were acknowledged until the first one was refused, or until now."""
+        until = self._shut_out or time.monotonic()
+        return (len(self._mine) - self._before) / (until - self._began)
 
     def stop(self) -> None:
         """Stop, and wait until every record on its way was acknowledged or given up."""
@@ -171,14 +227,49 @@ class Writing:
         try:
             self._client.produce(TOPIC, key=str(number), value=b"x" * SIZE, on_delivery=self._told)
         except (BufferError, KafkaException):  # full, or shut out for good
-            self.refused += 1
+            self._refuse()
             self._client.poll(0.1)
 
     def _told(self, error: object, message: Any) -> None:
         if error is None:
             self._mine.add(int(message.key()))
         else:
-            self.refused += 1
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self.refused += 1
+        self._shut_out = self._shut_out or time.monotonic()
+
+
+class Transaction:
+    """Records that a broker has and nobody who reads what is committed may see yet.
+
+    Attributes:
+        numbers: Theirs; acknowledged, for `Sides`, once they are committed.
+    """
+
+    def __init__(self, sides: Sides, datacenter: str, records: int, timeout: float) -> None:
+        from confluent_kafka import Producer
+
+        self.numbers = set(islice(sides.numbers, records))
+        self._mine = sides.acknowledged.setdefault(datacenter, set())
+        name = f"orders-{min(self.numbers)}"
+        settings = {"transactional.id": name, "transaction.timeout.ms": round(timeout * 1000)}
+        self._client = Producer({**sides.client(datacenter, "orders-producer"), **settings})
+        self._client.init_transactions(60)
+        self._client.begin_transaction()
+        taken: list[object] = []
+        for number in self.numbers:
+            self._client.produce(
+                TOPIC, key=str(number), value=b"x" * SIZE, on_delivery=lambda error, _: taken.append(error)
+            )
+        self._client.flush(60)
+        assert taken == [None] * records, "every record is at its broker, and the transaction is open"
+
+    def commit(self) -> None:
+        """Commit it; raises KafkaException where it was ended before."""
+        self._client.commit_transaction(60)
+        self._mine.update(self.numbers)
 
 
 class Following:
