@@ -4,12 +4,14 @@ what AWS makes of them, reached by sessions of Systems Manager.
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -30,6 +32,14 @@ SESSIONS = TEXT.replace(
 ).replace("    network: {operators: [10.20.0.0/16]}\n", "")
 """The same environment, with machines that nothing but AWS itself has a way to."""
 
+EMULATED = TEXT.replace("alarms: true}", 'alarms: true, metrics_endpoint: "http://10.20.0.2:4566"}')
+"""The same environment, whose machines call the account where they reach it (`tests.cloud.machines`, CALLED)."""
+
+MOST: Final = 600.0
+"""Seconds until a metric is known: it is sent each minute, and seen in a real account some minutes later."""
+
+DATA: Final = "/var/lib/kafka/data/0"
+
 NEEDED = ("aws", "session-manager-plugin")
 """Programs that sessions of Systems Manager take."""
 
@@ -47,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Account, P
         return
     folder = tmp_path_factory.mktemp("whole")
     with Cloud(folder / "cloud", machines=True) as cloud:
-        own = written(folder, cloud)
+        own = written(folder, cloud, EMULATED)
         file = folder / "environments" / cloud.name / "environment.yaml"
         file.write_text(file.read_text().replace(str(folder / "key"), str(cloud.key)))
         yield cloud, folder, decided(cloud, folder, own)
@@ -81,11 +91,46 @@ def up(place: tuple[Account, Path, dict[str, str]]) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+def known(cloud: Account, node: str, mount: str, since: datetime.datetime) -> float:
+    """How full a disk is, as CloudWatch knows it from what the node's machine sent after a moment; waits for it."""
+    dimensions = {"environment": cloud.name, "node": node, "mount": mount}
+    listed = [{"Name": name, "Value": value} for name, value in sorted(dimensions.items())]
+    client = cloud.client("cloudwatch")
+    until = time.monotonic() + MOST
+    while True:
+        found = client.get_metric_statistics(
+            Namespace="kdeploy",
+            MetricName="DiskUsedPercent",
+            Dimensions=listed,
+            StartTime=since,
+            EndTime=datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1),
+            Period=60,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        if found:
+            break
+        assert time.monotonic() < until, f"nothing is known of {mount} of {node}"
+        time.sleep(5)
+    pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"kdeploy-{cloud.name}-")
+    alarms = [
+        one
+        for page in pages
+        for one in page["MetricAlarms"]
+        if (one["Namespace"], one["MetricName"]) == ("kdeploy", "DiskUsedPercent")
+        and sorted(one["Dimensions"], key=lambda each: each["Name"]) == listed
+    ]
+    assert [one["Threshold"] for one in alarms] == [85.0], "one alarm looks at exactly what is sent"
+    return float(max(one["Maximum"] for one in found))
+
+
 def test_an_account_becomes_a_healthy_kafka_stays_it_heals_and_is_empty_again(
     place: tuple[Any, Path, dict[str, str]],
 ) -> None:
     cloud, folder, own = place
+    begun = datetime.datetime.now(datetime.UTC)
     up(place)
+    for mount in ("/", DATA):
+        assert 0 < known(cloud, "eu-west-1/broker-1", mount, begun) <= 100
     before = machines(cloud)
     assert len(before) == 6
     assert kdeploy(folder, own, "status", cloud.name).returncode == 0
@@ -101,7 +146,9 @@ def test_an_account_becomes_a_healthy_kafka_stays_it_heals_and_is_empty_again(
     ec2 = cloud.client("ec2")
     ec2.terminate_instances(InstanceIds=[gone["InstanceId"]])
     ec2.get_waiter("instance_terminated").wait(InstanceIds=[gone["InstanceId"]])
+    ended = datetime.datetime.now(datetime.UTC)
     up(place)
+    assert 0 < known(cloud, "eu-west-1/broker-2", DATA, ended) <= 100, "its successor goes on in its place"
     after = machines(cloud)
     assert after["eu-west-1/broker-2"]["InstanceId"] != gone["InstanceId"]
     assert after["eu-west-1/broker-2"]["PrivateIpAddress"] == gone["PrivateIpAddress"]
