@@ -326,6 +326,14 @@ def test_one_line_of_cloudwatch_s_that_quotes_a_secret_is_told_without_it(
     assert found.endswith("cloudwatch:PutMetricData (…, …))")
 
 
+def test_a_long_line_is_not_cut_in_the_middle_of_a_secret(tmp_path: Path, serve: Any, hasty: None) -> None:
+    secret = (SECRET + TOKEN).encode()
+    refused = b"<E><Code>Denied</Code><Message>%s%s</Message></E>" % (b"x" * 270, secret)
+    found = said(settings(tmp_path, serve(metadata).url, serve(lambda *_: (403, refused)).url))
+    assert SECRET[:6] not in found
+    assert found.endswith("x……)")
+
+
 def test_what_answers_after_two_failures_is_sent(tmp_path: Path, serve: Any, hasty: None) -> None:
     answers = [(500, b""), (429, b""), (200, b"")]
     cloudwatch = serve(lambda *_: answers.pop(0))

@@ -74,7 +74,7 @@ def used_percent(mount):
     return 100.0 * used / whole
 
 
-def asked(request, patience, who):
+def asked(request, patience, who, secrets=()):
     """What is answered to a request; one that is too busy, or does not answer, is asked again."""
     for left in range(TRIES - 1, -1, -1):
         try:
@@ -83,7 +83,9 @@ def asked(request, patience, who):
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
             if not left or not busy(error.code, said):
-                raise Failed("%s answers %d%s" % (who, error.code, meaning(said)), error.code) from None
+                raise Failed(
+                    "%s answers %d%s" % (who, error.code, meaning(said, secrets)), error.code
+                ) from None
         except (OSError, http.client.HTTPException) as error:
             if not left:
                 why = getattr(error, "reason", None) or str(error) or type(error).__name__
@@ -97,8 +99,8 @@ def busy(code, said):
     return code >= 500 or code == 429 or "<Code>Throttling" in said
 
 
-def meaning(said):
-    """AWS's own code and first line, of an answer in XML; nothing of any other.
+def meaning(said, secrets):
+    """AWS's own code and first line, of an answer in XML, without any of these secrets; nothing of any other answer.
 
     Of a signature that is refused the lines below say what it was made of, the session's token among it.
     """
@@ -108,7 +110,7 @@ def meaning(said):
         return ""
     found = {one.tag.rpartition("}")[2]: (one.text or "").strip() for one in root.iter()}
     parts = [found.get("Code", ""), found.get("Message", "").partition("\n")[0]]
-    words = ": ".join(part for part in parts if part)[:LONGEST]
+    words = without(": ".join(part for part in parts if part), secrets)[:LONGEST]  # half a secret would stay
     return " (%s)" % words if words else ""
 
 
@@ -217,10 +219,7 @@ def send(settings):
     if values:
         keys = credentials(settings["metadata"])
         request = signed(settings["endpoint"], settings["region"], form(settings, values), keys, now())
-        try:
-            asked(request, FAR, "CloudWatch at " + settings["endpoint"])
-        except Failed as error:
-            raise Failed(without(str(error), keys)) from None
+        asked(request, FAR, "CloudWatch at " + settings["endpoint"], keys)
     if wrong:
         raise Failed("; ".join(wrong))
 
