@@ -34,7 +34,7 @@ PATIENCE: Final = 55
 
 SPREAD: Final = 30
 """Seconds over which machines of one account are spread, each at its own moment: CloudWatch takes 500 calls a second of an
-account (Amazon CloudWatch User Guide, service quotas, PutMetricData, 2026-11), and cloned clocks would make them all at once."""
+account (Amazon CloudWatch User Guide, service quotas, PutMetricData, recalled), and cloned clocks would make them all at once."""
 
 
 @dataclass(frozen=True)
