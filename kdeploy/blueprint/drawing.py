@@ -145,7 +145,7 @@ def _member(environment: Environment, locked: LockedDatacenter, node: LockedNode
 
 
 def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
-    from kdeploy.tuning import place
+    from kdeploy.tuning import disk_use, place
     from kdeploy.tuning.disks import QUEUES
     from kdeploy.tuning.node import tune
     from kdeploy.tuning.situation import Situation, layout
@@ -178,7 +178,7 @@ def _node(cluster: Cluster, locked: LockedDatacenter, member: Member) -> Node:
             Disk(volume.device, volume.file_system, volume.mount, QUEUES) for volume in tuned.volumes
         ),
         firewall=_firewall(cluster.environment, locked, tuned.firewall),
-        machine=place.machine(locked, member.name),
+        machine=place.machine(locked, member.name, disk_use.watched(situation)),
     )
 
 

@@ -25,7 +25,7 @@ def cost(environment: str, output: str) -> None:
     """Say what an environment costs a month, by datacenter and part.
 
     Of the machines and volumes that its lock says are there, else of its plan: brokers, volumes,
-    coordination, NAT gateways, endpoints, alarms, and traffic between zones and regions, which follows the
+    coordination, NAT gateways, endpoints, alarms, metrics, and traffic between zones and regions, which follows the
     workload. Prices are the catalogue's (`kdeploy catalogue refresh` gets today's).
     `kdeploy preview` shows what a change makes of them.
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.planner.costs import Beside
+from kdeploy.spec.aws import METRICS
 
 if TYPE_CHECKING:
     from kdeploy.infra.aws.changes import State
@@ -23,6 +24,16 @@ def _endpoints(given: Mapping[str, Any]) -> int:
     return len(given.get("subnetIds") or ()) if is_interface else 0
 
 
+def _metrics(given: Mapping[str, Any]) -> int:
+    """Whether an alarm is on a metric of one's own, which is paid for: each has one."""
+    return int(given.get("namespace") == METRICS)
+
+
+def _telling(given: Mapping[str, Any]) -> int:
+    """Whether it is on that of an operating system's disk, of which each machine that sends any has one."""
+    return int(_metrics(given) and (given.get("dimensions") or {}).get("mount") == "/")
+
+
 COUNTED: Final[Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], int]]]] = {
     "aws:ec2/instance:Instance": {
         "root_disks": lambda given: int((given.get("rootBlockDevice") or {}).get("volumeSize") or 0)
@@ -33,7 +44,11 @@ COUNTED: Final[Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], int]]]] =
         "load_balancers": lambda _: 1,
         "addresses": lambda given: 0 if given.get("internal") else len(given.get("subnets") or ()),
     },
-    "aws:cloudwatch/metricAlarm:MetricAlarm": {"alarms": lambda _: 1},
+    "aws:cloudwatch/metricAlarm:MetricAlarm": {
+        "alarms": lambda _: 1,
+        "metrics": _metrics,
+        "telling": _telling,
+    },
 }
 """What is counted, by a resource's type: from its inputs, as pulumi-aws names them."""
 

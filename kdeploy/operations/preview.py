@@ -355,14 +355,14 @@ def cost_items(
             price after is told alone.
     """
     from kdeploy.infra import KnowsTypes
-    from kdeploy.planner.costs import Beside, beside, made
+    from kdeploy.planner.costs import Beside, beside, data_disks, made
 
     environment, found = design.loaded.environment, []
     discount, wanted = environment.planner.price_discount, {one.name: one for one in environment.datacenters}
     previous = {one.name: one for one in (design.previous or design.lock).datacenters}
     everything = {one.datacenter: one.everything for one in design.blueprint.clusters}
     for one in design.lock.datacenters:
-        declared = beside(wanted[one.name], len(one.nodes) + len(one.mirrors))
+        declared = beside(wanted[one.name], len(one.nodes) + len(one.mirrors), data_disks(one))
         after = made(one, declared, discount)
         if after is None:
             continue

@@ -6,7 +6,7 @@ already cost nothing that is known here: that is said, and no zero stands for it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -17,7 +17,7 @@ from kdeploy.units import HOURS_PER_MONTH, format_bytes, format_usd
 
 if TYPE_CHECKING:
     from kdeploy.planner.catalogue import Catalogue
-    from kdeploy.spec.lock import Lock, LockedDatacenter, LockedShape
+    from kdeploy.spec.lock import Lock, LockedDatacenter, LockedShape, LockedVolumes
     from kdeploy.spec.model import Datacenter, Environment
 
 COST_SCHEMA: Final = "kdeploy.cost/v1"
@@ -54,7 +54,20 @@ recorded answer of the Price List API has the same, both read 2026-11-27), and t
 an account are free, which is not counted."""
 
 ALARMS: Final = 2
-"""Alarms of each machine, where they are asked for (`infra.aws.alarms`, CHECKS)."""
+"""Alarms of each machine, where they are asked for (`infra.aws.alarms`, CHECKS); each of its file systems has one more."""
+
+METRIC: Final = 0.30
+"""US dollars a month of a metric of one's own, for the first 10,000 of an account, in us-east-1 (Amazon CloudWatch pricing,
+https://aws.amazon.com/cloudwatch/pricing/, read second-hand, 2026-11-27), and taken for the same elsewhere. How full a
+file system is makes one. Ten are free, and those beyond 10,000 are cheaper, neither of which is counted."""
+
+REQUESTS: Final = 60 * HOURS_PER_MONTH / 1000 * 0.01
+"""US dollars a month of what a machine asks CloudWatch: one PutMetricData a minute, $0.01 for each 1,000 (ibid.). The first
+million of an account is free, which is not counted."""
+
+METRICS_ENDPOINTS: Final = 1
+"""Endpoints that CloudWatch is given in a network of kdeploy's own, in each of its zones, where there is no other way out
+(`infra.aws.access`, MONITORING)."""
 
 TRAFFIC: Final = {"cross_zone_traffic": "cross-zone traffic", "cross_region_traffic": "cross-region traffic"}
 """Parts that follow the workload and not what is there, and what they are called."""
@@ -75,7 +88,7 @@ class Part:
 
     Attributes:
         name: brokers, volumes, coordination, workers, root_disks, nat_gateways, endpoints, load_balancer, alarms,
-            cross_zone_traffic or cross_region_traffic.
+            metrics, cross_zone_traffic or cross_region_traffic.
         what: What it is of, in words.
         monthly_usd: US dollars a month of 730 hours.
     """
@@ -96,6 +109,8 @@ class Beside:
         load_balancers: Network load balancers.
         addresses: Public addresses of those.
         alarms: CloudWatch alarms.
+        metrics: Metrics of one's own in CloudWatch: file systems that are watched.
+        telling: Machines that send them.
     """
 
     root_disks: int = 0
@@ -104,6 +119,8 @@ class Beside:
     load_balancers: int = 0
     addresses: int = 0
     alarms: int = 0
+    metrics: int = 0
+    telling: int = 0
 
 
 @dataclass(frozen=True)
@@ -187,12 +204,13 @@ def _of_plan(planned: DatacenterPlan, wanted: Datacenter, discount: float) -> Da
         "cross_zone_traffic": _crossing(planned),
     }
     nodes = brokers.count + coordination.nodes
+    disks = brokers.count * _count(brokers.volumes) + coordination.nodes * _count(coordination.volumes)
     if planned.mirror is not None:
         nodes += planned.mirror.count
         words["workers"] = _machines(planned.mirror.count, planned.mirror.instance_type, ())
     parts = [Part(name, words.get(name, ""), usd) for name, usd in cost.parts.items()]
     shapes = catalogue.load(planned.region)
-    parts += _network(wanted, planned.region, nodes, discount)
+    parts += _network(wanted, planned.region, nodes, disks, discount)
     return _priced(planned.name, planned.region, parts, _notes(shapes, discount))
 
 
@@ -227,7 +245,7 @@ def _of_lock(
         traffic = {name: usd for name, usd in planned.cost.parts.items() if name in TRAFFIC}
         said = {"cross_zone_traffic": _crossing(planned)}
         parts += [Part(name, said.get(name, ""), usd) for name, usd in traffic.items()]
-        parts += _network(wanted, one.region, len(one.nodes) + len(one.mirrors), discount)
+        parts += _network(wanted, one.region, len(one.nodes) + len(one.mirrors), data_disks(one), discount)
     return _priced(one.name, one.region, parts, notes)
 
 
@@ -248,25 +266,43 @@ def _notes(shapes: Catalogue, discount: float) -> tuple[str, ...]:
     )
 
 
-def beside(wanted: Datacenter, nodes: int) -> Beside:
+def data_disks(one: LockedDatacenter) -> int:
+    """How many disks for data all machines of a datacenter have, as its lock says."""
+    brokers = sum(node.role == "broker" for node in one.nodes)
+    coordinators = len(one.nodes) - brokers
+    return brokers * _count(one.brokers.volumes) + coordinators * _count(one.coordination.volumes)
+
+
+def _count(volumes: Iterable[Volumes | LockedVolumes]) -> int:
+    return sum(each.count for each in volumes)
+
+
+def beside(wanted: Datacenter, nodes: int, disks: int) -> Beside:
     """What a datacenter in AWS has beside brokers and coordination, as it is declared.
 
     Args:
         wanted: The datacenter.
         nodes: How many machines it has, of all roles.
+        disks: How many disks for data all of them have.
     """
     network, zones = wanted.network, len(wanted.racks)
     own = network.vpc is None
     gateways = {"none": 0, "nat": 1, "nat-per-zone": zones}[network.egress] if own else 0
     balancer = network.load_balancer
     public = balancer is not None and balancer.scheme == "internet-facing"
+    watches = wanted.machine.alarms
+    endpoints = ENDPOINTS if through(wanted) == "ssm" else 0
+    endpoints += METRICS_ENDPOINTS if watches and network.egress == "none" else 0
+    file_systems = nodes + disks if watches else 0
     return Beside(
         root_disks=nodes * wanted.machine.root_size,
         nat_gateways=gateways,
-        endpoints=ENDPOINTS * zones if own and through(wanted) == "ssm" else 0,
+        endpoints=endpoints * zones if own else 0,
         load_balancers=int(balancer is not None),
         addresses=zones if public else 0,
-        alarms=ALARMS * nodes if wanted.machine.alarms else 0,
+        alarms=ALARMS * nodes + file_systems if watches else 0,
+        metrics=file_systems,
+        telling=nodes if watches else 0,
     )
 
 
@@ -301,27 +337,37 @@ def _prices(there: Beside, region: str, discount: float) -> dict[str, float]:
         "endpoints": there.endpoints * ENDPOINT * hourly,
         "load_balancer": balancers,
         "alarms": there.alarms * ALARM,
+        "metrics": there.metrics * METRIC + there.telling * REQUESTS,
     }
     return {name: round(usd, 2) for name, usd in found.items()}
 
 
-def _network(wanted: Datacenter, region: str, nodes: int, discount: float) -> Iterator[Part]:
+def _network(wanted: Datacenter, region: str, nodes: int, disks: int, discount: float) -> Iterator[Part]:
     """What is declared beside brokers and coordination: disks of operating systems, ways to the internet and to Systems
     Manager, and what watches machines.
     """
-    there = beside(wanted, nodes)
+    there = beside(wanted, nodes, disks)
     gateways, zones = there.nat_gateways, len(wanted.racks)
     their = "their addresses" if gateways > 1 else "its address"
     words = {
         "root_disks": f"{nodes} × gp3 {format_bytes(wanted.machine.root_size * 2.0**30)}",
         "nat_gateways": f"{gateways} with {their}; what packages carry over them is not in it",
-        "endpoints": f"{ENDPOINTS} of Systems Manager in {zones} {'zones' if zones > 1 else 'zone'}",
+        "endpoints": _endpoints(wanted, zones),
         "load_balancer": _balancer(there, catalogue.usual_ratio(region)),
-        "alarms": f"{ALARMS} of CloudWatch for each of {nodes} machines; an account's first ten, which are free, count too",
+        "alarms": f"{there.alarms} of CloudWatch: {ALARMS} for each of {nodes} machines, and one for each of their "
+        f"{there.metrics} file systems; an account's first ten, which are free, count too",
+        "metrics": f"{there.metrics} of CloudWatch, each sent every minute; what of an account is free counts too",
     }
     for name, usd in _prices(there, region, discount).items():
         if usd:
             yield Part(name, words[name], usd)
+
+
+def _endpoints(wanted: Datacenter, zones: int) -> str:
+    named = [f"{ENDPOINTS} of Systems Manager"] if through(wanted) == "ssm" else []
+    if wanted.machine.alarms and wanted.network.egress == "none":
+        named.append(f"{METRICS_ENDPOINTS} of CloudWatch")
+    return f"{' and '.join(named)} in {zones} {'zones' if zones > 1 else 'zone'}"
 
 
 def _balancer(there: Beside, ratio: float) -> str:

@@ -27,6 +27,12 @@ MOST_SPREAD: Final = 7
 """Machines of a spread placement group that a zone takes, and partitions of a partition placement group (Amazon EC2
 User Guide, Placement groups, rules and limitations, 2026-11: seven each)."""
 
+METRICS: Final = "kdeploy"
+"""The only namespace of CloudWatch that machines may write to."""
+
+DISK_USE: Final = "DiskUsedPercent"
+"""The metric there that says how full a file system is."""
+
 Cidr = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$")]
 """An IPv4 network: `10.20.0.0/16`."""
 
@@ -138,10 +144,21 @@ class Machine(Frozen):
     """Whether a bucket for backups is made, that the machines may write to."""
 
     alarms: bool = False
-    """Whether CloudWatch watches each machine: one that fails AWS's own check is recovered, and told of."""
+    """Whether CloudWatch watches each machine: one that fails AWS's own check is recovered, and told of; so is a disk
+    that is nearly full, and one of which nothing is heard any more."""
+
+    alarm_percent: Annotated[int, Field(ge=1, le=99)] = 85
+    """How full a disk may be, in percent, before its alarm; volumes are planned to be at most 80 % full."""
 
     alarm_topic: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:sns:\S+$")] | None = None
     """SNS topic that alarms are sent to besides."""
+
+    metrics_endpoint: (
+        Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$", max_length=255)]
+        | None
+    ) = None
+    """Where machines tell CloudWatch how full their disks are; left out, the region's own. An endpoint without a private
+    name, in a VPC of yours, is named here."""
 
 
 class Aws(Frozen):

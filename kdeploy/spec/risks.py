@@ -123,6 +123,14 @@ def _open_to_everyone(environment: Environment) -> Places:
     )
 
 
+def _readable_metrics(environment: Environment) -> Places:
+    return tuple(
+        ("datacenters", index, "machine", "metrics_endpoint")
+        for index, one in enumerate(environment.datacenters)
+        if (one.machine.metrics_endpoint or "").startswith("http:")
+    )
+
+
 def _no_authorization(environment: Environment) -> Places:
     return () if environment.security.authorization else (("security", "authorization"),)
 
@@ -256,6 +264,10 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     "open-to-everyone": (
         _open_to_everyone,
         "whoever is on the internet may try passwords, and hold brokers' connections",
+    ),
+    "readable-metrics": (
+        _readable_metrics,
+        "the token of the machines' role crosses the network readable, and whoever reads it sends metrics in their place",
     ),
     "no-authorization": (
         _no_authorization,

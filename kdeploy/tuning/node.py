@@ -14,6 +14,7 @@ from kdeploy.spec.lock import Role
 from kdeploy.tuning import (
     broker,
     controller,
+    disk_use,
     disks,
     firewall,
     jvm,
@@ -182,7 +183,19 @@ def _host_files(situation: Situation, options_file: str, configuration: str) -> 
             for one in volumes
         ),
         *([rules] if volumes else []),
+        *(_telling(situation) if disk_use.watched(situation) else ()),
     )
+
+
+def _telling(situation: Situation) -> tuple[TunedFile, ...]:
+    """What tells CloudWatch how full disks are; no node restarts for it."""
+    texts = {
+        disk_use.PROGRAM: disk_use.program(),
+        disk_use.SETTINGS: disk_use.settings(situation),
+        f"/etc/systemd/system/{disk_use.SERVICE}": render.unit(disk_use.service()),
+        f"/etc/systemd/system/{disk_use.TIMER}": render.unit(disk_use.timer()),
+    }
+    return tuple(TunedFile(path, text, restart=False) for path, text in texts.items())
 
 
 def _secrets(situation: Situation) -> tuple[tuple[str, SecretKind], ...]:

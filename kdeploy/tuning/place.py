@@ -16,6 +16,7 @@ from kdeploy.spec.aws import MOST_SPREAD, Egress, Join, Through, through
 from kdeploy.spec.lock import LockedDatacenter, LockedShape, Role
 from kdeploy.spec.model import Architecture, Datacenter, Environment
 from kdeploy.spec.ports import OUTSIDE
+from kdeploy.tuning.disk_use import Watched
 from kdeploy.tuning.outside import LISTENER, Balancer, balancer
 
 LOCAL: Final = "local-nvme"
@@ -66,6 +67,7 @@ class Machine:
         volumes: EBS volumes for data, in the order of the node's disks.
         image: Machine image; None until one was chosen: the latest Debian 12 then.
         placement: Its placement group.
+        watched: File systems whose use it tells to CloudWatch, each of which has an alarm.
     """
 
     instance_type: str
@@ -75,6 +77,7 @@ class Machine:
     volumes: tuple[DataVolume, ...]
     image: str | None
     placement: Placement
+    watched: tuple[Watched, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class Place:
         bucket: Whether there is a bucket for backups.
         alarms: Whether each machine is watched.
         alarm_topic: SNS topic that alarms are sent to.
+        alarm_percent: How full a disk may be before its alarm.
         balancer: What clients outside the network connect to; None where there is nothing for them.
     """
 
@@ -165,6 +169,7 @@ class Place:
     bucket: bool = False
     alarms: bool = False
     alarm_topic: str | None = None
+    alarm_percent: int = 85
     balancer: Balancer | None = None
 
 
@@ -280,6 +285,7 @@ def place(
         bucket=wanted.machine.bucket,
         alarms=wanted.machine.alarms,
         alarm_topic=wanted.machine.alarm_topic,
+        alarm_percent=wanted.machine.alarm_percent,
         balancer=balancer(environment, locked, tuple(one.public for one in subnets if one.public)),
     )
 
@@ -375,8 +381,14 @@ def _every_rule(environment: Environment, wanted: Datacenter, locked: LockedData
                 yield Rule(role, one.protocol, one.port, why, network=network)
 
 
-def machine(locked: LockedDatacenter, name: str) -> Machine | None:
-    """A node's machine; None outside AWS."""
+def machine(locked: LockedDatacenter, name: str, watched: tuple[Watched, ...] = ()) -> Machine | None:
+    """A node's machine; None outside AWS.
+
+    Args:
+        locked: Its datacenter.
+        name: The node's name.
+        watched: Its file systems whose use is told to CloudWatch.
+    """
     nodes = (*locked.nodes, *locked.mirrors)
     node = next(one for one in nodes if one.name == name)
     shape = {"broker": locked.brokers, "mirror": locked.mirror}.get(node.role, locked.coordination)
@@ -392,6 +404,7 @@ def machine(locked: LockedDatacenter, name: str) -> Machine | None:
         volumes=tuple(_volumes(shape)),
         image=locked.images.get(speaks),
         placement=_placement(node.role, node.rack, beside.index(name)),
+        watched=watched,
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from tests.cloud import metadata
 from tests.fleet.host import Host
 
 BY_ID: Final = "nvme-Amazon_Elastic_Block_Store_{}"
@@ -31,6 +32,15 @@ REBOOT: Final = signal.SIGRTMIN + 5
 
 GRACE: Final = 120.0
 """Seconds that an instance gets to shut down before it is ended, as EC2 gives it some minutes."""
+
+METADATA: Final = f"""[Service]
+ExecStartPre=/bin/ip address replace {metadata.ADDRESS}/32 dev lo
+ExecStart=/usr/bin/python3 /usr/local/sbin/metadata.py /etc/metadata.json
+Restart=on-failure
+[Install]
+WantedBy=multi-user.target
+"""
+"""The unit of a host's own metadata service."""
 
 USER: Final = "admin"
 """Who logs in to Debian's images (wiki.debian.org, "Cloud/AmazonEC2Image", 2026-11)."""
@@ -201,6 +211,23 @@ class Machine(Host):
             file.write_text(
                 "\n".join([self.authorized.strip(), *config.get("ssh_authorized_keys", [])]) + "\n"
             )
+
+    def answer_about_itself(self, known: dict[str, str]) -> None:
+        """Let it have a metadata service of its own from its next boot on.
+
+        Args:
+            known: As `metadata.server` takes it.
+        """
+        folder = self.root / "usr/local/sbin"
+        shutil.copy(metadata.__file__, folder / "metadata.py")
+        file = self.root / "etc/metadata.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(known))
+        units = self.root / "etc/systemd/system"
+        (units / "metadata.service").write_text(METADATA)
+        wants = units / "multi-user.target.wants"
+        wants.mkdir(exist_ok=True)
+        (wants / "metadata.service").symlink_to("/etc/systemd/system/metadata.service")
 
     def _login(self, user: str, keys: list[str]) -> None:
         """A user who may become root and logs in by key; the account's own key is always let in."""

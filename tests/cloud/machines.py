@@ -20,14 +20,18 @@ from typing import Any, Final
 
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import Instance
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import make_server
 
-from tests.cloud import hosts, launch, resolver
+from tests.cloud import hosts, launch, resolver, troubles
 from tests.cloud.hosts import Machine
 from tests.cloud.strict import refuse
 from tests.fleet.base import base
 from tests.fleet.fleet import Fleet
 
 BRIDGE: Final = "kdeploy-aws"
+CALLED: Final = 4566
+"""Port on each network's name server by which hosts call AWS: this machine's loopback, where all else does, is not theirs."""
 GIB: Final = 2**30
 
 
@@ -43,6 +47,7 @@ class Machines:
         self.fleet = Fleet(folder)
         self.lock = threading.RLock()
         self.served: set[str] = set()
+        self.account: Callable[..., Any] | None = None
         self.addresses: set[str] = set()
 
     def prepare(self) -> None:
@@ -90,6 +95,7 @@ class Machines:
         )
         made.make(base())
         made.first_boot(_text(instance.user_data))
+        made.answer_about_itself(_known(name))
         made.boot()
 
     @staticmethod
@@ -110,7 +116,16 @@ class Machines:
             _run("ip", "address", "replace", f"{server}/32", "dev", BRIDGE)
             self.addresses.add(f"{server}/32")
             resolver.serve(server, lookup)
+            self._let_call(server)
             self.served.add(server)
+
+    def _let_call(self, address: str) -> None:
+        """Let hosts of a network call AWS, as they would through its endpoints."""
+        if self.account is not None:
+            door = make_server(
+                address, CALLED, self.account, threaded=True, request_handler=MotoRequestHandler
+            )
+            threading.Thread(target=door.serve_forever, daemon=True).start()
 
     def stop(self, instance: Any) -> None:
         """Shut an instance's host down; its state says when that is done."""
@@ -233,6 +248,16 @@ class Machines:
             subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False)
         self.fleet.restore_shared()
         shutil.rmtree(self.folder)
+
+
+def _known(name: str) -> dict[str, str]:
+    """What a machine's role is known by: the account's own key, since no other opens it, and a token."""
+    return {
+        "role": "machine",
+        "key": troubles.SETTINGS.key,
+        "secret": f"secret-of-{name}",
+        "token": f"token-of-{name}",
+    }
 
 
 def _name(instance: str) -> str:

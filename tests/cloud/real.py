@@ -37,8 +37,16 @@ REPOSITORY: Final = Path(__file__).parents[2]
 REGION: Final = "eu-west-1"
 """Where the tests' environments are, as their files say."""
 
-LOOKING: Final = frozenset({"iam:ListInstanceProfiles", "iam:ListRoles", "route53:ListHostedZones"})
-"""Rights that tests need to look whether anything is left, beside those of the policy in docs/aws.md."""
+LOOKING: Final = frozenset(
+    {
+        "cloudwatch:GetMetricStatistics",
+        "iam:ListInstanceProfiles",
+        "iam:ListRoles",
+        "route53:ListHostedZones",
+    }
+)
+"""Rights that tests need to look whether anything is left, and whether metrics come, beside those of the policy in
+docs/aws.md."""
 
 NOT_THEIRS: Final = ("PULUMI_ACCESS_TOKEN", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_", "PULUMI_STACK")
 """Variables of whoever runs the tests that would lead to another state; credentials and the engine's home stay."""

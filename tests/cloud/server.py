@@ -136,6 +136,8 @@ def main() -> None:
 
         machines = install(asked.machines)
     door = Door(machines)
+    if machines:
+        machines.account = door
     server = make_server("127.0.0.1", 0, door, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=_follow, args=(os.getppid(), machines), daemon=True).start()
     sys.stdout.write(f"{server.server_address[1]}\n")

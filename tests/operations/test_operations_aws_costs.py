@@ -6,12 +6,17 @@ import pytest
 
 from kdeploy.infra.aws.changes import Resource, State
 from kdeploy.operations import aws_costs
-from kdeploy.planner.costs import Beside, beside
+from kdeploy.planner.costs import Beside, beside, data_disks
 from tests.infra.aws.recorded import record
 from tests.tuning import builders
 from tests.tuning.places import KINDS, decided
 
-WAYS = {"per zone": [{**KINDS["one"][0], "network": {"egress": "nat-per-zone"}}]}
+WAYS = {
+    "per zone": [{**KINDS["one"][0], "network": {"egress": "nat-per-zone"}}],
+    "watched without a way out": [
+        {**KINDS["one"][0], "network": {"egress": "none"}, "machine": {"alarms": True}}
+    ],
+}
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *WAYS])
@@ -23,8 +28,10 @@ def test_what_a_program_declares_is_counted_as_the_environment_says(kind: str) -
         for one in record(blueprint).resources
     )
     wanted = builders.environment(kafka={"version": "3.9.2"}, datacenters=places).datacenters
-    nodes = {one.name: len(one.nodes) for one in lock.datacenters}
-    declared = {one.name: beside(one, nodes[one.name]) for one in wanted}
+    locked = {one.name: one for one in lock.datacenters}
+    declared = {
+        one.name: beside(one, len(locked[one.name].nodes), data_disks(locked[one.name])) for one in wanted
+    }
     assert aws_costs.beside(State(resources=made)) == declared
     assert all(one != Beside() for one in declared.values())
 

@@ -22,7 +22,7 @@ from kdeploy.operations.expected import Moved
 from kdeploy.operations.preview import cost_items
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.reach import WrongCluster
-from kdeploy.planner.costs import Beside, beside
+from kdeploy.planner.costs import Beside, beside, data_disks
 from kdeploy.spec import load, lockfile
 from kdeploy.spec.lock import Lock
 from tests.contracts import hold
@@ -310,7 +310,7 @@ def test_what_is_made_beside_machines_is_part_of_what_a_change_costs(tmp_path: P
     (item,) = cost_items(
         designed(tmp_path, text.replace("nat-per-zone", "none"), before.lock), machines, there
     )
-    assert re.fullmatch(r"nat gateways \$\d+ less", item.why)
+    assert re.fullmatch(r"nat gateways \$\d+ less, endpoints \$\d+ more", item.why), "CloudWatch's own way"
     balancer = "load_balancer: {name: kafka.example.com, sources: [198.51.100.0/24]}"
     wanted = text.replace("egress: nat-per-zone", f"egress: nat-per-zone\n      {balancer}")
     (item,) = cost_items(designed(tmp_path, wanted, before.lock), machines, there)
@@ -349,7 +349,7 @@ def declared(design: prepare.Design) -> dict[str, Beside]:
     """What there is beside machines when all that a design wants was made."""
     wanted = design.loaded.environment.datacenters
     return {
-        one.name: beside(place, len(one.nodes))
+        one.name: beside(place, len(one.nodes), data_disks(one))
         for one, place in zip(design.lock.datacenters, wanted, strict=True)
     }
 

@@ -27,7 +27,7 @@ US = """  - name: us-east-1
     network: {cidr: 10.30.0.0/16, egress: none}
 """
 TWO = PROD.replace("\naws:", f"{US}\naws:")
-BESIDE = {"root_disks", "nat_gateways", "endpoints", "alarms"}
+BESIDE = {"root_disks", "nat_gateways", "endpoints", "alarms", "metrics"}
 """Parts that no plan chooses: they follow from what is declared."""
 
 
@@ -120,7 +120,7 @@ def test_machines_that_somebody_has_cost_nothing_that_is_known(name: str, said: 
 )
 def test_ways_to_the_internet_cost_by_the_gateway(network: dict[str, Any], gateways: int) -> None:
     wanted = Datacenter(name="dc1", provider="aws", region="us-east-1", network=network)  # type: ignore[arg-type]
-    found = costs._network(wanted, "us-east-1", 6, 0.0)
+    found = costs._network(wanted, "us-east-1", 6, 6, 0.0)
     assert [one.monthly_usd for one in found if one.name == "nat_gateways"] == (
         [pytest.approx(gateways * 36.5)] if gateways else []
     ), "$0.050 an hour, 730 hours"
@@ -129,13 +129,20 @@ def test_ways_to_the_internet_cost_by_the_gateway(network: dict[str, Any], gatew
 @pytest.mark.parametrize(
     ("declared", "region", "endpoints", "alarms"),
     [
-        ({"ssh": {"through": "ssm"}, "machine": {"alarms": True}}, "us-east-1", 3 * 2 * 7.30, 6 * 2 * 0.10),
+        ({"ssh": {"through": "ssm"}, "machine": {"alarms": True}}, "us-east-1", 3 * 2 * 7.30, 6 * 4 * 0.10),
         ({}, "us-east-1", 3 * 2 * 7.30, None),
         ({"racks": ["a"]}, "us-east-1", 2 * 7.30, None),
         ({}, "eu-west-1", 3 * 2 * 7.30 * catalogue.usual_ratio("eu-west-1"), None),
         ({"ssh": {"through": "direct"}}, "us-east-1", None, None),
         ({"ssh": {"jump": "jump.example.com"}}, "us-east-1", None, None),
-        ({"network": {"vpc": "vpc-0123abcd"}, "machine": {"alarms": True}}, "us-east-1", None, 1.20),
+        ({"network": {"vpc": "vpc-0123abcd"}, "machine": {"alarms": True}}, "us-east-1", None, 2.40),
+        ({"network": {"egress": "none"}, "machine": {"alarms": True}}, "us-east-1", 3 * 3 * 7.30, 2.40),
+        (
+            {"network": {"egress": "none"}, "machine": {"alarms": True}, "ssh": {"jump": "jump.example.com"}},
+            "us-east-1",
+            3 * 7.30,
+            2.40,
+        ),
     ],
 )
 def test_endpoints_cost_by_the_zone_and_alarms_by_the_machine(
@@ -143,7 +150,7 @@ def test_endpoints_cost_by_the_zone_and_alarms_by_the_machine(
 ) -> None:
     fields = {"name": "dc1", "provider": "aws", "region": region, "racks": ["a", "b", "c"], **declared}
     wanted = Datacenter.model_validate(fields)
-    found = {one.name: one.monthly_usd for one in costs._network(wanted, region, 6, 0.3)}
+    found = {one.name: one.monthly_usd for one in costs._network(wanted, region, 6, 6, 0.3)}
     assert found.get("endpoints") == (None if endpoints is None else pytest.approx(endpoints, abs=0.01))
     assert found.get("alarms") == (None if alarms is None else pytest.approx(alarms)), "no discount on either"
 
@@ -171,10 +178,10 @@ def test_a_load_balancer_costs_by_the_hour_and_public_addresses_by_the_zone(
 ) -> None:
     fields = {"name": "dc1", "provider": "aws", "region": region, "racks": list(racks)}
     wanted = Datacenter.model_validate({**fields, "network": {"load_balancer": {**OUTSIDE, **more}}})
-    found = {one.name: one for one in costs._network(wanted, region, 6, 0.3)}
+    found = {one.name: one for one in costs._network(wanted, region, 6, 6, 0.3)}
     assert found["load_balancer"].monthly_usd == pytest.approx(usd, abs=0.01), "no discount"
     assert found["load_balancer"].what.startswith(said)
-    none = costs._network(Datacenter.model_validate(fields), region, 6, 0.3)
+    none = costs._network(Datacenter.model_validate(fields), region, 6, 6, 0.3)
     assert "load_balancer" not in {one.name for one in none}
 
 
@@ -184,9 +191,35 @@ def test_as_many_endpoints_and_alarms_are_priced_as_are_made() -> None:
     assert (len(access.SERVICES), len(alarms.CHECKS)) == (costs.ENDPOINTS, costs.ALARMS)
 
 
+def test_metrics_cost_by_the_file_system_and_requests_by_the_machine() -> None:
+    fields = {"name": "dc1", "provider": "aws", "region": "us-east-1", "racks": ["a", "b", "c"]}
+    watched = Datacenter.model_validate({**fields, "machine": {"alarms": True}})
+    found = {one.name: one for one in costs._network(watched, "us-east-1", 6, 12, 0.3)}
+    requests = 6 * 730 * 60 / 1000 * 0.01
+    assert found["metrics"].monthly_usd == pytest.approx(18 * 0.30 + requests, abs=0.01), "no discount"
+    assert found["metrics"].what.startswith("18 of CloudWatch")
+    assert found["alarms"].what.startswith(
+        "30 of CloudWatch: 2 for each of 6 machines, and one for each of their 18"
+    )
+    unwatched = costs._network(Datacenter.model_validate(fields), "us-east-1", 6, 12, 0.3)
+    assert {"alarms", "metrics"}.isdisjoint(one.name for one in unwatched)
+
+
+def test_an_endpoint_of_cloudwatch_is_named_where_there_is_one() -> None:
+    fields = {"name": "dc1", "provider": "aws", "region": "us-east-1", "racks": ["a", "b"]}
+    watched = {**fields, "machine": {"alarms": True}, "network": {"egress": "none"}}
+    for ssh, said in (
+        ({}, "2 of Systems Manager and 1 of CloudWatch in 2 zones"),
+        ({"jump": "jump.example.com"}, "1 of CloudWatch in 2 zones"),
+    ):
+        wanted = Datacenter.model_validate({**watched, "ssh": ssh})
+        found = {one.name: one.what for one in costs._network(wanted, "us-east-1", 6, 12, 0.3)}
+        assert found["endpoints"] == said
+
+
 def test_disks_of_operating_systems_cost_by_the_node() -> None:
     wanted = Datacenter(name="dc1", provider="aws", region="us-east-1", machine={"root_size": 30})  # type: ignore[arg-type]
-    found, *_ = costs._network(wanted, "us-east-1", 6, 0.5)
+    found, *_ = costs._network(wanted, "us-east-1", 6, 6, 0.5)
     assert (found.name, found.monthly_usd) == ("root_disks", pytest.approx(6 * 30 * 0.08 / 2))
     assert found.what == "6 × gp3 30 GiB"
 

@@ -242,3 +242,78 @@ def test_status_names_what_became_of_the_firewall(
     wanted = [["firewall", "as in /etc/kdeploy/firewall.nft", drift]] if drift else []
     assert remote.firewall_drift("one") == wanted
     assert remote.firewall_drift("") == []
+
+
+TIMERS = """#!/bin/sh
+# Knows one timer: `active` is there while it runs, and the link while it is started at boot.
+case "$1" in
+  is-active) [ -e {here}/active ] && echo active || {{ echo inactive; exit 3; }} ;;
+  enable) [ -e {here}/broken ] && {{ echo 'Failed to enable unit: Access denied'; exit 1; }}
+    touch {here}/active; ln -sf /nowhere {here}/wants ;;
+  disable) rm -f {here}/active; [ -e {here}/gone ] || rm -f {here}/wants ;;
+esac
+"""
+
+
+class Timer:
+    """A host with a systemctl that only keeps files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "systemctl").write_text(TIMERS.format(here=folder))
+        (folder / "systemctl").chmod(0o755)
+
+    def set(self, wanted: str, mode: str = "set") -> list[str]:
+        replaced = {
+            '"systemctl"': f'"{self.folder / "systemctl"}"',
+            '"/etc/systemd/system/timers.target.wants/" + TIMER': f'"{self.folder / "wants"}"',
+        }
+        said = run("disk_use/files/timer.py", replaced, wanted, mode)
+        assert said.keys() == {"changed"}
+        return list(said["changed"])
+
+    def state(self) -> tuple[bool, bool]:
+        """Whether it runs, and whether it is started at boot."""
+        return (self.folder / "active").exists(), (self.folder / "wants").is_symlink()
+
+
+@pytest.fixture
+def timer(tmp_path: Path) -> Timer:
+    return Timer(tmp_path)
+
+
+def test_the_timer_is_started_once_and_stopped_once(timer: Timer) -> None:
+    assert timer.set("off") == []
+    assert timer.set("on", "check") == ["not started"]
+    assert timer.state() == (False, False), "check changes nothing"
+    assert timer.set("on") == ["not started"]
+    assert timer.state() == (True, True)
+    assert timer.set("on") == []
+    assert timer.set("off", "check") == ["started"]
+    assert timer.state() == (True, True)
+    assert timer.set("off") == ["started"]
+    assert timer.state() == (False, False)
+
+
+def test_a_timer_that_somebody_stopped_or_took_from_boot_is_started_again(timer: Timer) -> None:
+    timer.set("on")
+    (timer.folder / "active").unlink()
+    assert timer.set("on") == ["not started"]
+    (timer.folder / "wants").unlink()
+    assert timer.set("on") == ["not started at boot"]
+    assert timer.state() == (True, True)
+
+
+def test_a_timer_whose_unit_somebody_took_away_is_not_started_at_boot_either(timer: Timer) -> None:
+    timer.set("on")
+    (timer.folder / "gone").touch()
+    assert timer.set("off") == ["started"]
+    assert timer.state() == (False, False)
+
+
+def test_a_timer_that_cannot_be_started_is_said(timer: Timer) -> None:
+    (timer.folder / "broken").touch()
+    with pytest.raises(
+        AssertionError, match=r"kdeploy-disk-use.timer is not started: systemctl says Failed to enable"
+    ):
+        timer.set("on")

@@ -65,6 +65,12 @@ TAKEN: list[tuple[str, str, str]] = [
         "        {name: kafka.example.com, scheme: internet-facing, everyone: true}\n",
     ),
     (
+        "readable-metrics",
+        "datacenters[0].machine.metrics_endpoint",
+        "datacenters:\n  - provider: aws\n    region: eu-west-1\n    machine:\n"
+        "      {alarms: true, metrics_endpoint: 'http://10.20.0.2'}\n",
+    ),
+    (
         "writes-everything",
         "users[0].acls[1].name",
         "users: [{name: a, acls: [{name: '*', operations: [read]}, {name: '*', operations: [all]}]}]\n",

@@ -2,8 +2,8 @@
 
 Invariant: what comes in is exactly the Blueprint's rules, each for one port; nothing comes in from everywhere. What
 goes out is the other end of the same rules, what is fetched from the other datacenter, and web pages for packages
-where there is a way out. Machines may register for sessions, tell CloudWatch of themselves, and keep backups; nothing
-else.
+where there is a way out. Machines may register for sessions, tell CloudWatch of their disks, and keep backups, each where
+it is asked for; nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pulumi_aws as aws
 from kdeploy.blueprint import Place, Rule
 from kdeploy.infra.aws.network import EVERYWHERE, Network
 from kdeploy.infra.aws.site import Site
+from kdeploy.spec.aws import METRICS
 from kdeploy.spec.lock import Role
 
 HTTPS, HTTP = 443, 80
@@ -39,8 +40,9 @@ ROLE_NAME, BUCKET_NAME = 64, 36
 """Characters of a role's name (IAM quotas, names), and of what a bucket's begins with: 63 in all (Amazon S3 User Guide,
 bucket naming rules), of which 26 tell it from others' buckets."""
 
-METRICS: Final = "kdeploy"
-"""The only namespace of CloudWatch that machines may write to."""
+MONITORING: Final = "monitoring"
+"""The endpoint that machines tell CloudWatch by where there is no other way out (Amazon CloudWatch User Guide, "Using
+CloudWatch, CloudWatch Synthetics, and CloudWatch Network Monitoring with interface VPC endpoints", 2026-11)."""
 
 
 class Access(pulumi.ComponentResource):
@@ -66,7 +68,7 @@ class Access(pulumi.ComponentResource):
                 self._let_in(rule)
         for role in roles:
             self._let_out(role)
-        if place.through == "ssm" and place.vpc is None:
+        if place.vpc is None:
             self._endpoints()
         self.bucket = self._bucket() if place.bucket else None
         self.profile = self._profile()
@@ -150,7 +152,15 @@ class Access(pulumi.ComponentResource):
             ready.append(self._out(role, HTTPS, "tcp", "s3", None, "S3 by its gateway", listed=listed))
 
     def _endpoints(self) -> None:
-        """Systems Manager without the internet; open to the machines alone."""
+        """Systems Manager without the internet, and CloudWatch where that is the only way to it; open to the machines
+        alone.
+        """
+        sessions = SERVICES if self._place.through == "ssm" else ()
+        metrics = (MONITORING,) if self._place.alarms and self._place.egress == "none" else ()
+        if not (sessions or metrics):
+            return
+        why = ["sessions of Systems Manager"] if sessions else []
+        why += ["metrics for CloudWatch"] if metrics else []
         group = self._group("endpoints")
         for role, source in self.groups.items():
             aws.vpc.SecurityGroupIngressRule(
@@ -160,10 +170,10 @@ class Access(pulumi.ComponentResource):
                 from_port=HTTPS,
                 to_port=HTTPS,
                 referenced_security_group_id=source,
-                description="sessions of Systems Manager",
+                description=", ".join(why),
                 opts=self._below(),
             )
-        for service in SERVICES:
+        for service in (*sessions, *metrics):
             endpoint = aws.ec2.VpcEndpoint(
                 **self._of(service),
                 vpc_id=self._network.vpc_id,
@@ -174,7 +184,8 @@ class Access(pulumi.ComponentResource):
                 private_dns_enabled=True,
                 opts=self._below(),
             )
-            for ready in self.ready.values():
+            # How full a new machine's disks are can wait; the way in to it cannot.
+            for ready in self.ready.values() if service in sessions else ():
                 ready.append(endpoint)
 
     def _bucket(self) -> pulumi.Output[str]:
@@ -228,33 +239,43 @@ class Access(pulumi.ComponentResource):
             assume_role_policy=json.dumps(trust, sort_keys=True),
             opts=self._below(),
         )
-        aws.iam.RolePolicy(
-            self._site.name("machine"),
-            name="kdeploy",
-            role=role.id,
-            policy=self._rights(),
-            opts=self._below(),
-        )
+        rights = self._rights()
+        if rights or self.bucket is not None:  # AWS takes no policy that allows nothing
+            aws.iam.RolePolicy(
+                self._site.name("machine"),
+                name="kdeploy",
+                role=role.id,
+                policy=self._policy(rights),
+                opts=self._below(),
+            )
         profile = aws.iam.InstanceProfile(
             **self._of("machine"), name=self._site.outside(most=ROLE_NAME), role=role.name, opts=self._below()
         )
         found: pulumi.Output[str] = profile.name
         return found
 
-    def _rights(self) -> pulumi.Input[str]:
-        statements: list[dict[str, Any]] = [
-            {
-                "Sid": "Metrics",
-                "Effect": "Allow",
-                "Action": ["cloudwatch:PutMetricData"],
-                "Resource": "*",
-                "Condition": {"StringEquals": {"cloudwatch:namespace": METRICS}},
-            }
-        ]
+    def _rights(self) -> list[dict[str, Any]]:
+        """What machines may do, but for the bucket. PutMetricData can be tied to a namespace, and to no resource (Service
+        Authorization Reference, Amazon CloudWatch, 2026-11).
+        """
+        statements: list[dict[str, Any]] = []
+        if self._place.alarms:
+            statements.append(
+                {
+                    "Sid": "Metrics",
+                    "Effect": "Allow",
+                    "Action": ["cloudwatch:PutMetricData"],
+                    "Resource": "*",
+                    "Condition": {"StringEquals": {"cloudwatch:namespace": METRICS}},
+                }
+            )
         if self._place.through == "ssm":
             statements.append(
                 {"Sid": "Sessions", "Effect": "Allow", "Action": list(SESSIONS), "Resource": "*"}
             )
+        return statements
+
+    def _policy(self, statements: list[dict[str, Any]]) -> pulumi.Input[str]:
         if self.bucket is None:
             return _policy(statements)
         return self.bucket.apply(lambda name: _policy([*statements, *_backups(self._site.partition, name)]))

@@ -109,7 +109,7 @@ class _Made:
             made = Instance(site, node, self._around(node, network, access, groups))
             self.nodes[node.key] = made.exported
             if place.alarms:
-                alarms(site, node, made, place.alarm_topic)
+                alarms(site, node, made, place)
         addresses = {node.name: node.machine.address for node in cluster.everything if node.machine}
         names = Names(site, place.domain, addresses, place.bootstrap, network.vpc_id)
         self._balancer = (

@@ -32,7 +32,7 @@ MOMENT: Final = 946_684_800
 
 HOST_FILES: Final = (
     *("/etc/sysctl.d/", "/etc/security/", "/etc/tmpfiles.d/", "/etc/udev/"),
-    *("/etc/kdeploy/", "/etc/systemd/system/kdeploy-"),
+    *("/etc/kdeploy/", "/etc/systemd/system/kdeploy-", "/usr/local/lib/kdeploy/"),
 )
 """Where files go that belong to the host, not to the node's service; so do units that mount."""
 

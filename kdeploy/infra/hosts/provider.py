@@ -148,6 +148,7 @@ class HostsProvider:
                         **preflight.host_needs(node, facts[node.key], keep_time=cluster.keep_time),
                         **variables.firewall_variables(node, known=bool(facts[node.key]["known"])),
                         **variables.disk_variables(node, known=bool(facts[node.key]["known"])),
+                        **variables.disk_use_variables(node),
                         "java_package": preflight.java_package(facts[node.key]),
                         "kafka_version": cluster.kafka_version,
                         "kafka_archive": str(archives[cluster.kafka_version]),

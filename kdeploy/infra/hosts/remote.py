@@ -264,6 +264,7 @@ def delete(asked):
     """Delete a node's data, files and secrets; its file systems stay, empty and ours."""
     output("systemctl", "disable", asked["unit"])
     output("systemctl", "disable", "--now", "kdeploy-firewall.service")
+    output("systemctl", "disable", "--now", "kdeploy-disk-use.timer")
     record = json.loads(read(RECORD) or b"{}")
     kept = [path for path in record.get("files", {}) if path.endswith(".mount")]
     for folder in asked["data"] + [asked["config"], asked["logs"]]:

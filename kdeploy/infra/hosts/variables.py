@@ -65,6 +65,8 @@ def host_variables(node: Node, blueprint: Blueprint, carried: Path) -> dict[str,
         {"path": f"{config}/secrets", "owner": archive.USER, "mode": "0700"},
         {"path": log_folder(node), "owner": archive.USER, "mode": "0750"},
     ]
+    if tells_disk_use(node):
+        folders.append({"path": "/usr/local/lib/kdeploy", "owner": "root", "mode": "0755"})
     known = known_by(node, blueprint)
     names = [f"{one.host} {_names(one, node)}" for one in known if _is_address(one.host)]
     names += [
@@ -112,6 +114,17 @@ def disk_variables(node: Node, *, known: bool) -> dict[str, Any]:
 def firewall_variables(node: Node, *, known: bool) -> dict[str, Any]:
     """What role firewall takes; `known` says whether the node was on this host before."""
     return {"firewall_digest": node.firewall.digest if node.firewall else "", "firewall_known": known}
+
+
+def disk_use_variables(node: Node) -> dict[str, Any]:
+    """What role disk_use takes."""
+    wanted = "on" if tells_disk_use(node) else "off"
+    return {"disk_use_wanted": wanted if node.machine else ""}
+
+
+def tells_disk_use(node: Node) -> bool:
+    """Whether a node's host tells CloudWatch how full its disks are: its files have what does."""
+    return any(file.path.endswith("/kdeploy-disk-use.timer") for file in node.files)
 
 
 def _mount_unit(mount: str) -> str:

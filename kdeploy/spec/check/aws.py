@@ -232,10 +232,20 @@ def _firewall(place: Path_, firewall: Firewall) -> Iterator[Finding]:
                 break
 
 
+OF_ALARMS: Final = {
+    "alarm_topic": "alarms are to be sent somewhere, and there are none",
+    "alarm_percent": "it is said when a disk is nearly full, and there are no alarms",
+    "metrics_endpoint": "it is said where machines tell how full disks are, and without alarms they tell nobody",
+}
+"""Settings that mean nothing without alarms, and what is wrong with them then."""
+
+
 def _machine(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:
-    if datacenter.machine.alarm_topic is not None and not datacenter.machine.alarms:
-        wrong = "alarms are to be sent somewhere, and there are none"
-        yield Finding((*place, "alarm_topic"), wrong, "write alarms: true beside it, or remove it")
+    machine = datacenter.machine
+    for name, wrong in OF_ALARMS.items():
+        is_said = getattr(machine, name) != type(machine).model_fields[name].default
+        if is_said and not machine.alarms:
+            yield Finding((*place, name), wrong, "write alarms: true beside it, or remove it")
 
 
 def _apart(datacenters: tuple[Datacenter, ...]) -> Iterator[Finding]:

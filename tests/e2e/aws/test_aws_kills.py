@@ -85,7 +85,7 @@ def test_after_a_kill_up_again_finishes_with_nothing_twice(world: World, call: s
         assert (found["networks"], found["roles"], found["profiles"], found["zones"]) == (1, 1, 1, 1)
         assert (found["subnets"], found["apart"], found["addresses"]) == (4, 6, 1)
         assert (found["tables"], found["tied"], found["routes"]) == (4, 4, 4)
-        assert (found["buckets"], found["alarms"]) == (1, 12)
+        assert (found["buckets"], found["alarms"]) == (1, 24)  # two checks of each, and two file systems
         assert beside(found, world.exported()) == {}, "in AWS, and not in the state"
         assert world.outlook().changes == ()
     finally:

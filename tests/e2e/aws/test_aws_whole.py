@@ -7,12 +7,14 @@ reach its brokers: not in a real account.
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -37,8 +39,16 @@ SESSIONS = TEXT.replace(
 ).replace("    network: {operators: [10.20.0.0/16]}\n", "")
 """The same environment, with machines that nothing but AWS itself has a way to."""
 
-WRITTEN = TEXT.replace("users: [{name: somebody}]\n", DECLARED)
-"""The same, with a topic and with users that write and read it."""
+WRITTEN = TEXT.replace("users: [{name: somebody}]\n", DECLARED).replace(
+    "alarms: true}", 'alarms: true, metrics_endpoint: "http://10.20.0.2:4566"}'
+)
+"""The same, with a topic and with users that write and read it; its machines call the account where they reach it
+(`tests.cloud.machines`, CALLED)."""
+
+MOST: Final = 600.0
+"""Seconds until a metric is known: it is sent each minute, and seen in a real account some minutes later."""
+
+DATA: Final = "/var/lib/kafka/data/0"
 
 NEEDED = ("aws", "session-manager-plugin")
 """Programs that sessions of Systems Manager take."""
@@ -89,6 +99,37 @@ class Whole(World):
             for one in self.volumes().values()
         }
 
+    def disk_use(self, node: str, mount: str, since: datetime.datetime) -> float:
+        """How full a disk is, as CloudWatch knows it from what the node's machine sent after a moment; waits for it."""
+        dimensions = {"environment": self.name, "node": node, "mount": mount}
+        listed = [{"Name": name, "Value": value} for name, value in sorted(dimensions.items())]
+        client = self.cloud.client("cloudwatch")
+        until = time.monotonic() + MOST
+        while True:
+            found = client.get_metric_statistics(
+                Namespace="kdeploy",
+                MetricName="DiskUsedPercent",
+                Dimensions=listed,
+                StartTime=since,
+                EndTime=datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1),
+                Period=60,
+                Statistics=["Maximum"],
+            )["Datapoints"]
+            if found:
+                break
+            assert time.monotonic() < until, f"nothing is known of {mount} of {node}"
+            time.sleep(5)
+        pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"kdeploy-{self.name}-")
+        alarms = [
+            one
+            for page in pages
+            for one in page["MetricAlarms"]
+            if (one["Namespace"], one["MetricName"]) == ("kdeploy", "DiskUsedPercent")
+            and sorted(one["Dimensions"], key=lambda each: each["Name"]) == listed
+        ]
+        assert [one["Threshold"] for one in alarms] == [85.0], "one alarm looks at exactly what is sent"
+        return float(max(one["Maximum"] for one in found))
+
     def lives(self) -> dict[str, str]:
         """What tells each machine's life since it booted from any other, and that of the node on it."""
         asked = (
@@ -131,7 +172,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory, module: pytest.MonkeyPatch) 
 
 @in_real
 def test_an_account_becomes_a_healthy_kafka_and_stays_it(whole: Whole) -> None:
+    begun = datetime.datetime.now(datetime.UTC)
     whole.up()
+    for mount in ("/", DATA):
+        assert 0 < whole.disk_use("eu-west-1/broker-1", mount, begun) <= 100
     assert sorted(whole.machines()) == NODES
     whole.expect_health()
     there = everything(whole.cloud)
@@ -172,7 +216,9 @@ def test_a_machine_that_is_terminated_comes_again_with_its_volume_and_address_wh
         ec2 = whole.cloud.client("ec2")
         ec2.terminate_instances(InstanceIds=[gone])
         ec2.get_waiter("instance_terminated").wait(InstanceIds=[gone])
+        ended = datetime.datetime.now(datetime.UTC)
         whole.up()
+    assert 0 < whole.disk_use(lost, DATA, ended) <= 100, "the one in its place goes on with the same metric"
     if watching is not None:
         assert (watching.most, watching.turns) == (1, [lost]), watching.looks
     after = whole.instances()

@@ -110,6 +110,21 @@ def test_an_instance_boots_with_its_address_its_names_and_who_may_log_in(account
     assert "SSH-2.0" in run(one, "bash -c 'exec 3<>/dev/tcp/10.90.16.17/22; head -c 7 <&3'")
 
 
+def test_an_instance_knows_its_role_by_sessions_alone_and_may_call_the_account(account: Account) -> None:
+    run = account.cloud.run
+    one = account.machine(account.launch(account.interface("a", "10.90.0.21")))
+    ask = 'python3 -c \'import urllib.request as r; print(r.urlopen(r.Request("%s", method="%s", headers=%s)).read().decode())\''
+    beside = "http://169.254.169.254/latest"
+    roles = f"{beside}/meta-data/iam/security-credentials/"
+    token = run(one, ask % (f"{beside}/api/token", "PUT", '{"X-aws-ec2-metadata-token-ttl-seconds": "60"}'))
+    assert run(one, ask % (roles, "GET", "{}"), check=False) == "", "no session, no answer"
+    session = f'{{"X-aws-ec2-metadata-token": "{token}"}}'
+    assert run(one, ask % (roles, "GET", session)) == "machine"
+    known = json.loads(run(one, ask % (f"{roles}machine", "GET", session)))
+    assert known["AccessKeyId"] == account.cloud.environment["AWS_ACCESS_KEY_ID"]
+    assert run(one, "bash -c 'exec 3<>/dev/tcp/10.90.0.2/4566 && echo open'") == "open"
+
+
 def test_a_volume_comes_and_grows_while_the_machine_runs_and_outlives_it(account: Account) -> None:
     ec2, run = account.ec2, account.cloud.run
     interface = account.interface("a", "10.90.0.18")

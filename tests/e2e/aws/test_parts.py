@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cloud import calls, hosts, resolver, values
+from tests.cloud import calls, hosts, metadata, resolver, values
 from tests.cloud.kinds import KINDS
 from tests.cloud.kinds.base import Kind
 from tests.cloud.troubles import Settings, Trouble
@@ -173,3 +173,45 @@ def test_every_kind_can_be_made_read_and_deleted_and_changed_where_something_of_
 ) -> None:
     assert not inspect.isabstract(type(kind))
     assert (type(kind).update is not Kind.update) >= bool(kind.changes)
+
+
+def test_a_host_s_metadata_service_answers_sessions_alone_as_ec2_s_does() -> None:
+    import threading
+    import urllib.error
+    import urllib.request
+
+    from kdeploy.tuning.programs import disk_use
+
+    known = {"role": "machine", "key": "AKIAEXAMPLE", "secret": "a secret", "token": "a token"}
+    server = metadata.server(known, "127.0.0.1", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        assert disk_use.credentials(url) == ("AKIAEXAMPLE", "a secret", "a token")
+
+        def refused(method: str, path: str, headers: dict[str, str]) -> int:
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(urllib.request.Request(url + path, method=method, headers=headers))
+            caught.value.close()
+            return caught.value.code
+
+        assert refused("GET", metadata.ROLES, {}) == 401
+        assert refused("GET", metadata.ROLES, {metadata.TOKEN: "guessed"}) == 401
+        assert refused("PUT", "/latest/api/token", {}) == 400
+        assert refused("PUT", "/latest/api/token", {metadata.TTL: "21601"}) == 400
+        assert refused("PUT", "/latest/api/token", {metadata.TTL: "60", "X-Forwarded-For": "10.0.0.1"}) == 403
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_what_a_host_knows_of_its_role_opens_the_account_and_no_other() -> None:
+    from tests.cloud import machines, troubles
+
+    troubles.configure({"key": "AKIAONE"})
+    try:
+        known = machines._known("i0123")
+    finally:
+        troubles.configure({"key": ""})
+    assert known["key"] == "AKIAONE"
+    assert {"role", "secret", "token"} <= known.keys()

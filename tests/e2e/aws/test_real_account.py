@@ -172,7 +172,7 @@ def test_a_run_stays_known_until_nothing_of_it_is_left(
         said("--delete", run.name)
 
 
-@pytest.mark.parametrize(("text", "usd"), [(TEXT, "$0.57"), (SESSIONS, "$0.64")], ids=["played", "whole"])
+@pytest.mark.parametrize(("text", "usd"), [(TEXT, "$0.59"), (SESSIONS, "$0.65")], ids=["played", "whole"])
 def test_what_a_run_costs_is_what_the_documents_say(tmp_path: Path, text: str, usd: str) -> None:
     folder = tmp_path / "some"
     folder.mkdir()

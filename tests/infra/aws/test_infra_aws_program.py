@@ -95,7 +95,10 @@ def test_each_declared_port_is_opened_to_its_declared_peers_and_no_other_is(foun
         for rule in (one for one in cluster.place.rules if not one.outgoing):
             group, other = (f"{cluster.datacenter}-{role}-id" for role in (rule.role, rule.group))
             wanted[group, rule.protocol, rule.port, other if rule.group else rule.network] += 1
-        if cluster.place.through == "ssm" and cluster.place.vpc is None:
+        by_endpoints = cluster.place.through == "ssm" or (
+            cluster.place.alarms and cluster.place.egress == "none"
+        )
+        if by_endpoints and cluster.place.vpc is None:
             for role in {node.role for node in cluster.everything}:
                 wanted[
                     f"{cluster.datacenter}-endpoints-id", "tcp", 443, f"{cluster.datacenter}-{role}-id"
@@ -572,13 +575,103 @@ def test_rights_of_a_machine_name_no_star_of_actions() -> None:
 
 
 def test_recovery_is_asked_for_where_data_outlives_the_machine() -> None:
-    alarms = shipped("prod-eu").of("cloudwatch/metricAlarm:MetricAlarm")
+    everything = shipped("prod-eu").of("cloudwatch/metricAlarm:MetricAlarm")
+    alarms = [one for one in everything if one.inputs["namespace"] == "AWS/EC2"]
     assert len(alarms) == 2 * len(rendered("prod-eu").nodes)
     actions = {one.inputs["metricName"]: one.inputs["alarmActions"] for one in alarms}
     assert actions == {
         "StatusCheckFailed_System": ["arn:aws:automate:eu-west-1:ec2:recover"],
         "StatusCheckFailed_Instance": [],
     }
+
+
+def told(file: str) -> dict[str, Any]:
+    """What the program on a machine is given."""
+    found: dict[str, Any] = json.loads(file)
+    return found
+
+
+@pytest.mark.parametrize("name", ["prod-eu", "prod-us-kraft"])
+def test_each_metric_that_a_machine_sends_has_an_alarm_of_exactly_its_name_and_dimensions(name: str) -> None:
+    alarms = Counter(
+        (
+            one.inputs["namespace"],
+            one.inputs["metricName"],
+            json.dumps(one.inputs["dimensions"], sort_keys=True),
+        )
+        for one in shipped(name).of("cloudwatch/metricAlarm:MetricAlarm")
+        if one.inputs["namespace"] != "AWS/EC2"
+    )
+    sent = Counter()
+    for node in rendered(name).nodes:
+        (given,) = (told(file.text) for file in node.files if file.path == "/etc/kdeploy/disk-use.json")
+        mounts = [one["mount"] for one in given["mounts"]]
+        assert mounts == ["/", *(disk.mount for disk in node.disks)]
+        for one in given["mounts"]:
+            dimensions = json.dumps(one["dimensions"], sort_keys=True)
+            sent[given["namespace"], given["metric"], dimensions] += 1
+    assert alarms == sent
+    assert set(sent.values()) == {1}
+
+
+def test_a_disk_is_watched_for_the_share_that_was_asked_for_and_silence_is_told_as_such() -> None:
+    topic = "arn:aws:sns:eu-west-1:123456789012:kafka"
+    machine = {"alarms": True, "alarm_topic": topic, "alarm_percent": 70}
+    alarms = [
+        one.inputs
+        for one in record(small(machine=machine)).of("cloudwatch/metricAlarm:MetricAlarm")
+        if one.inputs["namespace"] == "kdeploy"
+    ]
+    assert len(alarms) == 12, "three brokers and three ZooKeeper nodes, each with two file systems"
+    for one in alarms:
+        assert (one["threshold"], one["comparisonOperator"]) == (70, "GreaterThanThreshold")
+        assert one["period"] * one["evaluationPeriods"] == 300
+        assert one["treatMissingData"] == "missing"
+        assert one["alarmActions"] == one["insufficientDataActions"] == [topic]
+        assert "InstanceId" not in one["dimensions"], "a machine that is replaced keeps its alarm"
+        assert one["alarmDescription"].endswith("is more than 70 % full")
+
+
+@pytest.mark.parametrize(
+    ("fields", "services"),
+    [
+        ({"machine": {"alarms": True}, "network": {"egress": "none"}}, {"ssm", "ssmmessages", "monitoring"}),
+        ({"machine": {"alarms": True}, "network": {"egress": "nat"}}, {"ssm", "ssmmessages"}),
+        ({"network": {"egress": "none"}}, {"ssm", "ssmmessages"}),
+        (
+            {
+                "machine": {"alarms": True},
+                "network": {"egress": "none", "operators": ["192.0.2.0/24"]},
+                "ssh": {"through": "direct"},
+            },
+            {"monitoring"},
+        ),
+        ({"network": {"egress": "none", "operators": ["192.0.2.0/24"]}, "ssh": {"through": "direct"}}, set()),
+    ],
+)
+def test_cloudwatch_has_an_endpoint_where_machines_tell_it_something_and_have_no_other_way_out(
+    fields: dict[str, Any], services: set[str]
+) -> None:
+    result = record(small(**fields))
+    endpoints = result.of("ec2/vpcEndpoint:VpcEndpoint")
+    interfaces = [one.inputs for one in endpoints if one.inputs["vpcEndpointType"] == "Interface"]
+    assert {one["serviceName"].rpartition(".")[2] for one in interfaces} == services
+    assert all(one["privateDnsEnabled"] is True for one in interfaces)
+    if fields["network"]["egress"] == "none":
+        outward = result.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+        reached = {one.name for one in outward if one.name.endswith("tcp-443-to-endpoints")}
+        assert reached == {"dc1-broker-tcp-443-to-endpoints", "dc1-zookeeper-tcp-443-to-endpoints"}
+
+
+def test_machines_that_tell_nothing_may_tell_nothing_and_have_no_policy_where_they_may_nothing() -> None:
+    direct = {"ssh": {"through": "direct"}, "network": {"operators": ["192.0.2.0/24"]}}
+    assert record(small(**direct)).of("iam/rolePolicy:RolePolicy") == []
+    (policy,) = record(small()).of("iam/rolePolicy:RolePolicy")
+    assert "cloudwatch" not in policy.inputs["policy"]
+    (watched,) = record(small(machine={"alarms": True}, **direct)).of("iam/rolePolicy:RolePolicy")
+    (statement,) = json.loads(watched.inputs["policy"])["Statement"]
+    assert statement["Action"] == ["cloudwatch:PutMetricData"]
+    assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "kdeploy"}}
 
 
 def balancing(kind: str) -> Recording:
