@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FAULTS := tests/e2e/local/test_faults.py tests/e2e/fleet/test_hosts_running.py tests/e2e/fleet/test_hosts_kraft.py
 CHANGES := tests/e2e/local/test_changes_one_by_one.py tests/e2e/local/test_preview_equals_what_happens.py tests/e2e/fleet/test_hosts_changes.py
 
-.PHONY: up down test check fast cloud fleet docs bench soak clean
+.PHONY: up down test check fast kafka cloud fleet docs bench soak clean
 
 up: $(VENV)/.local
 	$(BIN)/kdeploy up local
@@ -24,6 +24,10 @@ check: $(VENV)/.dev
 
 fast: $(VENV)/.dev
 	$(BIN)/pytest -m "not kafka and not fleet and not cloud"
+
+# Real Kafka as local processes: all that `make test` has, without its limit of time.
+kafka: $(VENV)/.dev
+	$(BIN)/pytest -v -m kafka
 
 # A real Pulumi engine on an emulated AWS; where instances are hosts, as root.
 cloud: $(VENV)/.dev

@@ -1,9 +1,12 @@
-"""What all tests share: the way to accept goldens, and how properties are searched."""
+"""What all tests share: the way to accept goldens, how properties are searched, and when an ordinary run has no more
+time.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,21 @@ settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=T
 # An ordinary run tries the same examples every time, so that a change alone can break it;
 # new ones are searched for by `KDEPLOY_SOAK=1`, which prints how to repeat what it finds.
 settings.load_profile("soak" if os.environ.get("KDEPLOY_SOAK") else "ordinary")
+
+
+UNTIL = os.environ.pop("KDEPLOY_TESTS_UNTIL", None)
+"""Seconds since 1970 after which `make test` begins no test of this part (`tests.__main__`); not for tests that a test
+runs."""
+
+OVER = "the time in which `make test` begins such tests is over"
+"""Why a test was left out then, and what the end of a run counts."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Leave a test to a run of its own before anything is started for it."""
+    if UNTIL and time.time() > float(UNTIL):
+        pytest.skip(OVER)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

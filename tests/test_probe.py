@@ -13,6 +13,7 @@ import pytest
 from kdeploy.spec import load
 from kdeploy.spec.copy import local_blocks
 from tests import __main__ as everything
+from tests.conftest import OVER
 from tests.e2e import ports
 from tests.fleet import base, fleet, probe
 
@@ -112,10 +113,12 @@ def test_clusters_of_tests_that_run_side_by_side_share_no_port() -> None:
     assert max(taken) < 327
 
 
-REPORT = """<testsuites><testsuite>
+REPORT = f"""<testsuites><testsuite>
 <testcase classname="tests.test_a" name="test_one"/>
 <testcase classname="tests.test_a" name="test_two"><failure message="assert 1 == 2&#10;  more">long</failure></testcase>
 <testcase classname="tests.test_b" name="test_three"><error message="failed on setup">long</error></testcase>
+<testcase classname="tests.test_b" name="test_four"><skipped message="{OVER}">long</skipped></testcase>
+<testcase classname="tests.test_b" name="test_five"><skipped message="a tool is missing">long</skipped></testcase>
 </testsuite></testsuites>"""
 
 
@@ -132,7 +135,30 @@ def test_the_end_of_a_run_repeats_what_failed_and_what_it_said(tmp_path: Path) -
     assert parts.codes == [1, 0]
     assert parts.lines == [
         "one cluster: failed (exit code 1) in 0.0 min",
+        f"  1 of 5 tests were left out: {OVER}",
         "  tests.test_a::test_two\n    assert 1 == 2\n      more",
         "  tests.test_b::test_three\n    failed on setup",
         "hosts: passed in 0.0 min",
     ]
+
+
+def test_a_part_begins_no_test_after_its_minute_and_says_why(tmp_path: Path) -> None:
+    test = tmp_path / "test_one.py"
+    test.write_text("def test_one(): pass\n")
+    for minute, outcome in ((-1, "1 skipped"), (1, "1 passed")):
+        env = {**everything.until(minute), "KDEPLOY_TESTS_UNTIL": str(time.time() + 60 * minute)}
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-rs",
+            "-p",
+            "tests.conftest",
+            "-p",
+            "no:cacheprovider",
+            str(test),
+        ]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        assert outcome in done.stdout
+        assert (OVER in done.stdout) == (minute < 0)
+    assert float(everything.until(48)["KDEPLOY_TESTS_UNTIL"]) == everything.BEGAN + 48 * 60

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import UNTIL
 from tests.e2e.local.kdeploy_command import Finished, Kdeploy
 from tests.fleet import base, datacenters
 from tests.fleet.environment import environment
@@ -18,10 +19,6 @@ from tests.fleet.fleet import Fleet
 from tests.fleet.host import Host
 
 PASSWORD = "correct horse battery staple"
-BEGAN = time.monotonic()
-MINUTES = os.environ.get("KDEPLOY_FLEET_MINUTES")
-"""How long `python -m tests` begins tests on hosts; without it all of them are run."""
-
 PATIENCE = 1500.0
 """Seconds a command may take: six hosts share two processors here."""
 
@@ -65,15 +62,6 @@ class World:
         return self.kdeploy("plan", "--lock")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
-    """Leave to `make fleet` what an ordinary run has no time for, before any host is booted for it."""
-    if MINUTES and time.monotonic() - BEGAN > 60 * float(MINUTES):
-        pytest.skip(
-            f"the {MINUTES} minutes in which `make test` begins tests on hosts are over; see `make fleet`"
-        )
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what became of the records, also where everything passed."""
     from tests.e2e.fleet.life import TOLD
@@ -87,7 +75,7 @@ def booted(fleet: Fleet, count: int, coordinator: str, disks: int = 1) -> None:
     try:
         fleet.up(count, coordinator, disks=disks)
     except SystemExit as problem:
-        if MINUTES is None:
+        if UNTIL is None:
             raise
         pytest.skip(f"this machine cannot boot {count} hosts: {problem}")
 
