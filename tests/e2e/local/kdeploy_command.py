@@ -27,6 +27,7 @@ class Finished:
     @property
     def document(self) -> dict[str, Any]:
         """Its JSON, which is as published."""
+        assert self.stdout, f"exit {self.code}, and nothing but:\n{self.stderr}"
         document: dict[str, Any] = json.loads(self.stdout)
         hold(document)
         return document

@@ -90,6 +90,12 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
         yield found
 
 
+@pytest.fixture(autouse=True)
+def _rest(sides: Sides) -> Iterator[None]:
+    yield
+    sides.rest()
+
+
 def once(found: Counter[int]) -> bool:
     return all(times == 1 for times in found.values())
 
