@@ -48,6 +48,7 @@ _PATTERNS: Final = {
     r"^(passphrase|(awskms|gcpkms|azurekeyvault|hashivault)://\S+)$": (
         "passphrase, or awskms://alias/NAME?region=REGION"
     ),
+    r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$": "https://HOST or https://HOST:PORT, without a path and a user",
     r"^[0-9]{12}$": "the twelve digits of the account, in quotes",
     r"^[A-Za-z0-9 _.:/=+@-]{0,256}$": "letters, digits, blanks and _.:/=+@-, at most 256 (AWS's own rule)",
     r"^[A-Za-z0-9._@:,\[\]-]+$": "USER@HOST:PORT, more than one separated by commas",
