@@ -34,6 +34,8 @@ from tests.conftest import OVER
 from tests.e2e.page import chromium
 from tests.fleet import fleet, probe
 
+HERE = Path(__file__).parent
+
 FAST = ("-n", "auto", "-m", "not kafka and not fleet and not cloud")
 TWO_SIDES = (
     *("tests/e2e/local/test_two_datacenters.py", "tests/e2e/local/test_two_datacenters_active.py"),
@@ -43,11 +45,24 @@ TWO_SIDES = (
 )
 """Tests that wait the most, for MirrorMaker to look and for pipelines to end; and what makes the rows equally long."""
 
+BY_THEMSELVES = (
+    "tests/e2e/local/test_faults.py",
+    "tests/e2e/local/test_thread.py",
+    "tests/e2e/local/test_local_provider.py",
+)
+"""Tests with clusters of their own: first, since those that the rest shares stay up to the end once they are."""
+
+REST = tuple(
+    name
+    for name in sorted(f"tests/e2e/local/{file.name}" for file in (HERE / "e2e/local").glob("test_*.py"))
+    if name not in TWO_SIDES and name not in BY_THEMSELVES
+)
+
 REAL = ("-m", "kafka", "--durations=10")
 """Two rows of these are run at once and no more: a cluster under test wants processors, and often waits."""
 
 MIRRORED = (*REAL, *TWO_SIDES)
-OTHERS = (*REAL, *(f"--ignore={place}" for place in TWO_SIDES))
+OTHERS = (*REAL, *BY_THEMSELVES, *REST)
 
 HOSTS = (
     *("-m", "fleet and not long", "--durations=10"),
@@ -55,7 +70,7 @@ HOSTS = (
     "tests/e2e/fleet/test_hosts_kraft.py",
 )
 
-CLOUD = ("-m", "cloud and not fleet and not long", "--durations=10")
+CLOUD = ("-m", "cloud and not fleet and not long", "--durations=10", "tests/e2e/aws")
 """One engine at a time: each has a process for every region, and an account of its own. Beside Kafka, whose tests wait
 most of the time; these yield the processors to them. Those marked `long` are left to `make cloud`."""
 

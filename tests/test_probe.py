@@ -162,3 +162,13 @@ def test_a_part_begins_no_test_after_its_minute_and_says_why(tmp_path: Path) -> 
         assert outcome in done.stdout
         assert (OVER in done.stdout) == (minute < 0)
     assert float(everything.until(48)["KDEPLOY_TESTS_UNTIL"]) == everything.BEGAN + 48 * 60
+
+
+def test_every_test_on_real_kafka_or_an_engine_is_in_a_row() -> None:
+    chosen = " ".join((*everything.MIRRORED, *everything.OTHERS, *everything.CLOUD))
+    for file in sorted(everything.HERE.rglob("test_*.py")):
+        name = f"tests/{file.relative_to(everything.HERE).as_posix()}"
+        if name != "tests/test_probe.py" and any(
+            f"mark.{one}" in file.read_text() for one in ("kafka", "cloud")
+        ):
+            assert name in chosen or name.rpartition("/")[0] in chosen.split(), name
