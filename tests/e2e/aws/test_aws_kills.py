@@ -22,7 +22,7 @@ from tests.cloud import real, rights
 from tests.e2e.aws.counted import beside, everything
 from tests.e2e.aws.world import SEED, SOAK, World, left
 
-pytestmark = pytest.mark.cloud
+pytestmark = [pytest.mark.cloud, pytest.mark.timeout(1200)]  # four runs of the engine each
 
 KILLS = [
     ("ec2:CreateVpc", "engine"),

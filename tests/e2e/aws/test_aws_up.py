@@ -238,7 +238,7 @@ def test_what_was_changed_behind_our_back_is_named_and_put_back_and_what_aws_fil
     assert world.drifted() == []
     ec2 = world.cloud.client("ec2")
     volume = world.volumes()["eu-west-1-broker-1-data-0"]["VolumeId"]
-    ec2.createtags(Resources=[volume], Tags=[{"Key": "whose", "Value": "mine"}])
+    ec2.create_tags(Resources=[volume], Tags=[{"Key": "whose", "Value": "mine"}])
     rules = ec2.describe_security_group_rules()["SecurityGroupRules"]
     (rule,) = [one for one in rules if tags(one).get("kdeploy:resource") == RULE]
     ec2.revoke_security_group_ingress(

@@ -46,7 +46,7 @@ class Kdeploy:
 
     root: Path
     name: str
-    patience: float = 300
+    patience: float = 600
     names: Path | None = None
 
     @property
