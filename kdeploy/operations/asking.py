@@ -3,7 +3,8 @@
     a thread each: connect, within some seconds → read what it keeps of the decision → an open connection, or why not
 
 One that is gone costs its time once, whatever the way to it: addresses that swallow everything, hosts that are asked
-one after another by SSH. Only connecting is bounded: who let us in is alive, and is waited for until it has answered,
+one after another by SSH. Where none answers, all are asked once more, for twice as long: that may as well be this
+machine, too busy to hear them. Only connecting is bounded: who let us in is alive, and is waited for until it has answered,
 which every question does (`cluster.kafka_connection`).
 
 Invariant: read-only; no connection outlives the block, also not one that comes after it was given up.
@@ -89,23 +90,32 @@ def asked(sites: Sequence[Site], within: float) -> Iterator[Answers]:
 
     Args:
         sites: The clusters.
-        within: Seconds in which each has to let us in; one that is reached over SSH alone has `WAY` more.
+        within: Seconds in which each has to let us in, twice as many where none did; one that is reached over SSH alone has
+            `WAY` more.
 
     Raises:
         WrongCluster: Another cluster than the one that is meant answers.
     """
     some = [_Asked(one, within) for one in sites]
     try:
-        began = time.monotonic()
-        for one in some:
-            # As a daemon: what cannot be ended must not keep kdeploy from ending.
-            threading.Thread(target=one.ask, name="kdeploy-asking", daemon=True).start()
-        for one in some:
-            _wait(one, began + within + (WAY if one.site.access.proxy else 1.0))
+        _ask_all(some)
+        if not any(isinstance(one.answer, Answer) for one in some):
+            again = [_Asked(one.site, 2 * within) for one in some]
+            some += again
+            _ask_all(again)
         yield {one.site.cluster.datacenter: _said(one) for one in some}
     finally:
         for one in some:
             one.close()
+
+
+def _ask_all(some: Sequence[_Asked]) -> None:
+    began = time.monotonic()
+    for one in some:
+        # As a daemon: what cannot be ended must not keep kdeploy from ending.
+        threading.Thread(target=one.ask, name="kdeploy-asking", daemon=True).start()
+    for one in some:
+        _wait(one, began + one.within + (WAY if one.site.access.proxy else 1.0))
 
 
 def _wait(one: _Asked, deadline: float) -> None:

@@ -62,6 +62,25 @@ def test_all_are_asked_before_any_is_waited_for_and_are_open_for_the_block_alone
     assert doors.inside == []
 
 
+def test_where_none_answers_all_are_asked_once_more_for_twice_as_long(
+    two: TwoSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+
+    @contextmanager
+    def connected(here: Site, within: float) -> Iterator[FakeAdmin]:
+        tried.append(within)
+        if within == 0.2 or here.cluster.datacenter == "east":
+            raise Unhealthy("it is busy")
+        yield FakeAdmin()
+
+    monkeypatch.setattr("kdeploy.operations.readiness.connected", connected)
+    with asked(two.sites, 0.2) as found:
+        assert isinstance(found["west"], Answer)
+        assert isinstance(found["east"], Unhealthy)
+    assert tried == [0.2, 0.2, 0.4, 0.4]
+
+
 def test_one_that_lets_nobody_in_is_given_up_and_what_comes_late_is_closed(doors: Doors) -> None:
     doors.opened["west"].set()
     with asked(doors.sites, 0.2) as found:
