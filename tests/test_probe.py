@@ -66,6 +66,15 @@ def test_what_is_known_beforehand_is_said_without_booting_anything(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_debootstrap_left_mounted_is_unmounted_first() -> None:
+    mounts = (
+        "proc /c/base.making/proc proc rw 0 0\nx /c/base.making/proc/sys x rw 0 0\nproc /proc proc rw 0 0\n"
+    )
+    found = base.mounts_below(Path("/c/base.making"), mounts)
+    assert found == ["/c/base.making/proc/sys", "/c/base.making/proc"]
+    assert base.mounts_below(Path("/c/base"), mounts) == []
+
+
 def test_there_is_one_fleet_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     bridge = tmp_path / "bridge"
     monkeypatch.setattr(fleet, "_bridge_folder", lambda: bridge)

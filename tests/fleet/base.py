@@ -70,11 +70,20 @@ def base() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             making = folder.with_suffix(".making")
-            shutil.rmtree(making, ignore_errors=True)
+            for mounted in mounts_below(making, Path("/proc/mounts").read_text()):
+                _run("umount", mounted)  # a debootstrap that was killed leaves a /proc in there
+            if making.exists():
+                shutil.rmtree(making)
             _run("nice", "debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(making))
             _adapt(making)
             making.rename(folder)
     return folder
+
+
+def mounts_below(folder: Path, mounts: str) -> list[str]:
+    """What is mounted below a folder, the innermost first, by the text of /proc/mounts."""
+    below = [line.split()[1] for line in mounts.splitlines() if line.split()[1].startswith(f"{folder}/")]
+    return sorted(below, reverse=True)
 
 
 def _adapt(root: Path) -> None:
