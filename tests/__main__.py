@@ -41,12 +41,12 @@ TWO_SIDES = (
     *("tests/e2e/local/test_two_datacenters.py", "tests/e2e/local/test_two_datacenters_active.py"),
     "tests/e2e/pipelines",
     "tests/e2e/local/test_changes_one_by_one.py",
-    "tests/e2e/local/test_preview_equals_what_happens.py",
 )
 """Tests that wait the most, for MirrorMaker to look and for pipelines to end; and what makes the rows equally long."""
 
 BY_THEMSELVES = (
     "tests/e2e/local/test_faults.py",
+    "tests/e2e/local/test_preview_equals_what_happens.py",
     "tests/e2e/local/test_thread.py",
     "tests/e2e/local/test_local_provider.py",
 )
