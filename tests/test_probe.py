@@ -153,8 +153,10 @@ def test_the_end_of_a_run_repeats_what_failed_and_what_it_said(tmp_path: Path) -
 
 def test_a_part_begins_no_test_after_its_minute_and_says_why(tmp_path: Path) -> None:
     test = tmp_path / "test_one.py"
-    test.write_text("def test_one(): pass\n")
-    for minute, outcome in ((-1, "1 skipped"), (1, "1 passed")):
+    test.write_text(
+        "import pytest\n\ndef test_one(): pass\n\n@pytest.mark.takes(10)\ndef test_long(): pass\n"
+    )
+    for minute, outcome in ((-1, "2 skipped"), (5, "1 passed, 1 skipped"), (15, "2 passed")):
         env = {**everything.until(minute), "KDEPLOY_TESTS_UNTIL": str(time.time() + 60 * minute)}
         command = [
             sys.executable,
@@ -169,7 +171,7 @@ def test_a_part_begins_no_test_after_its_minute_and_says_why(tmp_path: Path) -> 
         ]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
         assert outcome in done.stdout
-        assert (OVER in done.stdout) == (minute < 0)
+        assert (OVER in done.stdout) == (minute < 10)
     assert float(everything.until(48)["KDEPLOY_TESTS_UNTIL"]) == everything.BEGAN + 48 * 60
 
 

@@ -18,9 +18,10 @@ from typing import TypeVar
 import pytest
 from _pytest.mark import ParameterSet
 
+from tests.conftest import OVER, UNTIL
 from tests.e2e.fleet.conftest import World, world
 from tests.e2e.fleet.faults import ZOOKEEPER, drawn, together
-from tests.e2e.fleet.life import FILLER, SEED, HostsLife
+from tests.e2e.fleet.life import FILLER, SEED, TOLD, HostsLife
 from tests.e2e.fleet.outside import answer_to_tls, open_ports, strangers_certificate
 from tests.e2e.local.conftest import describe
 from tests.e2e.local.faults import Fault
@@ -216,6 +217,7 @@ def test_exactly_the_predicted_nodes_restart_one_at_a_time_and_nothing_is_lost(
     life.expect_nothing_lost(change.name, outcome)
 
 
+@pytest.mark.takes(10)
 def test_all_that_happens_during_rolls_is_survived_and_the_same_command_finishes(life: HostsLife) -> None:
     life.row(together(ZOOKEEPER, SEED))
 
@@ -229,6 +231,8 @@ def test_what_happens_during_a_roll_is_survived_and_the_same_command_finishes(
 
 
 def test_at_least_300_000_records_were_acknowledged_meanwhile_and_all_are_there(life: HostsLife) -> None:
+    if UNTIL and len(TOLD) < 2:  # the row of all faults had no time
+        pytest.skip(OVER)
     checked = check(describe(life.kdeploy), life.ledger)
     assert checked.acknowledged >= 300_000
     assert (checked.lost, checked.out_of_order, checked.duplicates) == (0, 0, 0)
