@@ -35,7 +35,7 @@ PREFIX: Final = RESERVED
 LONGEST: Final = 600.0
 """Seconds after which what another machine's verify made counts as abandoned: far above a slow verify."""
 
-GONE_IN: Final = 30.0
+GONE_IN: Final = 60.0
 """Seconds that removals have to be seen."""
 
 
