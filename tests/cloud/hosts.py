@@ -33,14 +33,17 @@ REBOOT: Final = signal.SIGRTMIN + 5
 GRACE: Final = 120.0
 """Seconds that an instance gets to shut down before it is ended, as EC2 gives it some minutes."""
 
-METADATA: Final = f"""[Service]
+METADATA: Final = f"""[Unit]
+Before=ssh.service
+[Service]
+Type=notify
 ExecStartPre=/bin/ip address replace {metadata.ADDRESS}/32 dev lo
 ExecStart=/usr/bin/python3 /usr/local/sbin/metadata.py /etc/metadata.json
 Restart=on-failure
 [Install]
 WantedBy=multi-user.target
 """
-"""The unit of a host's own metadata service."""
+"""The unit of a host's own metadata service, which answers before anybody can log in, as EC2's does."""
 
 USER: Final = "admin"
 """Who logs in to Debian's images (wiki.debian.org, "Cloud/AmazonEC2Image", 2026-11)."""

@@ -311,7 +311,7 @@ def lookup(asker: str, name: str, kind: int) -> list[str] | None:
         if any(one["vpc_id"] == found for one in zone.vpcs):
             for record in zone.rrsets:
                 if record.name.rstrip(".").lower() == name:
-                    return list(record.records) if record.type_ == "A" and kind == resolver.A else []
+                    return list(record.records) if record.type == "A" and kind == resolver.A else []
     return None
 
 

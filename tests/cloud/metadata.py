@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import secrets
+import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -77,7 +79,17 @@ def credentials(known: dict[str, str]) -> dict[str, str]:
 def main(file: str, address: str = ADDRESS, port: str = "80") -> None:
     with open(file) as opened:
         known = json.load(opened)
-    server(known, address, int(port)).serve_forever()
+    opened = server(known, address, int(port))
+    say_ready()
+    opened.serve_forever()
+
+
+def say_ready() -> None:
+    """Let whoever started it go on (sd_notify(3)); nothing where nobody waits."""
+    waiting = os.environ.get("NOTIFY_SOCKET", "")
+    if waiting:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.sendto(b"READY=1", f"\0{waiting[1:]}" if waiting.startswith("@") else waiting)
 
 
 if __name__ == "__main__":

@@ -26,15 +26,16 @@ class Account:
     """A network with two subnets, made by calls."""
 
     cloud: Cloud
+    network: str = "10.90"
 
     def __post_init__(self) -> None:
         self.ec2 = self.cloud.client("ec2")
         parameter = "/aws/service/debian/release/12/latest/amd64"
         self.image = self.cloud.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
-        self.vpc = self.ec2.create_vpc(CidrBlock="10.90.0.0/16")["Vpc"]["VpcId"]
+        self.vpc = self.ec2.create_vpc(CidrBlock=f"{self.network}.0.0/16")["Vpc"]["VpcId"]
         self.subnets = {
             letter: self.ec2.create_subnet(
-                VpcId=self.vpc, CidrBlock=f"10.90.{part}.0/20", AvailabilityZone=f"eu-west-1{letter}"
+                VpcId=self.vpc, CidrBlock=f"{self.network}.{part}.0/20", AvailabilityZone=f"eu-west-1{letter}"
             )["Subnet"]["SubnetId"]
             for letter, part in (("a", 0), ("b", 16))
         }
@@ -175,8 +176,10 @@ def test_nothing_is_left_on_this_machine_afterwards(tmp_path: Path) -> None:
     if problem:
         pytest.skip(problem)
     with Cloud(tmp_path / "cloud", machines=True) as cloud:
-        account = Account(cloud)
-        machine = account.machine(account.launch(account.interface("a", "10.90.0.40")))
+        account = Account(
+            cloud, "10.91"
+        )  # the other account is still there, with name servers on its addresses
+        machine = account.machine(account.launch(account.interface("a", "10.91.0.40")))
         folder = machine.home
         assert machine.systemd() is not None
     assert machine.systemd() is None
