@@ -170,10 +170,11 @@ FAILOVER: Final = fields(
     already=FLAG,
     dry_run=FLAG,
     behind=optional(fields(records=optional(COUNT), seconds=optional(NUMBER))),
-    groups=items(fields(group=TEXT, re_read=COUNT, skipped=COUNT, untranslated=COUNT)),
+    groups=items(fields(group=TEXT, re_read=COUNT, skipped=COUNT, untranslated=COUNT, checkpoint=FLAG)),
     refused=items(TEXT),
     returned=optional(TEXT),
     warnings=items(TEXT),
+    notes=items(TEXT),
 )
 OBJECTIVE: Final = fields(objective_seconds=NUMBER, seconds=optional(NUMBER), met=FLAG)
 DRILL: Final = fields(

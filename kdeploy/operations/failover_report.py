@@ -5,6 +5,7 @@ Invariant: pure; what is not known is None, and never 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from kdeploy.cluster.mirror import LinkStatus
 
 FAILOVER_SCHEMA: Final = "kdeploy.failover/v1"
+
+NAMED: Final = 10
+"""Groups that a sentence is said of each; there may be thousands, and `groups` has all."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,14 @@ class GroupGoesOn:
         re_read: Records, at most, that it reads again.
         skipped: Records, at most, that it does not read on either side.
         untranslated: Partitions with no offset at the target, where its own auto.offset.reset counts.
+        checkpoint: Whether a checkpoint of it is there, of any partition.
     """
 
     group: str
     re_read: int
     skipped: int
     untranslated: int
+    checkpoint: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class Report:
             where there is nothing to estimate from.
         doubt: What else is known of that, where it is an estimate.
         warnings: Groups that nobody may go on with at the target, a sentence each with its remedy; looked at with `groups`.
+        notes: Where consumers of groups begin that nothing, or not all, was translated of, and whether more of these may
+            be unknown, a sentence each; looked at with `groups`.
         counted: Whether what is lost was counted in the one before, which answers, and is no estimate.
         returned: The datacenter that takes part again and is not written to, where that was all there was to do.
         steps: What was done.
@@ -112,6 +120,7 @@ class Report:
     counted: bool = False
     returned: str | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The contract `kdeploy.failover/v1`."""
@@ -139,6 +148,7 @@ class Report:
             "refused": list(self.refused),
             "returned": self.returned,
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
         }
 
 
@@ -146,8 +156,36 @@ def with_groups(report: Report, found: LinkStatus | None) -> Report:
     """A report with how groups go on at the target; None where that could not be looked at."""
     if found is None:
         return report
-    groups = (GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated) for one in found.groups)
-    return replace(report, groups=tuple(groups), warnings=found.warnings)
+    groups = (
+        GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated, one.has_checkpoint)
+        for one in found.groups
+    )
+    return replace(report, groups=tuple(groups), warnings=found.warnings, notes=tuple(_begin(found)))
+
+
+def _begin(found: LinkStatus) -> Iterator[str]:
+    """Where groups begin that no checkpoint says of where they go on."""
+    there, reset = found.target, "its consumers begin by their own auto.offset.reset"
+    said = []
+    for one in found.groups:
+        none = "" if one.has_checkpoint else f"no checkpoint of group {one.group} has come to {there} yet"
+        if one.untranslated:
+            count = f"{one.untranslated:,} of {len(one.offsets):,} partitions"
+            said.append(
+                f"{none}, and no offset for {count}: there {reset}"
+                if none
+                else f"group {one.group} has no offset in {there} for {count}: there {reset}"
+            )
+        elif none:
+            said.append(f"{none}: it goes on where it was in {there} before")
+    yield from said[:NAMED]
+    if len(said) > NAMED:
+        yield f"the same is so of {len(said) - NAMED:,} more groups"
+    if not found.source_answers:
+        yield (
+            f"{found.source} does not answer, so groups that no checkpoint has come of are not known: their consumers begin "
+            f"in {there} where they were before, or by their own auto.offset.reset"
+        )
 
 
 def with_loss(report: Report, found: Loss) -> Report:
