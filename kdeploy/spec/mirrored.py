@@ -170,11 +170,7 @@ def _rights(wanted: Mirroring, here: str, others: Iterable[str], *, is_closed: b
     # `connect-cluster-GROUP` of the leading worker, `GROUP-CONNECTOR-TASK` of each task (KIP-618).
     yield _acl("transactional-id", f"connect-cluster-{MIRROR}", ("write", "describe"), prefix=True)
     yield _acl("transactional-id", f"{MIRROR}-", ("write", "describe"), prefix=True)
-    makes = (
-        _MAKES
-        if wanted.sync_topic_configs
-        else tuple(one for one in _MAKES if one != "alter-configs")
-    )
+    makes = _MAKES if wanted.sync_topic_configs else tuple(one for one in _MAKES if one != "alter-configs")
     yield _acl("topic", HEARTBEATS, makes)
     for name in wanted.topics:
         yield _pattern("topic", name, _READS)

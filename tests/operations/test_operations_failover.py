@@ -59,7 +59,9 @@ def test_a_failover_tells_what_each_group_reads_again(two: TwoSides, monkeypatch
     assert report.groups == (GroupGoesOn("app", 7, 0, 1, checkpoint=False),)
     assert ["app", "7", "0", "1"] in [line.split() for line in text(report).splitlines()]
     assert go(two, "west").groups == ()
-    assert asked == [True, True], "before the fence for what keeps a group from going on, and when all is translated"
+    assert asked == [True, True], (
+        "before the fence for what keeps a group from going on, and when all is translated"
+    )
 
 
 def test_a_failover_without_the_primary_tells_it_by_what_the_target_knows_or_says_that_nobody_does(

@@ -53,7 +53,10 @@ def test_a_group_without_a_checkpoint_is_named_with_where_it_begins(new: TwoSide
 
 def test_one_that_was_at_the_target_before_goes_on_there(new: TwoSides) -> None:
     new.sides["west"].groups["orders-new"] = {("orders", 0): 1}
-    told(go(new), "no checkpoint of group orders-new has come to west yet: it goes on where it was in west before")
+    told(
+        go(new),
+        "no checkpoint of group orders-new has come to west yet: it goes on where it was in west before",
+    )
 
 
 def checkpoint(two: TwoSides, group: str) -> None:

@@ -73,7 +73,17 @@ def copied(environment: Environment, found: frozenset[Binding], here: str, there
 
 
 NAMES = st.sampled_from(
-    ["orders", "scratch", "*", "heartbeats", "east.orders", "west.orders", "west.x.orders", "x.west.orders", "a-b"]
+    [
+        "orders",
+        "scratch",
+        "*",
+        "heartbeats",
+        "east.orders",
+        "west.orders",
+        "west.x.orders",
+        "x.west.orders",
+        "a-b",
+    ]
 )
 ACLS = st.builds(
     Acl,
@@ -124,7 +134,9 @@ def test_a_right_to_one_topic_is_there_for_what_it_is_called_on_the_other_side()
     acls = Acl(name="orders", operations=("all",)), Acl(name="pay", pattern="prefixed", operations=("read",))
     environment = two(*acls).model_copy(update={"acls": (role,)})
     found = declared(declared_in(environment, "west", None))
-    prefixed = {(one.name, one.operation) for one in found if one.user == "app" and one.name.startswith("east.")}
+    prefixed = {
+        (one.name, one.operation) for one in found if one.user == "app" and one.name.startswith("east.")
+    }
     assert prefixed == {
         *(("east.orders", one) for one in ("read", "describe", "describe-configs")),
         *(("east.payments", one) for one in ("read", "describe")),

@@ -170,7 +170,9 @@ def test_settings_and_access_lists_of_topics_follow_as_declared(
 ) -> None:
     config = made(mirroring(**fields))["east-to-west-records"]
     for what, wanted in (("sync.topic.configs.", configs), ("sync.topic.acls.", acls)):
-        assert {key.removeprefix(what): value for key, value in config.items() if key.startswith(what)} == wanted
+        assert {
+            key.removeprefix(what): value for key, value in config.items() if key.startswith(what)
+        } == wanted
     assert config["topics.exclude"] == f"{BACK},{excluded}"
 
 
