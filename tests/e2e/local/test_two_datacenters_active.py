@@ -45,7 +45,7 @@ HOUR = 3_600_000
 
 
 def administrator(sides: Sides, datacenter: str) -> Any:
-    """Kafka's own administrator of a datacenter."""
+    """A client of a datacenter's administrator; what it is asked ends with it."""
     from confluent_kafka.admin import AdminClient
 
     sides.client(datacenter, "orders-consumer")
@@ -70,12 +70,14 @@ def entries(sides: Sides, datacenter: str) -> set[tuple[str, str, str]]:
         *(admin.ResourceType.TOPIC, None, admin.ResourcePatternType.ANY, LEGACY, None),
         *(admin.AclOperation.ANY, admin.AclPermissionType.ANY),
     )
-    found = administrator(sides, datacenter).describe_acls(every).result(30)
+    client = administrator(sides, datacenter)
+    found = client.describe_acls(every).result(30)
     return {(one.name, one.operation.name, one.permission_type.name) for one in found}
 
 
 def give(sides: Sides, *given: Any) -> None:
-    for one in administrator(sides, "east").create_acls(list(given)).values():
+    client = administrator(sides, "east")
+    for one in client.create_acls(list(given)).values():
         one.result(30)
 
 
@@ -84,8 +86,9 @@ def kept(sides: Sides, datacenter: str, topic: str) -> int:
     from confluent_kafka import KafkaException, admin
 
     asked = admin.ConfigResource(admin.ResourceType.TOPIC, topic)
+    client = administrator(sides, datacenter)
     try:
-        (found,) = administrator(sides, datacenter).describe_configs([asked]).values()
+        (found,) = client.describe_configs([asked]).values()
         return int(found.result(30)["retention.ms"].value)
     except KafkaException:
         return 0
@@ -98,7 +101,8 @@ def keep(sides: Sides, topic: str, milliseconds: int) -> None:
         "retention.ms", str(milliseconds), incremental_operation=admin.AlterConfigOpType.SET
     )
     wanted = admin.ConfigResource(admin.ResourceType.TOPIC, topic, incremental_configs=[how])
-    for one in administrator(sides, "east").incremental_alter_configs([wanted]).values():
+    client = administrator(sides, "east")
+    for one in client.incremental_alter_configs([wanted]).values():
         one.result(30)
 
 
@@ -107,7 +111,8 @@ def make(sides: Sides, topic: str, milliseconds: int) -> None:
     from confluent_kafka import admin
 
     new = admin.NewTopic(topic, 1, 2, config={"retention.ms": str(milliseconds)})
-    for one in administrator(sides, "east").create_topics([new]).values():
+    client = administrator(sides, "east")
+    for one in client.create_topics([new]).values():
         one.result(30)
 
 
