@@ -171,10 +171,10 @@ FAILOVER: Final = fields(
     dry_run=FLAG,
     behind=optional(fields(records=optional(COUNT), seconds=optional(NUMBER))),
     groups=items(fields(group=TEXT, re_read=COUNT, skipped=COUNT, untranslated=COUNT, checkpoint=FLAG)),
+    notes=items(TEXT),
     refused=items(TEXT),
     returned=optional(TEXT),
     warnings=items(TEXT),
-    notes=items(TEXT),
 )
 OBJECTIVE: Final = fields(objective_seconds=NUMBER, seconds=optional(NUMBER), met=FLAG)
 DRILL: Final = fields(

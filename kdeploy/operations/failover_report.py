@@ -5,7 +5,6 @@ Invariant: pure; what is not known is None, and never 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -115,12 +114,12 @@ class Report:
     dry_run: bool = False
     behind: Behind | None = None
     groups: tuple[GroupGoesOn, ...] = ()
+    notes: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     doubt: Doubt | None = None
     counted: bool = False
     returned: str | None = None
     warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The contract `kdeploy.failover/v1`."""
@@ -145,10 +144,10 @@ class Report:
             "behind": self.behind
             and {"records": self.behind.records, "seconds": _rounded(self.behind.seconds)},
             "groups": [asdict(one) for one in self.groups],
+            "notes": list(self.notes),
             "refused": list(self.refused),
             "returned": self.returned,
             "warnings": list(self.warnings),
-            "notes": list(self.notes),
         }
 
 
@@ -160,13 +159,13 @@ def with_groups(report: Report, found: LinkStatus | None) -> Report:
         GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated, one.has_checkpoint)
         for one in found.groups
     )
-    return replace(report, groups=tuple(groups), warnings=found.warnings, notes=tuple(_begin(found)))
+    return replace(report, groups=tuple(groups), warnings=found.warnings, notes=_begin(found))
 
 
-def _begin(found: LinkStatus) -> Iterator[str]:
+def _begin(found: LinkStatus) -> tuple[str, ...]:
     """Where groups begin that no checkpoint says of where they go on."""
     there, reset = found.target, "its consumers begin by their own auto.offset.reset"
-    said = []
+    said: list[str] = []
     for one in found.groups:
         none = "" if one.has_checkpoint else f"no checkpoint of group {one.group} has come to {there} yet"
         if one.untranslated:
@@ -178,14 +177,13 @@ def _begin(found: LinkStatus) -> Iterator[str]:
             )
         elif none:
             said.append(f"{none}: it goes on where it was in {there} before")
-    yield from said[:NAMED]
-    if len(said) > NAMED:
-        yield f"the same is so of {len(said) - NAMED:,} more groups"
+    more = [f"the same is so of {len(said) - NAMED:,} more groups"] if len(said) > NAMED else []
     if not found.source_answers:
-        yield (
+        more.append(
             f"{found.source} does not answer, so groups that no checkpoint has come of are not known: their consumers begin "
             f"in {there} where they were before, or by their own auto.offset.reset"
         )
+    return (*said[:NAMED], *more)
 
 
 def with_loss(report: Report, found: Loss) -> Report:
