@@ -176,7 +176,9 @@ def _begin(found: LinkStatus) -> tuple[str, ...]:
                 else f"group {one.group} has no offset in {there} for {count}: there {reset}"
             )
         elif none:
-            said.append(f"{none}: it goes on where it was in {there} before")
+            said.append(
+                f"{none}: it goes on where it was in {there} before, and how much it reads again is judged by both sides' ends"
+            )
     more = [f"the same is so of {len(said) - NAMED:,} more groups"] if len(said) > NAMED else []
     if not found.source_answers:
         more.append(
