@@ -55,7 +55,8 @@ def test_one_that_was_at_the_target_before_goes_on_there(new: TwoSides) -> None:
     new.sides["west"].groups["orders-new"] = {("orders", 0): 1}
     told(
         go(new),
-        "no checkpoint of group orders-new has come to west yet: it goes on where it was in west before",
+        "no checkpoint of group orders-new has come to west yet: it goes on where it was in west before, and "
+        "how much it reads again is judged by both sides' ends",
     )
 
 
