@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 FAULTS := tests/e2e/local/test_faults.py tests/e2e/fleet/test_hosts_running.py tests/e2e/fleet/test_hosts_kraft.py
 CHANGES := tests/e2e/local/test_changes_one_by_one.py tests/e2e/local/test_preview_equals_what_happens.py tests/e2e/fleet/test_hosts_changes.py
+DATACENTERS := tests/e2e/local/test_two_datacenters.py tests/e2e/local/test_two_datacenters_active.py tests/e2e/fleet/test_hosts_two_datacenters.py tests/e2e/fleet/test_hosts_far_apart.py
 
 .PHONY: up down test check fast kafka cloud fleet docs bench soak clean
 
@@ -36,10 +37,10 @@ cloud: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 
-# Every row of the fault tables and of the table of changes; writes docs/evidence.json after each fault, and then
-# its page.
+# Every row of the fault tables and of the table of changes, and of what is killed in a failover between two datacenters;
+# writes docs/evidence.json after each fault, and then its page.
 soak: $(VENV)/.dev
-	KDEPLOY_SOAK=1 $(BIN)/pytest -v -m "kafka or fleet" $(FAULTS) $(CHANGES); \
+	KDEPLOY_SOAK=1 $(BIN)/pytest -v -m "kafka or fleet" $(FAULTS) $(CHANGES) $(DATACENTERS); \
 	code=$$?; $(BIN)/python docs/generate.py && exit $$code
 
 # Real hosts, booted on this machine as root: bare to verified, changed under load, broken and mended.

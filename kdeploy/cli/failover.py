@@ -204,6 +204,9 @@ def _groups(report: Report) -> Iterator[str]:
         ]
         yield ""
         yield table(rows)
+    if report.notes:
+        yield ""
+        yield from report.notes
     for warning in report.warnings:
         yield ""
         yield f"warning: {warning}"

@@ -96,6 +96,11 @@ class GroupState:
     untranslated: int
     offsets: tuple[Translated, ...]
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether MirrorMaker has translated any of its offsets yet: it looks for new groups each 30 s."""
+        return any(one.downstream is not None for one in self.offsets)
+
 
 def group_states(
     route: Route, committed: Offsets | None, ask_target: Callable[[Collection[str]], Offsets], known: Known

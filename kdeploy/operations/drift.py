@@ -3,7 +3,7 @@
     resources  what is not in AWS as it was made
     nodes      a node that was stopped
     files      a file of a node that was edited, removed or opened to others
-    host       a kernel setting, a disk's queue or the firewall of a machine
+    host       a kernel setting, a disk's queue, the firewall or the timer for metrics of a machine
     settings   a dynamic setting of a running broker
     topics, users, acls, quotas      what the cluster holds for its clients
 

@@ -227,6 +227,7 @@ class _Drill:
             "topics": topic,
             "topics.exclude": ",".join(OWN_TOPICS),
             "tasks.max": "1",
+            "sync.topic.acls.enabled": "false",  # its target may be written to, where the mirror may not alter them
             "heartbeats.replication.enabled": "false",  # else they are mirrored, whatever `topics` says
         }
 

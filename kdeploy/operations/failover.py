@@ -106,6 +106,9 @@ def _failover(
         if not both.direction.planned:
             raise KdeployError(unreturned(target))
         unreadable = _refuse_unplannable(both, source, wanted, accept_loss=accept_loss)
+        # While it can still be changed: a fence is no moment to learn that nobody could go on.
+        what = f"whether somebody could go on with each group in {to}"
+        warned = switching.look_at_groups(source, target, wanted, source, what) is not None
         switching.approach(source, target, wanted, within)
         # Nobody may write meanwhile: whoever does not answer is not waited for longer than all of it may take.
         source, target = (replace(one, patience=min(one.patience, within)) for one in (source, target))
@@ -113,7 +116,7 @@ def _failover(
             clock.done(f"{source.cluster.datacenter} is fenced: nobody may write mirrored topics there")
             kill_point("failover-fenced")
             switching.drain(source, target, wanted, within, clock.done, unreadable=unreadable)
-            groups = switching.look_at_groups(source, target, wanted, source)
+            groups = switching.look_at_groups(source, target, wanted, source, silent=warned)
             mirrored = _stop(source, target, clock)
             ends = switching.ends(target, wanted)
     elif not accept_loss:

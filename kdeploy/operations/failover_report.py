@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 FAILOVER_SCHEMA: Final = "kdeploy.failover/v1"
 
+NAMED: Final = 10
+"""Groups that a sentence is said of each; there may be thousands, and `groups` has all."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -33,12 +36,14 @@ class GroupGoesOn:
         re_read: Records, at most, that it reads again.
         skipped: Records, at most, that it does not read on either side.
         untranslated: Partitions with no offset at the target, where its own auto.offset.reset counts.
+        checkpoint: Whether a checkpoint of it is there, of any partition.
     """
 
     group: str
     re_read: int
     skipped: int
     untranslated: int
+    checkpoint: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class Report:
             where there is nothing to estimate from.
         doubt: What else is known of that, where it is an estimate.
         warnings: Groups that nobody may go on with at the target, a sentence each with its remedy; looked at with `groups`.
+        notes: Where consumers of groups begin that nothing, or not all, was translated of, and whether more of these may
+            be unknown, a sentence each; looked at with `groups`.
         counted: Whether what is lost was counted in the one before, which answers, and is no estimate.
         returned: The datacenter that takes part again and is not written to, where that was all there was to do.
         steps: What was done.
@@ -107,6 +114,7 @@ class Report:
     dry_run: bool = False
     behind: Behind | None = None
     groups: tuple[GroupGoesOn, ...] = ()
+    notes: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     doubt: Doubt | None = None
     counted: bool = False
@@ -136,6 +144,7 @@ class Report:
             "behind": self.behind
             and {"records": self.behind.records, "seconds": _rounded(self.behind.seconds)},
             "groups": [asdict(one) for one in self.groups],
+            "notes": list(self.notes),
             "refused": list(self.refused),
             "returned": self.returned,
             "warnings": list(self.warnings),
@@ -146,8 +155,37 @@ def with_groups(report: Report, found: LinkStatus | None) -> Report:
     """A report with how groups go on at the target; None where that could not be looked at."""
     if found is None:
         return report
-    groups = (GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated) for one in found.groups)
-    return replace(report, groups=tuple(groups), warnings=found.warnings)
+    groups = (
+        GroupGoesOn(one.group, one.re_read, one.skipped, one.untranslated, one.has_checkpoint)
+        for one in found.groups
+    )
+    return replace(report, groups=tuple(groups), warnings=found.warnings, notes=_begin(found))
+
+
+def _begin(found: LinkStatus) -> tuple[str, ...]:
+    """Where groups begin that no checkpoint says of where they go on."""
+    there, reset = found.target, "its consumers begin by their own auto.offset.reset"
+    said: list[str] = []
+    for one in found.groups:
+        none = "" if one.has_checkpoint else f"no checkpoint of group {one.group} has come to {there} yet"
+        if one.untranslated:
+            count = f"{one.untranslated:,} of {len(one.offsets):,} partitions"
+            said.append(
+                f"{none}, and no offset for {count}: there {reset}"
+                if none
+                else f"group {one.group} has no offset in {there} for {count}: there {reset}"
+            )
+        elif none:
+            said.append(
+                f"{none}: it goes on where it was in {there} before, and how much it reads again is judged by both sides' ends"
+            )
+    more = [f"the same is so of {len(said) - NAMED:,} more groups"] if len(said) > NAMED else []
+    if not found.source_answers:
+        more.append(
+            f"{found.source} does not answer, so groups that no checkpoint has come of are not known: their consumers begin "
+            f"in {there} where they were before, or by their own auto.offset.reset"
+        )
+    return (*said[:NAMED], *more)
 
 
 def with_loss(report: Report, found: Loss) -> Report:

@@ -262,6 +262,8 @@ def look_at_groups(
     wanted: Mirroring,
     source: Site,
     what: str = "what groups will read again",
+    *,
+    silent: bool = False,
 ) -> LinkStatus | None:
     """How groups will go on, looked at before anybody is let in; None, with a word, where it cannot be known.
 
@@ -271,6 +273,7 @@ def look_at_groups(
         wanted: What is mirrored.
         source: The datacenter that is read from.
         what: What cannot be known then, in words.
+        silent: Whether its warnings were said before.
     """
     from kdeploy.cluster.failure import ClusterError
 
@@ -280,7 +283,7 @@ def look_at_groups(
     except ClusterError as error:  # holds nothing up
         say("failover", f"{what} is not known: {str(error).splitlines()[0]}")
         return None
-    for warning in found.warnings:
+    for warning in () if silent else found.warnings:
         say("failover", f"warning: {warning}")
     return found
 

@@ -4,6 +4,9 @@ MirrorMaker's own user is declared on both sides with what it needs there and no
 write a mirrored topic may do so where it is written to alone: the other side, whose copy is one with offsets that count,
 is closed to everybody but the mirror by its access lists. A failover is then a change of what is declared.
 
+Where MirrorMaker copies access lists, what it makes of declared users' own is declared as well: whole lists of these users
+are kdeploy's, which would otherwise take away each time what MirrorMaker brings.
+
 Invariant: pure. Without mirroring an environment is what it was, the very same value.
 """
 
@@ -16,7 +19,7 @@ from kdeploy.spec.identity import DRILL, MIRROR
 from kdeploy.spec.mirroring import Mirroring
 from kdeploy.spec.model import Environment
 from kdeploy.spec.resources import Acl, Grant, Topic, User
-from kdeploy.spec.roles import expand
+from kdeploy.spec.roles import acls_of, expand
 
 HEARTBEATS: Final = "heartbeats"
 """The topic of a cluster's own heartbeats (MirrorMaker's default name, KIP-382)."""
@@ -27,7 +30,7 @@ INTERNAL: Final[Mapping[str, int]] = {CONFIGS: 1, OFFSETS: 25, STATUS: 5}
 """Topics in which the workers keep their connectors, how far these are and how they do, each with its partitions
 (Kafka 3.9 documentation, 8.2 User Guide, Running Kafka Connect, and its own defaults)."""
 
-_Resource: TypeAlias = Literal["topic", "group", "transactional-id"]
+_Resource: TypeAlias = Literal["topic", "group", "transactional-id", "cluster"]
 _Operation: TypeAlias = Literal[
     "read", "write", "create", "describe", "alter", "describe-configs", "alter-configs"
 ]
@@ -62,10 +65,29 @@ def declared_in(environment: Environment, datacenter: str, written: str | None) 
     wanted = environment.mirroring
     if wanted is None:
         return environment
-    others = [one.name for one in environment.datacenters if one.name != datacenter]
+    found = _declared(environment, wanted, datacenter, written)
+    if not wanted.sync_topic_acls:
+        return found
+    copies = [
+        copy
+        for other in _others(environment, datacenter)
+        for copy in _copies(_declared(environment, wanted, other, other), wanted, other, datacenter)
+    ]
+    return found.model_copy(update={"acls": (*found.acls, *copies)})
+
+
+def _others(environment: Environment, datacenter: str) -> list[str]:
+    return [one.name for one in environment.datacenters if one.name != datacenter]
+
+
+def _declared(
+    environment: Environment, wanted: Mirroring, datacenter: str, written: str | None
+) -> Environment:
+    """The same without what MirrorMaker copies from another datacenter's access lists."""
+    is_closed = wanted.mode == "active-passive" and datacenter != written
     own = User.model_construct(
         name=MIRROR,
-        acls=tuple(_rights(wanted, datacenter, others)),
+        acls=tuple(_rights(wanted, datacenter, _others(environment, datacenter), is_closed=is_closed)),
         credentials="vault",
         owner=None,
         delete=False,
@@ -74,7 +96,7 @@ def declared_in(environment: Environment, datacenter: str, written: str | None) 
         "topics": (*environment.topics, *_internal()),
         "users": (*environment.users, own),
     }
-    if wanted.mode == "active-passive" and datacenter != written:
+    if is_closed:
         update |= {
             "users": (*(_closed_user(one, wanted) for one in environment.users), own),
             "acls": tuple(_closed_grant(one, wanted) for one in environment.acls),
@@ -103,8 +125,44 @@ def _internal() -> Iterator[Topic]:
         )
 
 
-def _rights(wanted: Mirroring, here: str, others: Iterable[str]) -> Iterator[Acl]:
-    """What MirrorMaker may do in a cluster: its workers beside it write there, those of the other read there."""
+def _copies(source: Environment, wanted: Mirroring, here: str, there: str) -> Iterator[Grant]:
+    """What MirrorMaker makes in one datacenter of the access lists of another.
+
+    Of entries for one topic each (not for all that begin so) whose topic is mirrored it copies all but the right to
+    write, and for the right to all the right to read; what is denied, too (MirrorSourceConnector.syncTopicAcls, Kafka 3.9
+    and 4.3, read 2026-11-28). It takes none away. Declared is what it makes whichever datacenter is written to, and for
+    `all` what a closed side has of it, so that nothing of this changes with a failover.
+    """
+    for user, acl in acls_of(source):
+        name = _copied(acl.name, wanted, here, there) if acl.pattern == "literal" else None
+        if acl.resource != "topic" or name is None:
+            continue
+        operations = acl.operations if acl.permission == "deny" else _left(acl)
+        if operations:
+            copy = acl.model_copy(update={"name": name, "operations": operations})
+            yield Grant.model_construct(user=user, role=None, acls=(copy,))
+
+
+def _copied(name: str, wanted: Mirroring, here: str, there: str) -> str | None:
+    """What the topic of an entry is called in the other datacenter; None where MirrorMaker leaves the entry where it is."""
+    if name == HEARTBEATS:
+        return f"{here}.{name}"
+    if not is_mirrored(name, wanted):
+        return None
+    if wanted.names == "identity":
+        return name
+    # What came from there is not taken back (isCycle); `*` would stand for no topic (`tuning.mirror`).
+    return None if name == "*" or there in name.split(".")[:-1] else f"{here}.{name}"
+
+
+def _rights(wanted: Mirroring, here: str, others: Iterable[str], *, is_closed: bool) -> Iterator[Acl]:
+    """What MirrorMaker may do in a cluster: its workers beside it write there, those of the other read there.
+
+    Whoever may alter access lists may give itself all: only where they are copied, and only where they are copied to.
+    """
+    if wanted.sync_topic_acls:
+        is_target = is_closed or wanted.mode == "active-active"
+        yield _acl("cluster", "kafka-cluster", ("describe", "alter") if is_target else ("describe",))
     yield _acl("group", MIRROR, ("read", "describe"))
     yield _acl(
         "topic", f"{MIRROR}-", ("read", "write", "create", "describe", "describe-configs"), prefix=True
@@ -112,19 +170,20 @@ def _rights(wanted: Mirroring, here: str, others: Iterable[str]) -> Iterator[Acl
     # `connect-cluster-GROUP` of the leading worker, `GROUP-CONNECTOR-TASK` of each task (KIP-618).
     yield _acl("transactional-id", f"connect-cluster-{MIRROR}", ("write", "describe"), prefix=True)
     yield _acl("transactional-id", f"{MIRROR}-", ("write", "describe"), prefix=True)
-    yield _acl("topic", HEARTBEATS, _MAKES)
+    makes = _MAKES if wanted.sync_topic_configs else tuple(one for one in _MAKES if one != "alter-configs")
+    yield _acl("topic", HEARTBEATS, makes)
     for name in wanted.topics:
         yield _pattern("topic", name, _READS)
     for name in wanted.groups:
         yield _pattern("group", name, ("read", "describe"))
-    yield _acl("topic", DRILL, _MAKES if wanted.names == "identity" else _READS, prefix=True)
+    yield _acl("topic", DRILL, makes if wanted.names == "identity" else _READS, prefix=True)
     yield _acl("group", DRILL, ("read", "describe"), prefix=True)
     for other in others:
-        yield _acl("topic", f"{other}.", _MAKES, prefix=True)  # mirrored by prefix, checkpoints, heartbeats
-        yield _acl("topic", f"mm2-offset-syncs.{other}.internal", _MAKES)
+        yield _acl("topic", f"{other}.", makes, prefix=True)  # mirrored by prefix, checkpoints, heartbeats
+        yield _acl("topic", f"mm2-offset-syncs.{other}.internal", makes)
     if wanted.names == "identity":
         for name in wanted.topics:
-            yield _pattern("topic", name, _MAKES)
+            yield _pattern("topic", name, makes)
 
 
 def _pattern(resource: _Resource, name: str, operations: tuple[_Operation, ...]) -> Acl:
@@ -158,11 +217,14 @@ def _closed(acls: Iterable[Acl], wanted: Mirroring) -> Iterator[Acl]:
         if acl.resource != "topic" or acl.permission != "allow" or not meets(acl, wanted):
             yield acl
             continue
-        left = tuple(one for one in acl.operations if one not in ("write", "all"))
-        if "all" in acl.operations:
-            left = tuple(dict.fromkeys((*left, *_LEFT)))
-        if left:
+        if left := _left(acl):
             yield acl.model_copy(update={"operations": left})
+
+
+def _left(acl: Acl) -> tuple[str, ...]:
+    """What is left of what an entry allows without the right to write."""
+    left = tuple(one for one in acl.operations if one not in ("write", "all"))
+    return tuple(dict.fromkeys((*left, *_LEFT))) if "all" in acl.operations else left
 
 
 class _Entry(Protocol):

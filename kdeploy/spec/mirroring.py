@@ -82,6 +82,14 @@ class Mirroring(Frozen):
     """Names of mirrored topics: identity, as they are, or prefixed with their datacenter's name and a dot. Left out,
     identity for active-passive and prefixed for active-active, where one name for both would loop."""
 
+    sync_topic_configs: bool = True
+    """Whether settings of a mirrored topic follow those it has where it is written to (MirrorMaker's
+    sync.topic.configs.enabled); if not, it keeps those that it was made with."""
+
+    sync_topic_acls: bool = False
+    """Whether ACLs of mirrored topics are copied to the other datacenter, all but the right to write (MirrorMaker's
+    sync.topic.acls.enabled): those of users that are not declared here too."""
+
     rpo: Annotated[Seconds, Field(gt=0, le=86400 * 30)] = 30.0
     """Recovery point objective: how far behind the mirror may be, in seconds of records that would be lost."""
 

@@ -31,6 +31,8 @@ def one_sided(environment: Environment) -> Iterator[Path_]:
         if _reads(acl):
             read.setdefault(user, []).append(_name(acl))
     for user, path, name in _places(environment):
+        if mirroring.sync_topic_acls and not name[1]:
+            continue  # MirrorMaker copies the right to one topic, and none to all that begin so
         mirrored = _may_be_mirrored(name, mirroring) and not name[0].startswith(tuple(sides))
         others = ((side + name[0], name[1]) for side in sides)
         if mirrored and not all(any(_covers(one, other) for one in read[user]) for other in others):

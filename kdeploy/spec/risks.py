@@ -223,6 +223,11 @@ def _unfenced(environment: Environment) -> Places:
     return (("security", "authorization"),) if is_open and not environment.security.authorization else ()
 
 
+def _copies_acls(environment: Environment) -> Places:
+    mirroring = environment.mirroring
+    return (("mirroring", "sync_topic_acls"),) if mirroring is not None and mirroring.sync_topic_acls else ()
+
+
 def _reads_one_side(environment: Environment) -> Places:
     return tuple(one_sided(environment)) if environment.security.authorization else ()
 
@@ -302,6 +307,11 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
         _reads_one_side,
         "it may read what is written beside it, and not what is mirrored from the other datacenter, whose topics have "
         "that one's name and a dot in front",
+    ),
+    "copied-acls": (
+        _copies_acls,
+        "MirrorMaker's user may then change every ACL and every password of the cluster that it copies to, and what it "
+        "copies of users that are not declared here stays there when it is taken from them in the other datacenter",
     ),
     "lent-ports": (
         _lent_ports,

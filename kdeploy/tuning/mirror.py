@@ -264,12 +264,10 @@ def _records(
         "topics": _patterns((*wanted.topics, canaries(source.datacenter))),
         # Of one name on both sides, what a drill mirrors to the source must not come back.
         "topics.exclude": ",".join(
-            (*map(_pattern, (*wanted.exclude_topics, canaries(target.datacenter))), *OWN_TOPICS)
+            (*map(_pattern, (*wanted.exclude_topics, canaries(target.datacenter))), *_own_topics(wanted))
         ),
         "refresh.topics.interval.seconds": f"{REFRESH:.0f}",
-        "sync.topic.configs.interval.seconds": f"{REFRESH:.0f}",
-        # Declared on both sides by kdeploy: whom the other side lets in is no setting of a topic.
-        "sync.topic.acls.enabled": "false",
+        **_followed(wanted),
         "replication.factor": copies,
         "offset-syncs.topic.replication.factor": copies,
         "offset.lag.max": str(OFFSET_LAG),
@@ -284,6 +282,26 @@ def _records(
         **({} if codec == "none" else {"producer.override.compression.type": codec}),
     }
     return Connector(records(source.datacenter, target.datacenter), config, source.datacenter)
+
+
+def _own_topics(wanted: Mirroring) -> tuple[str, ...]:
+    """What is never mirrored: nor, prefixed, the entry for every topic, which would stand for none (`east.*`)."""
+    return (*OWN_TOPICS, r"\*") if wanted.sync_topic_acls and wanted.names == "prefixed" else OWN_TOPICS
+
+
+def _followed(wanted: Mirroring) -> Settings:
+    """Which of a topic's settings and access lists follow the source's; `spec.mirrored` declares what comes of the latter."""
+    configs, acls = "sync.topic.configs", "sync.topic.acls"
+    interval = f"{REFRESH:.0f}"
+    return {
+        **(
+            {f"{configs}.interval.seconds": interval}
+            if wanted.sync_topic_configs
+            else {f"{configs}.enabled": "false"}
+        ),
+        f"{acls}.enabled": str(wanted.sync_topic_acls).lower(),
+        **({f"{acls}.interval.seconds": interval} if wanted.sync_topic_acls else {}),
+    }
 
 
 def _groups(wanted: Mirroring, source: Side, target: Side, copies: str, secrets: str) -> Connector:

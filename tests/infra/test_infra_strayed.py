@@ -135,3 +135,59 @@ def test_a_kernel_setting_that_git_has_changed_is_not_strayed() -> None:
     assert look.strayed(one, seen) == ()
     seen["recorded"] = {sysctl.path: sysctl.sha256}
     assert look.strayed(one, seen) == (Strayed("host", "vm.swappiness", "10", "1"),)
+
+
+TIMER = "kdeploy-disk-use.timer"
+SHOWN = {
+    "as it was left": ("active", "enabled", None),
+    "stopped": ("inactive", "enabled", ("running", "stopped")),
+    "ended by an error": ("failed", "enabled", ("running", "stopped")),
+    "gone": ("inactive", "", ("running", "stopped")),
+    "not to be started at boot": ("active", "disabled", ("started at boot", "not started at boot")),
+}
+
+
+@pytest.mark.parametrize("put_there", [True, False])
+@pytest.mark.parametrize("how", SHOWN)
+def test_a_timer_of_metrics_that_somebody_stopped_is_named_where_one_was_put_there(
+    host: Path, monkeypatch: pytest.MonkeyPatch, how: str, put_there: bool
+) -> None:
+    active, at_boot, told = SHOWN[how]
+    asked_of: list[str] = []
+
+    def shown(*command: str) -> str:
+        asked_of.append(command[2])
+        return f"ActiveState={active}\nUnitFileState={at_boot}\n"
+
+    monkeypatch.setattr(remote, "output", shown)
+    if put_there:
+        record = json.loads((host / "node.json").read_text())
+        (host / TIMER).write_text("[Timer]\n")
+        record["files"][str(host / TIMER)] = hash_of(b"[Timer]\n")
+        (host / "node.json").write_text(json.dumps(record))
+    seen = remote.strayed(asked(host))
+    expected = [[TIMER, *told]] if told and put_there else []
+    assert seen["settings"] == expected
+    assert asked_of == [TIMER] * put_there
+    found = look.strayed(replace(broker(), files=()), seen)
+    assert found == tuple(Strayed("host", *one) for one in expected)
+
+
+def test_status_names_a_timer_that_was_stopped_and_up_has_something_to_do() -> None:
+    one = replace(broker(), files=(), secrets=())
+    seen = {
+        "record": {"files": {}, "live": []},
+        "damaged": [],
+        "drift": [],
+        "applied": "a",
+        "started": "a",
+        "running": True,
+        "unmounted": [],
+        "service": {"MainPID": "7", "ActiveEnterTimestamp": "now"},
+        "open_files": None,
+        "version": "3.9.2",
+    }
+    calm = look.state(one, seen)
+    found = look.state(one, {**seen, "drift": [[TIMER, "running", "stopped"]]})
+    assert (calm.applied, found.applied) == ("a", None)
+    assert found.detail == f"{calm.detail}; {TIMER} is stopped, wanted running"

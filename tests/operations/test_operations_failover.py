@@ -56,10 +56,12 @@ def test_a_failover_tells_what_each_group_reads_again(two: TwoSides, monkeypatch
     monkeypatch.setattr(switching, "look", looked)
     report = go(two, "west")
     hold(report.to_json())
-    assert report.groups == (GroupGoesOn("app", 7, 0, 1),)
+    assert report.groups == (GroupGoesOn("app", 7, 0, 1, checkpoint=False),)
     assert ["app", "7", "0", "1"] in [line.split() for line in text(report).splitlines()]
     assert go(two, "west").groups == ()
-    assert asked == [True]
+    assert asked == [True, True], (
+        "before the fence for what keeps a group from going on, and when all is translated"
+    )
 
 
 def test_a_failover_without_the_primary_tells_it_by_what_the_target_knows_or_says_that_nobody_does(

@@ -46,7 +46,11 @@ def test_a_group_whose_user_nobody_declared_is_warned_of_by_status_dry_run_and_f
     assert (foreseen.warnings, foreseen.refused) == ((expected,), ())
     report = go(legacy)
     assert (report.target, report.warnings) == ("west", (expected,))
-    assert f"warning: {expected}" in legacy.steps.said
+    said = legacy.steps.said
+    assert said.count(f"warning: {expected}") == 1
+    assert said.index(f"warning: {expected}") < said.index(
+        "east is fenced: nobody may write mirrored topics there"
+    )
     for one in (foreseen, report):
         hold(one.to_json())
         assert f"warning: {expected}" in printed.text(one).splitlines()

@@ -56,6 +56,11 @@ TAKEN: list[tuple[str, str, str]] = [
         "overrides.broker.auto.create.topics.enable",
         "overrides: {broker: {auto.create.topics.enable: true}}\n",
     ),
+    (
+        "copied-acls",
+        "mirroring.sync_topic_acls",
+        f"{TWO}mirroring: {{sync_topic_acls: true}}\n",
+    ),
     ("plaintext", "security.client_listener", "security: {client_listener: PLAINTEXT}\n"),
     ("no-authorization", "security.authorization", "security: {authorization: false}\n"),
     (
@@ -198,6 +203,8 @@ def test_a_topic_that_is_nowhere_is_named_with_the_one_that_was_probably_meant()
         f"{TWO}{BOTH}users: [{{name: a, delete: true, acls: [{{name: orders, operations: [read]}}]}}]\n",
         f"{TWO}{BOTH}users: [{{name: a, acls: [{{name: east.orders, operations: [read]}}]}}]\n",
         f"{TWO}mirroring: {{}}\nusers: [{{name: a, acls: [{{name: orders, operations: [read]}}]}}]\n",
+        f"{TWO}mirroring: {{mode: active-active, sync_topic_acls: true}}\n"
+        "users: [{name: a, acls: [{name: orders, operations: [read]}]}]\n",
         f"{TWO}{BOTH}users: [{{name: a}}]\n"
         "acls: [{user: a, role: consumer, topics: [orders, east.orders, 'west.*'], groups: [g]}]\n",
     ],

@@ -146,6 +146,36 @@ def test_a_record_is_written_once_and_only_what_is_committed_is_read() -> None:
     assert config["tasks.max"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("fields", "configs", "acls", "excluded"),
+    [
+        ({}, {"interval.seconds": "30"}, {"enabled": "false"}, OWN),
+        ({"sync_topic_configs": False}, {"enabled": "false"}, {"enabled": "false"}, OWN),
+        (
+            {"sync_topic_acls": True},
+            {"interval.seconds": "30"},
+            {"enabled": "true", "interval.seconds": "30"},
+            OWN,
+        ),
+        (
+            {"sync_topic_acls": True, "naming": "prefixed"},
+            {"interval.seconds": "30"},
+            {"enabled": "true", "interval.seconds": "30"},
+            rf"{OWN},\*",
+        ),
+    ],
+)
+def test_settings_and_access_lists_of_topics_follow_as_declared(
+    fields: dict[str, object], configs: dict[str, str], acls: dict[str, str], excluded: str
+) -> None:
+    config = made(mirroring(**fields))["east-to-west-records"]
+    for what, wanted in (("sync.topic.configs.", configs), ("sync.topic.acls.", acls)):
+        assert {
+            key.removeprefix(what): value for key, value in config.items() if key.startswith(what)
+        } == wanted
+    assert config["topics.exclude"] == f"{BACK},{excluded}"
+
+
 def test_every_topic_that_mirrormaker_makes_has_as_many_copies_as_all_others() -> None:
     for config in made(PASSIVE).values():
         found = {value for key, value in config.items() if key.endswith("replication.factor")}

@@ -15,6 +15,7 @@ import subprocess
 RECORD = "/etc/kdeploy/node.json"
 FORMATTED = "/etc/kdeploy/formatted"
 LEASE = "/run/kdeploy/lease.json"
+TIMER = "kdeploy-disk-use.timer"
 TAIL = 65536
 GROWN = 2**26  # bytes that a disk has more than its file system: what mkfs leaves over at its end is less
 
@@ -126,6 +127,17 @@ def size_drift(disks):
     return wrong
 
 
+def timer_drift(record):
+    """Whether the timer that was put here still tells how full disks are, as [name, wanted, found]; nothing where none was."""
+    if not any(path.endswith("/" + TIMER) for path in (record or {}).get("files", {})):
+        return []
+    shown = service(TIMER)
+    if shown.get("ActiveState") != "active":
+        return [[TIMER, "running", "stopped"]]
+    at_boot = shown.get("UnitFileState") == "enabled"
+    return [] if at_boot else [[TIMER, "started at boot", "not started at boot"]]
+
+
 def gib(size):
     """Bytes as a person reads them."""
     return "%.1f GiB" % (size / 2.0**30)
@@ -196,7 +208,7 @@ def look(asked):
         "unmounted": [path for path in asked["mounts"] if not os.path.ismount(path)],
         "formatted": formatted,
         "was_formatted": os.path.exists(FORMATTED),
-        "drift": settings_drift(asked) + size_drift(asked.get("sizes", {})),
+        "drift": settings_drift(asked) + size_drift(asked.get("sizes", {})) + timer_drift(record),
         "synchronised": synchronised(),
         "contained": os.path.exists("/run/systemd/container"),
         "open_files": open_files(shown.get("MainPID")) if running else None,
@@ -217,7 +229,7 @@ def strayed(asked):
         content = read(path)
         shown = None if content is None else "" if secret else content[:TAIL].decode(errors="replace")
         files.append({"path": path, "digest": record["files"][path], "secret": secret, "found": shown})
-    settings = settings_drift(asked) if record else []
+    settings = settings_drift(asked) + timer_drift(record) if record else []
     return {"files": files, "settings": settings, "recorded": record.get("files", {})}
 
 
@@ -264,7 +276,7 @@ def delete(asked):
     """Delete a node's data, files and secrets; its file systems stay, empty and ours."""
     output("systemctl", "disable", asked["unit"])
     output("systemctl", "disable", "--now", "kdeploy-firewall.service")
-    output("systemctl", "disable", "--now", "kdeploy-disk-use.timer")
+    output("systemctl", "disable", "--now", TIMER)
     record = json.loads(read(RECORD) or b"{}")
     kept = [path for path in record.get("files", {}) if path.endswith(".mount")]
     for folder in asked["data"] + [asked["config"], asked["logs"]]:

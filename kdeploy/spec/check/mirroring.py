@@ -44,6 +44,10 @@ def check(environment: Environment) -> Iterator[Finding]:
     yield from _objective(mirroring, names)
     yield from _workers(environment, mirroring)
     yield from _topics(environment, mirroring, names)
+    if mirroring.sync_topic_acls and not environment.security.authorization:
+        wrong = "there are no ACLs to copy where security.authorization is off"
+        right = "remove it, or write authorization: true under security"
+        yield Finding((*_PLACE, "sync_topic_acls"), wrong, right, (("security", "authorization"),))
     if environment.workload.mirror_round_trip != Workload.model_fields["mirror_round_trip"].get_default():
         wrong = "how far the datacenters are apart is what mirroring.links says"
         right = "remove it, and write round_trip under mirroring.links"

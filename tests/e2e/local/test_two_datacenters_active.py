@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,99 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
 def _rest(sides: Sides) -> Iterator[None]:
     yield
     sides.rest()
+
+
+LEGACY = "User:legacy"
+"""An application that nobody declared."""
+
+HOUR = 3_600_000
+
+
+def administrator(sides: Sides, datacenter: str) -> Any:
+    """A client of a datacenter's administrator; what it is asked ends with it."""
+    from confluent_kafka.admin import AdminClient
+
+    sides.client(datacenter, "orders-consumer")
+    file = sides.kdeploy.root / "handed-out" / datacenter / "admin" / "python.json"
+    return AdminClient(json.loads(file.read_text())["confluent-kafka"])
+
+
+def entry(topic: str, operation: str, permission: str = "ALLOW") -> Any:
+    from confluent_kafka import admin
+
+    return admin.AclBinding(
+        *(admin.ResourceType.TOPIC, topic, admin.ResourcePatternType.LITERAL, LEGACY, "*"),
+        *(admin.AclOperation[operation], admin.AclPermissionType[permission]),
+    )
+
+
+def entries(sides: Sides, datacenter: str) -> set[tuple[str, str, str]]:
+    """What the undeclared application may and may not do there: topic, operation, permission."""
+    from confluent_kafka import admin
+
+    every = admin.AclBindingFilter(
+        *(admin.ResourceType.TOPIC, None, admin.ResourcePatternType.ANY, LEGACY, None),
+        *(admin.AclOperation.ANY, admin.AclPermissionType.ANY),
+    )
+    client = administrator(sides, datacenter)
+    found = client.describe_acls(every).result(30)
+    return {(one.name, one.operation.name, one.permission_type.name) for one in found}
+
+
+def give(sides: Sides, *given: Any) -> None:
+    client = administrator(sides, "east")
+    for one in client.create_acls(list(given)).values():
+        one.result(30)
+
+
+def kept(sides: Sides, datacenter: str, topic: str) -> int:
+    """Milliseconds for which a topic keeps its records; 0 where it is not there."""
+    from confluent_kafka import KafkaException, admin
+
+    asked = admin.ConfigResource(admin.ResourceType.TOPIC, topic)
+    client = administrator(sides, datacenter)
+    try:
+        (found,) = client.describe_configs([asked]).values()
+        return int(found.result(30)["retention.ms"].value)
+    except KafkaException:
+        return 0
+
+
+def keep(sides: Sides, topic: str, milliseconds: int) -> None:
+    from confluent_kafka import admin
+
+    how = admin.ConfigEntry(
+        "retention.ms", str(milliseconds), incremental_operation=admin.AlterConfigOpType.SET
+    )
+    wanted = admin.ConfigResource(admin.ResourceType.TOPIC, topic, incremental_configs=[how])
+    client = administrator(sides, "east")
+    for one in client.incremental_alter_configs([wanted]).values():
+        one.result(30)
+
+
+def make(sides: Sides, topic: str, milliseconds: int) -> None:
+    """A topic that nobody declared."""
+    from confluent_kafka import admin
+
+    new = admin.NewTopic(topic, 1, 2, config={"retention.ms": str(milliseconds)})
+    client = administrator(sides, "east")
+    for one in client.create_topics([new]).values():
+        one.result(30)
+
+
+def wait_for(what: str, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(1)
+
+
+def nothing_to_do(sides: Sides) -> None:
+    """Nothing was changed behind git's back, and nothing is to be changed."""
+    drift = sides.kdeploy("drift", "--output", "json").document
+    assert (drift["items"], drift["unseen"]) == ([], [])
+    assert sides.kdeploy("up", "--output", "json").document["changed"] is False
+    assert sides.kdeploy("preview", "--output", "json").document["changes"] == []
 
 
 def once(found: Counter[int]) -> bool:
@@ -187,3 +281,43 @@ def test_what_a_drill_leaves_that_was_killed_is_removed_by_the_next_one(sides: S
     assert set(document["removed"]) >= left
     assert canaries(sides) == set()
     assert sides.kdeploy("preview", "--output", "json").document["changes"] == []
+
+
+def test_settings_of_topics_follow_and_rights_do_not_where_nothing_is_said(sides: Sides) -> None:
+    give(sides, entry("orders", "READ"))
+    make(sides, "ledger", HOUR)
+    wait_for("ledger is mirrored", lambda: kept(sides, "west", "east.ledger") == HOUR)
+    # MirrorMaker would copy rights before settings, each 30 s: what did not come with the second change does not come.
+    for hours in (2, 3):
+        keep(sides, "ledger", hours * HOUR)
+        wait_for("its setting follows", lambda: kept(sides, "west", "east.ledger") == hours * HOUR)  # noqa: B023
+    assert entries(sides, "west") == set()
+    nothing_to_do(sides)
+
+
+def test_rights_but_to_write_are_copied_and_settings_do_not_follow_where_that_is_declared(
+    sides: Sides,
+) -> None:
+    sides.kdeploy.edit(
+        "  mode: active-active\n",
+        "  mode: active-active\n  sync_topic_configs: false\n  sync_topic_acls: true\n",
+    )
+    ended = sides.kdeploy("validate")
+    assert "copied-acls" in ended.stdout + ended.stderr
+    sides.kdeploy("up")
+    keep(sides, "ledger", 4 * HOUR)
+    give(sides, entry("orders", "WRITE"), entry("ledger", "ALL"), entry("ledger", "DELETE", "DENY"))
+    copied = {
+        ("east.orders", "READ", "ALLOW"),
+        ("east.ledger", "READ", "ALLOW"),
+        ("east.ledger", "DELETE", "DENY"),
+    }
+    wait_for("rights are copied", lambda: entries(sides, "west") >= copied)
+    make(sides, "journal", HOUR)
+    give(sides, entry("journal", "READ"))
+    copied.add(("east.journal", "READ", "ALLOW"))
+    wait_for("the next ones are", lambda: entries(sides, "west") >= copied)
+    assert entries(sides, "west") == copied
+    wait_for("journal is made with its setting", lambda: kept(sides, "west", "east.journal") == HOUR)
+    assert kept(sides, "west", "east.ledger") == 3 * HOUR
+    nothing_to_do(sides)
