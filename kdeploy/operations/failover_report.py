@@ -5,6 +5,7 @@ Invariant: pure; what is not known is None, and never 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -82,6 +83,7 @@ class Report:
         doubt: What else is known of that, where it is an estimate.
         warnings: Groups that nobody may go on with at the target, a sentence each with its remedy; looked at with `groups`.
         counted: Whether what is lost was counted in the one before, which answers, and is no estimate.
+        handed: By datacenter whose clients are sent elsewhere, where to, of three and more; None of two.
         returned: The datacenter that takes part again and is not written to, where that was all there was to do.
         steps: What was done.
         exported: Folder with the records that the old primary alone had, and how many these are (failback).
@@ -112,6 +114,7 @@ class Report:
     counted: bool = False
     returned: str | None = None
     warnings: tuple[str, ...] = ()
+    handed: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The contract `kdeploy.failover/v1`."""
@@ -139,6 +142,7 @@ class Report:
             "refused": list(self.refused),
             "returned": self.returned,
             "warnings": list(self.warnings),
+            "handed": None if self.handed is None else dict(self.handed),
         }
 
 

@@ -217,6 +217,27 @@ def active(design: prepare.Design, vault: Vault) -> str:
     return found.active if found else EVERYWHERE
 
 
+def handed(design: prepare.Design, vault: Vault) -> dict[str, str]:
+    """By datacenter the one that its clients are sent to (active-active); as and errors as `active`."""
+    sites = site.sites(design, vault, Silent())
+    return clients_of(decided(sites, patience=ASK_WITHIN), sites[0].datacenters)
+
+
+def clients_of(found: Direction | None, datacenters: Sequence[str]) -> dict[str, str]:
+    """By datacenter the one that its clients are sent to, where all are written to.
+
+    Args:
+        found: What was decided.
+        datacenters: Names of all of them.
+    """
+    if (
+        found is not None and found.active and found.active in datacenters
+    ):  # of two, or while there were but two
+        return dict.fromkeys(datacenters, found.active)
+    moved = found.moved if found else {}
+    return {one: moved[one] if moved.get(one) in datacenters else one for one in datacenters}
+
+
 def as_decided(
     sites: Sequence[Site], patience: float | None = None
 ) -> tuple[tuple[Site, ...], Direction | None]:
