@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -263,6 +264,37 @@ def test_a_drill_says_that_it_would_follow_a_canary_of_each_to_all_others(three:
     (refused,) = drill_preview.of_drill(three.loaded).refused
     assert "a drill needs every datacenter" in refused
     assert "--from east --to DATACENTER" in refused
+
+
+def test_where_one_more_comes_others_leave_its_topics_to_it_before_it_has_any(
+    three: TwoSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for here, connect in three.connects.items():
+        for name in list(connect.found):
+            if "west" in (here, *name.split("-")):
+                connect.delete(name)
+            elif name.endswith("-records"):
+                one = connect.found[name]
+                old = {
+                    **one.config,
+                    "topics.exclude": one.config["topics.exclude"].removesuffix(r",west\..*"),
+                }
+                assert old != one.config
+                connect.put(name, old)
+    told: list[tuple[str, str]] = []
+    carry_out = mirroring._carry_out
+
+    def carried_out(client: Any, todo: mirroring.Wanted) -> None:
+        told.append((todo.kind, todo.words))
+        carry_out(client, todo)
+
+    monkeypatch.setattr(mirroring, "_carry_out", carried_out)
+    done = mirroring.bring_up(three.sites)
+    kinds = [kind for kind, _ in told]
+    assert kinds[:2] == ["update-connector", "update-connector"]
+    assert set(kinds[2:]) == {"create-connector"}
+    assert sorted(one for some in done for one in some.changes) == sorted(words for _, words in told)
+    assert mirroring.bring_up(three.sites)[0].changes == ()
 
 
 MOVES = st.lists(st.permutations("abcde").map(lambda some: (some[0], some[1])), max_size=12)

@@ -185,9 +185,9 @@ def test_the_same_again_changes_nothing_and_the_status_says_what_was_decided(sid
     document = sides.kdeploy("mirror status", "--output", "json", code=5).document
     assert [one["datacenter"] for one in document["silent"]] == ["east"]
     assert document["handed"] == {"east": "west"}
-    refused = sides.kdeploy("failback", "--yes", code=1)
+    refused = sides.kdeploy("failback", "--yes", code=5)
     assert "east does not answer, so nothing can be given back" in " ".join(refused.stderr.split())
-    refused = sides.kdeploy("failover", "--from", "north", "--to", "east", "--yes", code=1)
+    refused = sides.kdeploy("failover", "--from", "north", "--to", "east", "--yes", code=5)
     assert "east does not answer" in refused.stderr
 
 
@@ -203,6 +203,7 @@ def test_it_comes_back_is_caught_up_with_and_given_its_clients_again_with_nothin
     assert sides.kdeploy("preview", "--output", "json").document["changes"] == []
 
 
+@pytest.mark.long
 def test_a_drill_measures_every_direction_and_leaves_nothing(sides: Sides) -> None:
     document = sides.kdeploy("drill", "--yes", "--output", "json", code=None).document
     print(json.dumps(document))
