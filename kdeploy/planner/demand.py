@@ -74,6 +74,8 @@ class Demand:
         mirrored_out: Bytes per second that mirroring to another cluster reads here on average.
         mirrored_peak: The same in the busiest minutes.
         leaves_region: Whether mirrored bytes go to another region than this datacenter's.
+        usual: Shares of `mirrored_out` that usually go to other regions and to other datacenters of this one, of three and
+            more; None where all of it goes one way.
         sends: Whether they go now; not from a datacenter that stands by, which has to be able to.
         mirror_consumers: Consumers that mirroring reads with, each with one connection to a broker; None for
             as many as it takes.
@@ -114,6 +116,7 @@ class Demand:
     mirrored_out: Amount = 0.0
     mirrored_peak: Amount = 0.0
     leaves_region: bool = False
+    usual: tuple[float, float] | None = None
     sends: bool = True
     mirror_consumers: int | None = None
     mirror_round_trip: float = MIRROR_ROUND_TRIP.value
@@ -247,6 +250,7 @@ def demand_of(
         mirrored_out=mirrored_out,
         mirrored_peak=mirrored_out * peak_factor,
         leaves_region=_leaves_region(environment, datacenter),
+        usual=_usual(environment, datacenter),
         sends=not _stands_by(environment, datacenter),
         mirror_consumers=workload.mirror_consumers,
         mirror_round_trip=_to_mirrors(environment, datacenter),
@@ -278,6 +282,15 @@ def _leaves_region(environment: Environment, datacenter: Datacenter) -> bool:
     """Whether what is mirrored goes to another region: yes, unless every other datacenter is in this one."""
     others = [one for one in environment.datacenters if one.name != datacenter.name]
     return not others or any(one.region != datacenter.region for one in others)
+
+
+def _usual(environment: Environment, datacenter: Datacenter) -> tuple[float, float] | None:
+    """`Demand.usual`: what is priced, without the clients of a lost datacenter."""
+    others = [one for one in environment.datacenters if one.name != datacenter.name]
+    if len(others) < 2 or environment.mirroring is None:
+        return None
+    each, abroad = of_one_link(environment)[0], sum(one.region != datacenter.region for one in others)
+    return each * abroad, each * (len(others) - abroad)
 
 
 def _stands_by(environment: Environment, datacenter: Datacenter) -> bool:

@@ -134,3 +134,18 @@ def test_tasks_that_are_usual_are_dealt_out_to_the_directions() -> None:
         found = workers(planner.plan(many(count)), "a")
         usual = int(mirror_figures.TASKS.value)
         assert found.tasks == -(-found.count * usual // (count - 1))
+
+
+def test_what_leaves_the_region_is_priced_by_who_is_in_another_one_with_nobody_lost() -> None:
+    def abroad(environment: Environment) -> float:
+        return planner.plan(environment).datacenters[0].cost.parts.get("cross_region_traffic", 0.0)
+
+    two = abroad(many(2))
+    assert two > 0
+    for count in (3, 4):
+        found = planner.plan(many(count)).datacenters[0]
+        assert found.cost.parts["cross_region_traffic"] == pytest.approx((count - 1) * two, rel=1e-4)
+    near = many(3)
+    same = [one.model_copy(update={"region": REGIONS[0]}) for one in near.datacenters[:2]]
+    near = near.model_copy(update={"datacenters": (*same, near.datacenters[2])})
+    assert abroad(near) == pytest.approx(two, rel=1e-4)
