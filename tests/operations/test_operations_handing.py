@@ -297,6 +297,13 @@ def test_where_one_more_comes_others_leave_its_topics_to_it_before_it_has_any(
     assert mirroring.bring_up(three.sites)[0].changes == ()
 
 
+def test_of_two_the_one_that_is_left_may_be_named_and_changes_nothing_of_what_is_done(two: TwoSides) -> None:
+    report = failover(two.loaded, "west", two.steps, lost="east", patience=0.2)
+    assert (report.source, report.target, report.planned, report.handed) == ("east", "west", True, None)
+    assert (two.writers("east"), two.writers("west")) == (set(), {"orders", "payments"})
+    assert failover(two.loaded, "west", two.steps, lost="east").already
+
+
 MOVES = st.lists(st.permutations("abcde").map(lambda some: (some[0], some[1])), max_size=12)
 
 
