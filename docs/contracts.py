@@ -175,6 +175,7 @@ FAILOVER: Final = fields(
     refused=items(TEXT),
     returned=optional(TEXT),
     warnings=items(TEXT),
+    handed=optional(each(TEXT)),
 )
 OBJECTIVE: Final = fields(objective_seconds=NUMBER, seconds=optional(NUMBER), met=FLAG)
 DRILL: Final = fields(

@@ -49,6 +49,7 @@ BY_THEMSELVES = (
     "tests/e2e/local/test_preview_equals_what_happens.py",
     "tests/e2e/local/test_thread.py",
     "tests/e2e/local/test_local_provider.py",
+    "tests/e2e/local/test_three_datacenters.py",
 )
 """Tests with clusters of their own: first, since those that the rest shares stay up to the end once they are."""
 
@@ -58,7 +59,7 @@ REST = tuple(
     if name not in TWO_SIDES and name not in BY_THEMSELVES
 )
 
-REAL = ("-m", "kafka", "--durations=10")
+REAL = ("-m", "kafka and not long", "--durations=10")
 """Two rows of these are run at once and no more: a cluster under test wants processors, and often waits."""
 
 MIRRORED = (*REAL, *TWO_SIDES)

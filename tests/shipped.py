@@ -15,6 +15,7 @@ SHIPPED: Final = (
     "global-active-active",
     "local",
     "local-kraft",
+    "local-three-dc-active",
     "local-two-dc-active",
     "local-two-dc-passive",
     "prod-eu",

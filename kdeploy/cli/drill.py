@@ -58,9 +58,8 @@ def drill(environment: str, dry_run: bool, yes: bool, vault_password_file: Path 
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("this needs a terminal to ask on\n  in a pipeline, add --yes")
-        click.confirm(
-            f"Write canary topics to both sides of {loaded.environment.name}?", abort=True, err=True
-        )
+        where = "every datacenter" if len(loaded.environment.datacenters) > 2 else "both sides"
+        click.confirm(f"Write canary topics to {where} of {loaded.environment.name}?", abort=True, err=True)
     found = do(loaded, shown(), vault_password_file)
     if output == "json":
         print_json(found.to_json())

@@ -22,7 +22,7 @@ from kdeploy.cli.options import (
 from kdeploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kdeploy.operations.failover_report import Report
 
@@ -38,6 +38,12 @@ dry_run_option = click.option(
 @environment_argument
 @click.option("--to", required=True, metavar="DATACENTER", help="The datacenter that is to be written to.")
 @click.option(
+    "--from",
+    "lost",
+    metavar="DATACENTER",
+    help="The one whose place it takes; left out, the other one of two, or of more the only one that does not answer.",
+)
+@click.option(
     "--accept-loss",
     is_flag=True,
     help="Go on without records that were acknowledged and not mirrored, where the primary does not answer.",
@@ -49,6 +55,7 @@ dry_run_option = click.option(
 def failover(
     environment: str,
     to: str,
+    lost: str | None,
     accept_loss: bool,
     dry_run: bool,
     yes: bool,
@@ -60,6 +67,9 @@ def failover(
     Where the primary answers, it is fenced by its access lists, everything is mirrored, and nothing is lost. Where
     it does not, what it acknowledged last is given up, which has to be said: --accept-loss. It is fenced as soon as
     it is brought up again. Killed at any moment, the same command finishes.
+
+    With active-active nobody is fenced and nothing is lost: clients are sent elsewhere. Of three datacenters and more
+    these are the clients of one, the one that is lost; the others' stay where they are.
 
     \b
     Example: kdeploy failover dr-active-passive --to standby
@@ -73,10 +83,15 @@ def failover(
         from kdeploy.operations import failover_preview
 
         return _print(
-            failover_preview.of_failover(loaded, to, vault_password_file, accept_loss=accept_loss), output
+            failover_preview.of_failover(loaded, to, vault_password_file, lost=lost, accept_loss=accept_loss),
+            output,
         )
-    _ask(f"Have {to} written to in {loaded.environment.name}, and nothing else any more?", yes)
-    report = fail_over(loaded, to, shown(), vault_password_file, accept_loss=accept_loss)
+    question = f"Have {to} written to in {loaded.environment.name}, and nothing else any more?"
+    if len(loaded.environment.datacenters) > 2:
+        whose = lost or "the datacenter that does not answer"
+        question = f"Hand out {to} to the clients of {whose} in {loaded.environment.name}?"
+    _ask(question, yes)
+    report = fail_over(loaded, to, shown(), vault_password_file, lost=lost, accept_loss=accept_loss)
     return _print(report, output)
 
 
@@ -140,11 +155,13 @@ def _print(report: Report, output: str) -> None:
 
 def text(report: Report) -> str:
     """A report as a person reads it."""
-    if report.dry_run:
+    if report.dry_run and report.handed is None:
         return "\n".join(_foreseen(report))
     from kdeploy.cli.report import table
     from kdeploy.units import format_duration
 
+    if report.handed is not None:
+        return "\n".join(_handed(report, report.handed))
     where = f"{report.environment}: {_who(report)} is written to"
     head = (
         f"{where} already (decision {report.epoch})"
@@ -168,6 +185,46 @@ def text(report: Report) -> str:
     lines.append(f"  clients: kdeploy clients {report.environment}")
     lines += _groups(report)
     return "\n".join(lines)
+
+
+def _handed(report: Report, handed: Mapping[str, str]) -> Iterator[str]:
+    """A report on three datacenters and more, of which all are written to, as a person reads it."""
+    from kdeploy.cli.report import table
+
+    sent = [f"clients of {one} {{are}} handed out {to}" for one, to in sorted(handed.items())]
+    said = ", ".join(sent) or "every datacenter's clients {are} handed out their own"
+    said = said.format(are="would be" if report.dry_run and not report.already else "are")
+    if report.already:
+        said += " already"
+    changed = "; nothing was changed" if report.dry_run else ""
+    yield f"{report.environment}: {said} (decision {report.epoch}){changed}"
+    if report.target and not report.planned:
+        yield f"  nothing is lost: what {report.source} acknowledged is mirrored when it is back"
+        yield from _not_there_yet(report)
+    if report.steps and report.dry_run:
+        yield table([(f"{number:2}.", one.what) for number, one in enumerate(report.steps, start=1)])
+    elif report.steps:
+        yield table([(f"{one.seconds or 0.0:6.1f} s", one.what) for one in report.steps], "  ")
+    if not report.dry_run:
+        yield f"  clients: kdeploy clients {report.environment}"
+    yield from _groups(report)
+    for refused in report.refused:
+        yield ""
+        yield f"It would be refused: {refused}"
+
+
+def _not_there_yet(report: Report) -> Iterator[str]:
+    """What clients of a datacenter that does not answer do not find where they are sent, as far as can be known without it."""
+    from kdeploy.units import format_duration
+
+    if report.lost is None:
+        yield f"  not in {report.target} until then: not known"
+        return
+    yield f"  not in {report.target} until then: about {report.lost:,} records, as far as can be known without it"
+    if report.doubt:
+        yield f"    {report.doubt.at_most:,} at most, if it died when it was last seen"
+    if report.rpo is not None:
+        yield f"  recovery point: {format_duration(report.rpo)} since the last record that was mirrored"
 
 
 def _who(report: Report) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def mirror() -> None:
-    """Look at what is mirrored between two datacenters.
+    """Look at what is mirrored between datacenters.
 
     \b
     Example: kdeploy mirror status dr-active-passive
@@ -84,6 +84,8 @@ def wrongs(found: MirrorStatus, rpo: float) -> Iterator[str]:
 def text(found: MirrorStatus, wrong: list[str]) -> str:
     """A status as a person reads it."""
     where = f"{found.active} is written to" if found.active else "every datacenter is written to"
+    if found.handed and not found.active:
+        where += "".join(f"; clients of {one} are handed out {to}" for one, to in found.handed.items())
     if found.problems:
         where = "nobody knows who is written to"
     lines = [f"{found.environment}: {found.mode}; {where} (decision {found.epoch})"]

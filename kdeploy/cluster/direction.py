@@ -41,6 +41,8 @@ class Direction:
         mirrored: For each topic of the one before and each partition, its next offset that was not mirrored.
         ends: For each topic of the active one and each partition, its end before anybody could write there: what
             comes after was written there first, what is before came from the other side.
+        moved: By datacenter whose clients were sent elsewhere, where to (active-active of three and more, of which all are
+            written to); none of these is itself among them.
     """
 
     epoch: int
@@ -49,6 +51,18 @@ class Direction:
     planned: bool = True
     mirrored: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     ends: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def says(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """What two of the same number have to agree on."""
+        return self.active, tuple(sorted(self.moved.items()))
+
+    @property
+    def said(self) -> str:
+        """The same in words."""
+        sent = ", ".join(f"clients of {one} to {other}" for one, other in sorted(self.moved.items()))
+        return sent or self.active or "every datacenter"
 
 
 class Disagreement(ClusterError):
@@ -63,8 +77,14 @@ class Disagreement(ClusterError):
         """The decision that settles it, of the next number: one goes on, the other one counts as lost.
 
         What the other one has from the one that goes on lies before its own end when it took over, and what that one
-        lacks of the other's after what had been mirrored then; so each side's decision tells of both.
+        lacks of the other's after what had been mirrored then; so each side's decision tells of both. Where clients of some
+        were sent elsewhere and nobody was closed, nothing is lost: all of them are, the later decision's way.
         """
+        if len({one.active for one in self.kept}) == 1:
+            moved: dict[str, str] = {}
+            for one in sorted(self.kept, key=lambda one: (str(one.since), one.says)):
+                moved |= one.moved
+            return Direction(self.epoch + 1, self.kept[0].active, datetime.now(UTC), moved=moved)
         mine = max(
             (one for one in self.kept if one.active == active), key=_known, default=Direction(0, active)
         )
@@ -102,6 +122,15 @@ def latest(found: Iterable[Direction | None], declared: str) -> Direction:
     kept = [one for one in found if one is not None]
     highest = max((one.epoch for one in kept), default=0)
     best = [one for one in kept if one.epoch == highest] or [Direction(0, declared)]
+    if len({one.active for one in best}) == 1 and len({one.says for one in best}) > 1:
+        raise Disagreement(
+            best,
+            "the clusters disagree on whose clients are sent where: "
+            f"{' and '.join(sorted({one.said for one in best}))} were each decided, as number {highest}, while others could "
+            "not be asked\n"
+            "  nothing is lost, as everything is mirrored: `kdeploy failover ENV --from LOST --to DATACENTER` decides on all "
+            "of it anew",
+        )
     active = sorted({one.active for one in best})
     if len(active) > 1:
         raise Disagreement(
@@ -127,7 +156,7 @@ def encode(direction: Direction) -> str:
     Offsets stand as runs of neighbouring partitions, the first one's number before them, so that 5,000 partitions in
     500 topics with ten-digit offsets on both sides take 135 kB (measured 2026-11-27).
     """
-    value = {
+    value: dict[str, Any] = {
         "schema": SCHEMA,
         "epoch": direction.epoch,
         "active": direction.active,
@@ -136,6 +165,8 @@ def encode(direction: Direction) -> str:
         "mirrored": {topic: _runs(found) for topic, found in direction.mirrored.items() if found},
         "ends": {topic: _runs(found) for topic, found in direction.ends.items() if found},
     }
+    if direction.moved:
+        value["moved"] = dict(direction.moved)
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
@@ -155,8 +186,9 @@ def decode(text: str) -> Direction:
             )
         since = None if value["since"] is None else datetime.fromisoformat(value["since"])
         epoch, active, planned = int(value["epoch"]), str(value["active"]), value["planned"] is True
+        moved = {str(one): str(other) for one, other in value.get("moved", {}).items()}
         return Direction(
-            epoch, active, since, planned, _positions(value["mirrored"]), _positions(value["ends"])
+            epoch, active, since, planned, _positions(value["mirrored"]), _positions(value["ends"]), moved
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ClusterError(
@@ -193,8 +225,10 @@ def keep(admin: Admin, direction: Direction) -> None:
     if found is not None:
         if _overrules(found, direction):
             raise ClusterError(
-                f"the cluster has {found.active} as the active datacenter by now, as number {found.epoch}, "
-                f"and was not told that it is {direction.active}, as number {direction.epoch}\n"
+                f"the cluster has {found.said} as the active datacenter by now, as number {found.epoch}, "
+                f"and was not told that it is {direction.said}, as number {direction.epoch}\n"
+                if not (found.moved or direction.moved)
+                else f"the cluster keeps another decision on whose clients go where, as number {found.epoch}: {found.said}\n"
                 "  somebody else changed it meanwhile: look at it with `kdeploy mirror status`"
             )
         if encode(found) == text:
@@ -210,7 +244,7 @@ def keep(admin: Admin, direction: Direction) -> None:
 
 
 def _overrules(found: Direction, wanted: Direction) -> bool:
-    return found.epoch > wanted.epoch or (found.epoch == wanted.epoch and found.active != wanted.active)
+    return found.epoch > wanted.epoch or (found.epoch == wanted.epoch and found.says != wanted.says)
 
 
 def _runs(offsets: Mapping[int, int]) -> list[list[int]]:

@@ -14,7 +14,7 @@ Invariant: read-only; a figure that cannot be known is None, and what kept it fr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -158,6 +158,7 @@ class MirrorStatus:
         links: One for each direction that is mirrored and whose target answers.
         silent: Datacenters that do not answer.
         problems: What is wrong with all of it, a sentence each: that both were taken over, each without the other.
+        handed: By datacenter whose clients are sent elsewhere, where to (active-active).
     """
 
     environment: str
@@ -168,6 +169,7 @@ class MirrorStatus:
     links: tuple[LinkStatus, ...]
     silent: tuple[Silence, ...] = ()
     problems: tuple[str, ...] = ()
+    handed: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The status as JSON values."""

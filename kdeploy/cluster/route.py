@@ -6,7 +6,7 @@ Invariant: pure; the names are MirrorMaker's own (DefaultReplicationPolicy and I
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -26,6 +26,7 @@ class Route:
         exclude_topics: Those among them that are not.
         groups: Consumer groups whose offsets are translated, in the same way.
         exclude_groups: Those among them that are not.
+        beyond: Other datacenters, whose topics at the source are mirrored to the target by themselves.
     """
 
     source: str
@@ -35,12 +36,28 @@ class Route:
     exclude_topics: tuple[str, ...] = ()
     groups: tuple[str, ...] = ("*",)
     exclude_groups: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, mirroring: Mirroring, source: str, target: str) -> Self:
-        """As an environment declares it."""
-        names = (mirroring.topics, mirroring.exclude_topics, mirroring.groups, mirroring.exclude_groups)
-        return cls(source, target, mirroring.names, *(tuple(one) for one in names))
+    def of(cls, mirroring: Mirroring, source: str, target: str, everywhere: Iterable[str] = ()) -> Self:
+        """As an environment declares it.
+
+        Args:
+            mirroring: What is mirrored.
+            source: The datacenter that is read from.
+            target: The one that is written to.
+            everywhere: Names of all datacenters that mirror each other.
+        """
+        return cls(
+            source,
+            target,
+            mirroring.names,
+            tuple(mirroring.topics),
+            tuple(mirroring.exclude_topics),
+            tuple(mirroring.groups),
+            tuple(mirroring.exclude_groups),
+            tuple(one for one in everywhere if one not in (source, target)),
+        )
 
     @property
     def records(self) -> str:
@@ -68,9 +85,10 @@ class Route:
         return f"mm2-offset-syncs.{self.source}.internal"
 
     def carries(self, topic: str) -> bool:
-        """Whether a topic of the source is mirrored: not one of Kafka's, MirrorMaker's or a drill's, or from there."""
+        """Whether a topic of the source is mirrored: not one of Kafka's, MirrorMaker's or a drill's, or from elsewhere."""
         own = topic.endswith((".internal", "-internal", "heartbeats")) or topic.startswith(("__", ".", DRILL))
-        back = self.naming == "prefixed" and topic.startswith(f"{self.target}.")
+        elsewhere = tuple(f"{one}." for one in (self.target, *self.beyond))
+        back = self.naming == "prefixed" and topic.startswith(elsewhere)
         return not own and not back and _among(topic, self.topics, self.exclude_topics)
 
     def translates(self, group: str) -> bool:

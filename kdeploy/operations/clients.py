@@ -67,8 +67,8 @@ def hand_out(
 ) -> tuple[Handout, ...]:
     """Write what clients need, for every cluster of an environment.
 
-    Where one of two datacenters is written to, it is that one's alone, always in the same folder. Where both are, each
-    has a folder; after a failover both lead to the one that everybody was sent to.
+    Where one of two datacenters is written to, it is that one's alone, always in the same folder. Where all are, each
+    has a folder; after a failover that of one that was lost leads to the one that its clients were sent to.
 
     Args:
         loaded: The environment.
@@ -138,12 +138,11 @@ def _places(
         yield from ((cluster, root) for cluster in clusters.values())
     elif (wanted := design.loaded.environment.mirroring) is None:
         yield from ((cluster, root / name) for name, cluster in clusters.items())
+    elif wanted.mode == "active-passive":
+        yield clusters[mirroring.active(design, vault)], root
     else:
-        active = mirroring.active(design, vault)
-        if wanted.mode == "active-passive":
-            yield clusters[active], root
-        else:
-            yield from ((clusters[active or name], root / name) for name in clusters)
+        where = mirroring.handed(design, vault)
+        yield from ((clusters[where[name]], root / name) for name in clusters)
 
 
 def _outside(loaded: Loaded, cluster: ClusterBlueprint) -> str:

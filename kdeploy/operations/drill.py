@@ -1,6 +1,6 @@
 """`drill`: a failover and a failback with canary topics alone, measured against the environment's objectives.
 
-    the way that is mirrored now:   canary written and followed by the connector that carries everybody's topics
+    the ways that are mirrored now: canary written and followed by the connectors that carry everybody's topics
     the way back (active-passive):  a connector of the drill's own, that reads the canary of that side and nothing else
     the steps of a failover:        each timed on the canary, or looked at and not done
 
@@ -14,7 +14,7 @@ before it begins.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,6 +98,12 @@ def refuse_early(both: Sides, wanted: Mirroring) -> None:
     """
     name = both.sites[0].design.loaded.environment.name
     silent = [one.cluster.datacenter for one in both.sites if not both.answers(one)]
+    if silent and both.many:
+        raise Unhealthy(
+            f"{silent[0]} does not answer, and a drill needs every datacenter\n"
+            f"  bring it up with `kdeploy up {name}`; where this is no drill, "
+            f"`kdeploy failover {name} --from {silent[0]} --to DATACENTER`"
+        )
     if silent:
         raise Unhealthy(
             f"{silent[0]} does not answer, and a drill needs both datacenters\n"
@@ -110,6 +116,15 @@ def refuse_early(both: Sides, wanted: Mirroring) -> None:
             f"{lost} was lost and is not mirrored to since, so there is nothing to drill\n"
             f"  give it back first: `kdeploy failback {name}`"
         )
+
+
+def ways(both: Sides, wanted: Mirroring) -> tuple[tuple[Site, tuple[Site, ...]], ...]:
+    """Each datacenter that is written to, or the one that is, with those that its canary is followed to."""
+    if both.many:
+        return tuple((one, tuple(other for other in both.sites if other is not one)) for one in both.sites)
+    source, target = way(both)
+    forth, back = (source, (target,)), (target, (source,))
+    return (forth, back) if wanted.mode == "active-active" else (forth,)
 
 
 def way(both: Sides) -> tuple[Site, Site]:
@@ -139,14 +154,15 @@ class _Drill:
     def run(self) -> Drilled:
         """All of it."""
         environment = self.both.sites[0].design.loaded.environment
-        source, target = way(self.both)
         kill_point("drill-begun")
-        forth = self._mirrored(source, target)
+        found: list[DirectionDrilled] = []
+        for one, others in ways(self.both, self.wanted):
+            found += self._mirrored(one, others)
         if self.wanted.mode == "active-active":
-            back = self._mirrored(target, source)
-            self._time("decide who is handed out", lambda: self._decide(source, target))
+            self._time("decide who is handed out", lambda: self._decide(*self.both.sites))
         else:
-            back = self._back(target, source)
+            source, target = way(self.both)
+            found.append(self._back(target, source))
             self._time("decide who is written to", lambda: self._decide(source, target))
             self._time(f"open {target.cluster.datacenter}", lambda: self._right(target, given=True))
         return Drilled(
@@ -155,27 +171,30 @@ class _Drill:
             self.both.direction.active or None,
             self.wanted.rpo,
             self.wanted.rto,
-            (forth, back),
+            tuple(found),
             tuple(self.steps),
             tuple(self.problems),
             self.removed,
         )
 
-    def _mirrored(self, source: Site, target: Site) -> DirectionDrilled:
-        """The way that everybody's topics go, with the steps that a failover along it takes."""
+    def _mirrored(self, source: Site, targets: Sequence[Site]) -> list[DirectionDrilled]:
+        """The ways that everybody's topics of a datacenter go, with the steps that a failover along them takes."""
         from kdeploy.cluster import canary
 
-        here, there = source.cluster.datacenter, target.cluster.datacenter
+        here = source.cluster.datacenter
         topic = canary.name(here, self.mark)
         canary.make(self.admins[here], topic)
         self._say(f"canary {topic} is made in {here}")
-        watch = self._watch(source, target)
-        with watch.looking():
-            acknowledged = self._begin(source, watch, topic)
-            if not acknowledged:
-                self.problems.append(self._unseen(source, target))
-                return DirectionDrilled(here, there, True, 1, 0, 0, (), 1)
-            known = self._group_known(source, target, topic)
+        watches = {one.cluster.datacenter: self._watch(source, one) for one in targets}
+        with ExitStack() as stack:
+            for watch in watches.values():
+                stack.enter_context(watch.looking())
+            acknowledged = self._begin(source, tuple(watches.values()), topic)
+            seen = [one for one in targets if watches[one.cluster.datacenter].end]
+            self.problems += [self._unseen(source, one) for one in targets if one not in seen]
+            if not seen:
+                return [DirectionDrilled(here, there, True, 1, 0, 0, (), 1) for there in watches]
+            known = self._groups_known(source, seen, topic)
             began = time.monotonic()
             acknowledged |= self._write(source, topic, self.seconds)
             kill_point("drill-written")
@@ -183,13 +202,22 @@ class _Drill:
             if passive:
                 self.admins[here].create_bindings([canary.right(topic)])
                 self._time(f"fence {here}", lambda: self._right(source, given=False))
-            self._wait(watch, acknowledged, there)
+            for one in seen:
+                self._wait(watches[one.cluster.datacenter], acknowledged, one.cluster.datacenter)
             if passive:
-                self._drained(watch, acknowledged)
-            group = self._group(source, target, topic, len(acknowledged), passive) if known else None
-        found = self._counted(source, target, watch, acknowledged, began)
-        seen = switching.look(source, target, self.wanted, here)
-        return replace(found, behind=Behind(seen.records, seen.seconds), group=group)
+                self._drained(watches[seen[0].cluster.datacenter], acknowledged)
+            groups = self._groups(source, known, topic, len(acknowledged), passive) if known else {}
+        found = []
+        for one in targets:
+            there = one.cluster.datacenter
+            if one not in seen:
+                found.append(DirectionDrilled(here, there, True, 1, 0, 0, (), 1))
+                continue
+            drilled = self._counted(source, one, watches[there], acknowledged, began)
+            link = switching.look(source, one, self.wanted, here)
+            behind = Behind(link.records, link.seconds)
+            found.append(replace(drilled, behind=behind, group=groups.get(there)))
+        return found
 
     def _back(self, source: Site, target: Site) -> DirectionDrilled:
         """The way back, that nothing is mirrored now, by a connector that reads the canary alone."""
@@ -204,8 +232,8 @@ class _Drill:
         kill_point("drill-back")
         watch = self._watch(source, target)
         with watch.looking():
-            acknowledged = self._begin(source, watch, topic)
-            if not acknowledged:
+            acknowledged = self._begin(source, (watch,), topic)
+            if not watch.end:
                 self.problems.append(self._unseen(source, target))
                 return DirectionDrilled(here, there, False, 1, 0, 0, (), 1)
             began = time.monotonic()
@@ -236,16 +264,16 @@ class _Drill:
 
         return Watch(self.admins[target.cluster.datacenter], self._copy(source.cluster.datacenter))
 
-    def _begin(self, source: Site, watch: Watch, topic: str) -> dict[int, float]:
-        """Write the first record, and wait until MirrorMaker has found the topic; it, or nothing if it did not."""
+    def _begin(self, source: Site, watches: Sequence[Watch], topic: str) -> dict[int, float]:
+        """Write the first record, and wait until MirrorMaker has found the topic wherever it is watched, or is given up."""
         from kdeploy.cluster import canary
 
         canary.write(source.access, topic, [0])
         began = time.monotonic()
         with lasting(self.progress, "waits for", f"MirrorMaker to find {topic}"):
-            while not watch.end and time.monotonic() < began + FOUND_WITHIN:
+            while not all(one.end for one in watches) and time.monotonic() < began + FOUND_WITHIN:
                 time.sleep(canary.LOOK)
-        return {0: began} if watch.end else {}
+        return {0: began}
 
     def _write(self, source: Site, topic: str, seconds: float) -> dict[int, float]:
         """Write records for a while; when each was acknowledged, by number."""
@@ -311,47 +339,57 @@ class _Drill:
             canary.most_missing(measured, arrived),
         )
 
-    def _group_known(self, source: Site, target: Site, topic: str) -> bool:
-        """Commit for the canary's group, and wait until MirrorMaker has found it."""
+    def _groups_known(self, source: Site, targets: Sequence[Site], topic: str) -> list[Site]:
+        """Commit for the canary's group, and wait until MirrorMaker has found it; the targets where it has."""
         from kdeploy.cluster import canary
 
         canary.commit(source.access, topic, 1)
         deadline = time.monotonic() + GROUP_WITHIN
         with lasting(self.progress, "waits for", f"MirrorMaker to find group {topic}"):
-            while self._goes_on(target, topic) is None:
-                if time.monotonic() > deadline:
-                    here, there = source.cluster.datacenter, target.cluster.datacenter
-                    self.problems.append(
-                        f"the canary's group was not translated from {here} to {there} within {GROUP_WITHIN:g} s: see "
-                        "what `kdeploy mirror status` says of its groups connector"
-                    )
-                    return False
+            while True:
+                late = [one for one in targets if self._goes_on(one, topic) is None]
+                if not late or time.monotonic() > deadline:
+                    break
                 time.sleep(PAUSE)
-        return True
+        for one in late:
+            here, there = source.cluster.datacenter, one.cluster.datacenter
+            self.problems.append(
+                f"the canary's group was not translated from {here} to {there} within {GROUP_WITHIN:g} s: see "
+                "what `kdeploy mirror status` says of its groups connector"
+            )
+        return [one for one in targets if one not in late]
 
     def _goes_on(self, target: Site, topic: str) -> int | None:
         found = self.admins[target.cluster.datacenter].group_offsets([topic]).get(topic, {})
         return next(iter(found.values()), None)
 
-    def _group(self, source: Site, target: Site, topic: str, records: int, timed: bool) -> GroupDrilled:
-        """Commit where the canary ends, and wait until the group is as near to it at the target as it comes."""
+    def _groups(
+        self, source: Site, targets: Sequence[Site], topic: str, records: int, timed: bool
+    ) -> dict[str, GroupDrilled]:
+        """Commit where the canary ends, and wait until the group is as near to it at each target as it comes."""
         from kdeploy.cluster import canary
 
-        before = self._goes_on(target, topic)
+        before = {one.cluster.datacenter: self._goes_on(one, topic) for one in targets}
         began = time.monotonic()
         canary.commit(source.access, topic, records)
-        changed: float | None = None
+        changed: dict[str, float] = {}
 
         def translated() -> None:
-            nonlocal changed
             while time.monotonic() < began + 2 * named.SYNC + 1:
-                if self._goes_on(target, topic) != before:
-                    changed = time.monotonic() - began
+                for one in targets:
+                    there = one.cluster.datacenter
+                    if there not in changed and self._goes_on(one, topic) != before[there]:
+                        changed[there] = time.monotonic() - began
+                if len(changed) == len(targets):
                     return
                 time.sleep(PAUSE)
 
         self._time("translate groups", translated) if timed else translated()
-        return GroupDrilled(records, self._records_before(source, target, topic), changed)
+        return {
+            there: GroupDrilled(records, self._records_before(source, one, topic), changed.get(there))
+            for one in targets
+            for there in [one.cluster.datacenter]
+        }
 
     def _records_before(self, source: Site, target: Site, topic: str) -> int | None:
         """How many canary records are before where the group goes on."""
@@ -426,8 +464,8 @@ class _Drill:
             for name, some in found.items()
         }
         for one in self.both.sites if own else ():  # also what the broker that was asked does not know yet
-            name, other = one.cluster.datacenter, self.both.other(one.cluster.datacenter).cluster.datacenter
-            ours[name] |= {canary.name(name, self.mark), self._copy(other)}
+            name = one.cluster.datacenter
+            ours[name] |= {canary.name(name, self.mark), *map(self._copy, self._others(one))}
         # Originals go first: of one whose copy is gone MirrorMaker would make another copy.
         for name, admin in self.admins.items():
             canary.remove(admin, sorted(one for one in ours[name] if canary.is_made_in(one, name)))
@@ -445,11 +483,15 @@ class _Drill:
         return topic if self.wanted.names == "identity" else f"{source}.{topic}"
 
     def _without_connectors(self, here: Site) -> Iterator[str]:
-        other = self.both.other(here.cluster.datacenter).cluster.datacenter
-        name = named.drill(other, here.cluster.datacenter)
         client = mirroring.connect(here)
-        if name in client.connectors():
-            self._stop(here, name)
-            client.forget_offsets(name)
-            client.delete(name)
-            yield name
+        there = client.connectors()
+        for other in self._others(here):
+            name = named.drill(other, here.cluster.datacenter)
+            if name in there:
+                self._stop(here, name)
+                client.forget_offsets(name)
+                client.delete(name)
+                yield name
+
+    def _others(self, here: Site) -> list[str]:
+        return [one.cluster.datacenter for one in self.both.sites if one is not here]

@@ -76,6 +76,9 @@ def of_drill(loaded: Loaded, password_file: Path | None = None) -> Foreseen:
 
 
 def _steps(both: Sides, wanted: Mirroring) -> Iterator[str]:
+    if both.many:
+        yield from _steps_among(both, wanted)
+        return
     source, target = drill.way(both)
     here, there = source.cluster.datacenter, target.cluster.datacenter
     passive = wanted.mode == "active-passive"
@@ -97,6 +100,15 @@ def _steps(both: Sides, wanted: Mirroring) -> Iterator[str]:
     yield "remove all of it, on both sides"
 
 
+def _steps_among(both: Sides, wanted: Mirroring) -> Iterator[str]:
+    for one, others in drill.ways(both, wanted):
+        here, there = one.cluster.datacenter, " and ".join(other.cluster.datacenter for other in others)
+        yield _canary(here, there, drill.WRITES_FOR, "the mirrors that carry everybody's")
+        yield f"commit an offset for the canary's group in {here}, and see where it goes on in {there}"
+    yield "write a decision's worth of records to the canary of each datacenter"
+    yield "remove all of it, in every datacenter"
+
+
 def _canary(here: str, there: str, seconds: float, by: str) -> str:
     return f"make a canary topic in {here}, write to it for {seconds:g} s, and follow it to {there} by {by}"
 
@@ -115,7 +127,6 @@ def _left(both: Sides) -> Iterator[str]:
         for one in both.sites:
             admin = stack.enter_context(readiness.connected(one))
             yield from filter(canary.abandoned, canary.there(admin))
-            here = one.cluster.datacenter
-            connector = named.drill(both.other(here).cluster.datacenter, here)
-            if connector in mirroring.connect(one).connectors():
-                yield connector
+            here, known = one.cluster.datacenter, mirroring.connect(one).connectors()
+            others = (other.cluster.datacenter for other in both.sites if other is not one)
+            yield from (name for other in others if (name := named.drill(other, here)) in known)

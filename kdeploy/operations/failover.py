@@ -16,14 +16,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import backlog, fencing, mirroring, places, readiness, sides, switching
-from kdeploy.operations.failover_report import Report, Step, with_groups, with_loss
+from kdeploy.operations import (
+    backlog,
+    deciding,
+    fencing,
+    handing,
+    mirroring,
+    places,
+    readiness,
+    sides,
+    switching,
+)
+from kdeploy.operations.deciding import Clock
+from kdeploy.operations.failover_report import Report, with_groups
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.lease import lease
 from kdeploy.operations.progress import Progress
@@ -39,37 +50,25 @@ if TYPE_CHECKING:
     from kdeploy.spec.mirroring import Mirroring
 
 
-@dataclass
-class _Clock:
-    """Times what is done, a step after the other."""
-
-    progress: Progress
-    began: float = field(default_factory=time.monotonic)
-    steps: list[Step] = field(default_factory=list)
-
-    def done(self, what: str) -> None:
-        """Note that a step is done."""
-        before = self.began + sum(step.seconds or 0.0 for step in self.steps)
-        self.steps.append(Step(what, time.monotonic() - before))
-        self.progress.step("failover", what)
-
-
 def failover(
     loaded: Loaded,
     to: str,
     progress: Progress,
     password_file: Path | None = None,
     *,
+    lost: str | None = None,
     accept_loss: bool = False,
     patience: float | None = None,
 ) -> Report:
-    """Have another datacenter written to.
+    """Have another datacenter written to, or, of three and more that all are, take a lost one's clients.
 
     Args:
         loaded: The environment.
         to: The datacenter.
         progress: Where to report.
         password_file: File with the vault's password.
+        lost: The datacenter that it takes over from; None where that is clear: the other one of two, or the only one
+            that does not answer.
         accept_loss: Whether to go on where records of the primary are lost, or nobody can know.
         patience: Seconds in which all has to be mirrored; the environment's `rto` when left out.
 
@@ -78,25 +77,27 @@ def failover(
         Behind: Records would be lost, and nobody accepted that; the primary is as it was.
         Unhealthy: The target is not fit to take over.
     """
-    wanted = sides.refuse_unmirrored(loaded, to)
+    wanted = sides.refuse_unmirrored(loaded, to, lost)
     name = loaded.environment.name
     with lease(places.state_folder(name), "failover"), told(name, progress):
-        clock = _Clock(progress)
+        clock = Clock(progress)
         within = wanted.rto if patience is None else patience
         with sides.held(loaded, "failover", progress, password_file, settling=to) as both:
+            if both.many:
+                return handing.hand_over(both, wanted, to, lost, clock)
             if both.settling is not None:
                 return _settle(both, wanted, to, clock, accept_loss=accept_loss)
             return _failover(both, wanted, to, clock, accept_loss=accept_loss, within=within)
 
 
 def _failover(
-    both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, accept_loss: bool, within: float
+    both: Sides, wanted: Mirroring, to: str, clock: Clock, *, accept_loss: bool, within: float
 ) -> Report:
     if both.direction.active == to and wanted.mode == "active-passive":
         sides.refuse_silent(both.of(to), both)
         report = _finish(both, wanted, to, clock)
         known = both.direction.planned or both.answers(both.other(to))
-        return report if known else _with_loss(report, both, wanted)
+        return report if known else deciding.told_of_loss(report, both, wanted)
     target, source = both.of(to), both.other(to)
     planned = source.cluster.datacenter in both.alive
     sides.refuse_unfit(target, both)
@@ -131,7 +132,7 @@ def _failover(
     both = replace(both, direction=found)
     report = with_groups(replace(_finish(both, wanted, to, clock), already=False), groups)
     # Looked at when the other side is open: it reads for seconds, and what was written since is left aside.
-    return report if planned else _with_loss(report, both, wanted)
+    return report if planned else deciding.told_of_loss(report, both, wanted)
 
 
 def _refuse_unplannable(both: Sides, source: Site, wanted: Mirroring, *, accept_loss: bool) -> bool:
@@ -183,21 +184,21 @@ def _taken_back(both: Sides, source: Site, target: Site) -> Iterator[None]:
         raise
 
 
-def _stop(source: Site, target: Site, clock: _Clock) -> Positions:
+def _stop(source: Site, target: Site, clock: Clock) -> Positions:
     mirrored = switching.stop_mirror(source, target)
     clock.done(f"the mirror into {target.cluster.datacenter} is stopped")
     kill_point("failover-mirror-stopped")
     return mirrored
 
 
-def _settle(both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, accept_loss: bool) -> Report:
+def _settle(both: Sides, wanted: Mirroring, to: str, clock: Clock, *, accept_loss: bool) -> Report:
     """Have one of two go on that were each taken over without the other: the other one counts as lost, and is fenced."""
     target, source = both.of(to), both.other(to)
     here = source.cluster.datacenter
     sides.refuse_unfit(target, both)
     if wanted.mode == "active-active":
         found = replace(both.direction, mirrored={}, ends={})
-        _keep_everywhere(both, found, first=to)
+        deciding.keep_everywhere(both, found, first=to)
         clock.done(f"{to} is decided on, as number {found.epoch}")
         both = replace(both, direction=found, settling=None)
         report = _send_everybody(both, wanted, to, clock, planned=both.answers(source))
@@ -215,7 +216,7 @@ def _settle(both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, accept_lo
     clock.done("mirrors are stopped")
     found = switching.settled(found, source, target)
     lost = switching.alone(source, found, wanted) if both.answers(source) else None
-    _keep_everywhere(both, found, first=to)
+    deciding.keep_everywhere(both, found, first=to)
     clock.done(f"{to} is decided on, as number {found.epoch}")
     kill_point("failover-decided")
     report = _finish(replace(both, direction=found, settling=None), wanted, to, clock)
@@ -255,7 +256,7 @@ def unreachable(source: Site, to: str) -> str:
     )
 
 
-def _finish(both: Sides, wanted: Mirroring, to: str, clock: _Clock) -> Report:
+def _finish(both: Sides, wanted: Mirroring, to: str, clock: Clock) -> Report:
     """All that follows from a decision: the other side open, the old one fenced where it answers, mirrored back."""
     direction, target, source = both.direction, both.of(to), both.other(to)
     environment = target.design.loaded.environment
@@ -267,11 +268,11 @@ def _finish(both: Sides, wanted: Mirroring, to: str, clock: _Clock) -> Report:
         fencing.fence(source)
         if direction.epoch:  # what was only ever declared is kept nowhere
             with readiness.connected(source) as admin:
-                _keep(admin, direction)
+                deciding.keep(admin, direction)
         if direction.planned:
             mirroring.bring_up([replace(one, written=to) for one in both.sites], direction, rolling_too=False)
             clock.done(f"{source.cluster.datacenter} is mirrored from {to}")
-    _hand_out(target)
+    deciding.hand_out(target)
     return Report(
         environment=environment.name,
         source=source.cluster.datacenter,
@@ -286,20 +287,7 @@ def _finish(both: Sides, wanted: Mirroring, to: str, clock: _Clock) -> Report:
     )
 
 
-def _with_loss(report: Report, both: Sides, wanted: Mirroring) -> Report:
-    """A report with what is lost by the decision, as far as can be told; what was done is not undone by not knowing."""
-    from kdeploy.cluster.failure import ClusterError
-
-    direction, source, target = both.direction, both.other(report.target), both.of(report.target)
-    since = direction.since or datetime.now(UTC)
-    try:
-        return with_loss(report, switching.lost(source, target, wanted, since, direction.ends))
-    except ClusterError as error:
-        target.progress.step("failover", f"how much is lost is not known: {str(error).splitlines()[0]}")
-        return report
-
-
-def _send_everybody(both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, planned: bool) -> Report:
+def _send_everybody(both: Sides, wanted: Mirroring, to: str, clock: Clock, *, planned: bool) -> Report:
     """Active-active: every client is handed out one datacenter; nobody is fenced, and mirrors run on."""
     target, source = both.of(to), both.other(to)
     already = both.direction.active == to
@@ -307,12 +295,12 @@ def _send_everybody(both: Sides, wanted: Mirroring, to: str, clock: _Clock, *, p
     found = both.direction if already else _decide(both, target, {}, {}, planned=planned)
     clock.done(f"clients are handed out {to}, as number {found.epoch}")
     rto = time.monotonic() - clock.began
-    _hand_out(target)
+    deciding.hand_out(target)
     name = target.design.loaded.environment.name
     here = source.cluster.datacenter
     report = Report(name, here, to, planned, found.epoch, rto, 0.0, 0, tuple(clock.steps), already=already)
     report = with_groups(report, seen)
-    return report if planned else _with_loss(report, replace(both, direction=found), wanted)
+    return report if planned else deciding.told_of_loss(report, replace(both, direction=found), wanted)
 
 
 def failback(
@@ -340,8 +328,10 @@ def failback(
     wanted = sides.refuse_unmirrored(loaded)
     within = 86400.0 if patience is None else patience
     with lease(places.state_folder(environment.name), "failback"), told(environment.name, progress):
-        clock = _Clock(progress)
+        clock = Clock(progress)
         with sides.held(loaded, "failback", progress, password_file) as both:
+            if both.many:
+                return handing.give_back(both, clock)
             if sides.is_returned(loaded, both):
                 return _finish_return(both, wanted, clock)
             source, target = sides.refuse_returned(loaded, both)
@@ -355,7 +345,7 @@ def _failback(
     wanted: Mirroring,
     source: Site,
     target: Site,
-    clock: _Clock,
+    clock: Clock,
     export: Path | None,
     within: float,
 ) -> Report:
@@ -371,7 +361,7 @@ def _failback(
         exported = switching.export(target, direction, wanted, export, clock.done)
         kill_point("failback-exported")
         direction = replace(direction, epoch=direction.epoch + 1, planned=True, since=datetime.now(UTC))
-        _keep_everywhere(both, direction)
+        deciding.keep_everywhere(both, direction)
         clock.done(f"{home} takes part again, as number {direction.epoch}")
         kill_point("failback-readmitted")
     both = replace(both, direction=direction)
@@ -381,7 +371,7 @@ def _failback(
     switching.catch_up(source, target, wanted, within)
     clock.done(f"{home} has caught up")
     if away == written_first(source.design.loaded.environment):
-        _hand_out(source)
+        deciding.hand_out(source)
         name, steps = source.design.loaded.environment.name, tuple(clock.steps)
         report = Report(name, away, away, True, direction.epoch, None, 0.0, 0, steps, returned=home)
     else:
@@ -389,14 +379,14 @@ def _failback(
     return replace(report, exported=exported)
 
 
-def _finish_return(both: Sides, wanted: Mirroring, clock: _Clock) -> Report:
+def _finish_return(both: Sides, wanted: Mirroring, clock: Clock) -> Report:
     """All that follows from a failback that was decided before, as where it was killed since."""
     home = both.direction.active
     if wanted.mode == "active-passive":
         sides.refuse_silent(both.of(home), both)
         return _finish(both, wanted, home, clock)
     for one in both.sites:
-        _hand_out(one)
+        deciding.hand_out(one)
     clock.done(f"every datacenter is handed out, as number {both.direction.epoch}")
     name = both.sites[0].design.loaded.environment.name
     steps = tuple(clock.steps)
@@ -411,14 +401,14 @@ def _refuse_unreturnable(both: Sides, source: Site, target: Site, wanted: Mirror
             raise switching.Behind(f"{left}; nothing was changed")
 
 
-def _back_to_all(both: Sides, clock: _Clock, source: Site, target: Site) -> Report:
+def _back_to_all(both: Sides, clock: Clock, source: Site, target: Site) -> Report:
     from kdeploy.cluster.direction import Direction
 
     found = Direction(both.direction.epoch + 1, mirroring.EVERYWHERE, datetime.now(UTC), planned=True)
-    _keep_everywhere(both, found)
+    deciding.keep_everywhere(both, found)
     clock.done(f"every datacenter is handed out again, as number {found.epoch}")
     for one in (source, target):
-        _hand_out(one)
+        deciding.hand_out(one)
     name, here = source.design.loaded.environment.name, source.cluster.datacenter
     rto = time.monotonic() - clock.began
     return Report(name, here, "", True, found.epoch, rto, 0.0, 0, tuple(clock.steps))
@@ -431,33 +421,5 @@ def _decide(both: Sides, target: Site, mirrored: Positions, ends: Positions, *, 
     found = Direction(
         both.direction.epoch + 1, target.cluster.datacenter, datetime.now(UTC), planned, mirrored, ends
     )
-    _keep_everywhere(both, found, first=target.cluster.datacenter)
+    deciding.keep_everywhere(both, found, first=target.cluster.datacenter)
     return found
-
-
-def _keep_everywhere(both: Sides, found: Direction, first: str | None = None) -> None:
-    ordered = sorted(both.sites, key=lambda one: one.cluster.datacenter != (first or found.active))
-    for one in ordered:
-        if one.cluster.datacenter in both.alive:
-            with readiness.connected(one) as admin:
-                _keep(admin, found)
-    mirroring.hear(ordered[0].design.loaded.environment.name, found)
-
-
-def _keep(admin: Any, found: Direction) -> None:  # noqa: ANN401 - Admin
-    from kdeploy.cluster import direction
-
-    direction.keep(admin, found)
-
-
-def _hand_out(here: Site) -> None:
-    """On this machine clients' files are there already, and follow who is written to."""
-    loaded = here.design.loaded
-    if places.is_local(loaded):
-        from kdeploy.operations.clients import hand_out
-
-        try:
-            hand_out(loaded)
-        except KdeployError as error:  # who is written to is decided all the same
-            said = f"clients' files are as they were: {str(error).splitlines()[0]}"
-            here.progress.step("failover", f"{said}; `kdeploy clients {loaded.environment.name}` writes them")

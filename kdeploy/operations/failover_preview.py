@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import Unhealthy
-from kdeploy.operations import failover, fencing, readiness, sides, switching
+from kdeploy.operations import failover, fencing, handing, readiness, sides, switching
 from kdeploy.operations.failover_report import Behind, Report, Step, with_groups, with_loss
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.sides import Sides
@@ -27,11 +27,18 @@ if TYPE_CHECKING:
 
 
 def of_failover(
-    loaded: Loaded, to: str, password_file: Path | None = None, *, accept_loss: bool = False
+    loaded: Loaded,
+    to: str,
+    password_file: Path | None = None,
+    *,
+    lost: str | None = None,
+    accept_loss: bool = False,
 ) -> Report:
     """What `failover` would do now; arguments and errors as there."""
-    wanted = sides.refuse_unmirrored(loaded, to)
+    wanted = sides.refuse_unmirrored(loaded, to, lost)
     both = sides.look(loaded, Silent(), password_file, settling=to)
+    if both.many:
+        return _of_handing_over(both, wanted, to, lost)
     source, target = both.other(to), both.of(to)
     sides.refuse_silent(target, both)
     if both.settling is not None:
@@ -48,9 +55,9 @@ def of_failover(
         steps = _planned(both, source, target, found)
         report = replace(report, rpo=0.0, lost=0)
     else:
-        lost = switching.lost(source, target, wanted, datetime.now(UTC))
-        steps = _unplanned(both, source, target, lost.records)
-        report = with_loss(report, lost)
+        loss = switching.lost(source, target, wanted, datetime.now(UTC))
+        steps = _unplanned(both, source, target, loss.records)
+        report = with_loss(report, loss)
     return with_groups(replace(report, steps=tuple(map(Step, steps)), behind=_behind(found)), found)
 
 
@@ -58,6 +65,8 @@ def of_failback(loaded: Loaded, password_file: Path | None = None, export: Path 
     """What `failback` would do now; arguments and errors as there."""
     wanted = sides.refuse_unmirrored(loaded)
     both = sides.look(loaded, Silent(), password_file)
+    if both.many:
+        return _of_giving_back(both)
     if sides.is_returned(loaded, both):
         return _returned(both, wanted)
     source, target = sides.refuse_returned(loaded, both)
@@ -94,6 +103,47 @@ def of_failback(loaded: Loaded, password_file: Path | None = None, export: Path 
     epoch = both.direction.epoch + 2
     steps += tuple(map(Step, _planned(both, source, target, None, epoch=epoch)))
     return replace(report, steps=steps, exported=(folder, count), epoch=epoch, behind=behind)
+
+
+def _of_handing_over(both: Sides, wanted: Mirroring, to: str, lost: str | None) -> Report:
+    """What would be done where a datacenter takes the clients of another one of three and more."""
+    target = both.of(to)
+    sides.refuse_silent(target, both)
+    here = handing.leaving(both, to, lost)
+    source, before = both.of(here), handing.elsewhere(both)
+    already = before.get(here) == to and both.settling is None
+    moved = before if already else handing.after(before, here, to)
+    report = replace(_report(both, source, target, already=already), handed=moved)
+    if both.settling is not None:
+        report = replace(report, epoch=both.direction.epoch)
+    hand = Step(f"hand out {to} to the clients of {here}; nobody is fenced, and mirrors run on")
+    if already:
+        return replace(report, steps=(hand,))
+    decide = Step(f"decide that clients of {here} are handed out {to}, as number {report.epoch}")
+    found = _link(both, wanted, source, target)
+    refused = tuple(_unfit(both, target))
+    report = replace(report, steps=(decide, hand), behind=_behind(found), refused=refused)
+    report = with_groups(report, found)
+    if both.answers(source):
+        return report
+    return with_loss(report, switching.lost(source, target, wanted, datetime.now(UTC)))
+
+
+def _of_giving_back(both: Sides) -> Report:
+    """What would be done where datacenters of three and more that were left have their clients again."""
+    before = handing.elsewhere(both)
+    own = Step("hand out each of these datacenters' clients its own again")
+    name = both.sites[0].design.loaded.environment.name
+    epoch = both.direction.epoch
+    if epoch and both.direction.planned and not before:
+        report = Report(name, "", "", True, epoch, None, 0.0, 0, (own,), already=True, dry_run=True)
+        return replace(report, handed={})
+    back, left = handing.returning(both)
+    names = " and ".join(one.cluster.datacenter for one in back)
+    moved = {one.cluster.datacenter: before[one.cluster.datacenter] for one in left}
+    decide = Step(f"decide that clients of {names} have their own datacenter again, as number {epoch + 1}")
+    report = Report(name, names, "", True, epoch + 1, None, 0.0, 0, (decide, own), dry_run=True)
+    return replace(report, handed=moved)
 
 
 def _returned(both: Sides, wanted: Mirroring) -> Report:

@@ -5,6 +5,7 @@ Invariant: pure; what is not known is None, and never 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -89,6 +90,7 @@ class Report:
         notes: Where consumers of groups begin that nothing, or not all, was translated of, and whether more of these may
             be unknown, a sentence each; looked at with `groups`.
         counted: Whether what is lost was counted in the one before, which answers, and is no estimate.
+        handed: By datacenter whose clients are sent elsewhere, where to, of three and more; None of two.
         returned: The datacenter that takes part again and is not written to, where that was all there was to do.
         steps: What was done.
         exported: Folder with the records that the old primary alone had, and how many these are (failback).
@@ -120,6 +122,7 @@ class Report:
     counted: bool = False
     returned: str | None = None
     warnings: tuple[str, ...] = ()
+    handed: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The contract `kdeploy.failover/v1`."""
@@ -148,6 +151,7 @@ class Report:
             "refused": list(self.refused),
             "returned": self.returned,
             "warnings": list(self.warnings),
+            "handed": None if self.handed is None else dict(self.handed),
         }
 
 

@@ -47,7 +47,7 @@ def status(loaded: Loaded, password_file: Path | None = None) -> MirrorStatus:
                 f"no datacenter of {environment.name} answers\n"
                 f"  look at `kdeploy status {environment.name}`, or bring it up with `kdeploy up {environment.name}`"
             )
-        active, epoch, problems = _decided(sites, answers)
+        active, epoch, problems, handed = _decided(sites, answers)
         links: list[LinkStatus] = []
         for found in _links(sites, wanted, active, admins):
             if isinstance(found, tuple):
@@ -63,11 +63,16 @@ def status(loaded: Loaded, password_file: Path | None = None) -> MirrorStatus:
         links=tuple(links),
         problems=problems,
         silent=tuple(Silence(name, str(error).splitlines()[0]) for name, error in silent),
+        handed=handed if wanted.mode == "active-active" else {},
     )
 
 
-def _decided(sites: Sequence[Site], answers: asking.Answers) -> tuple[str | None, int, tuple[str, ...]]:
-    """Who is written to and the number of that decision; None where both were taken over, and that in words."""
+def _decided(
+    sites: Sequence[Site], answers: asking.Answers
+) -> tuple[str | None, int, tuple[str, ...], dict[str, str]]:
+    """Who is written to and the number of that decision; None where both were taken over, and that in words; and, by
+    datacenter whose clients are sent elsewhere, where to.
+    """
     from kdeploy.cluster.direction import Disagreement
 
     try:
@@ -75,8 +80,11 @@ def _decided(sites: Sequence[Site], answers: asking.Answers) -> tuple[str | None
     except Disagreement as error:
         name = sites[0].design.loaded.environment.name
         settles = f"`kdeploy failover {name} --to DATACENTER` has one go on"
-        return None, error.epoch, (f"{str(error).splitlines()[0]}: {settles}",)
-    return found.active, found.epoch, ()
+        if len(sites) > 2:
+            settles = f"`kdeploy failover {name} --from LOST --to DATACENTER` decides on it anew"
+        return None, error.epoch, (f"{str(error).splitlines()[0]}: {settles}",), {}
+    where = mirroring.clients_of(found, sites[0].datacenters)
+    return found.active, found.epoch, (), {one: other for one, other in where.items() if one != other}
 
 
 def refuse_unmirrored(loaded: Loaded) -> Mirroring:
@@ -108,7 +116,7 @@ def _links(
             runs = active is None or wanted.mode == "active-active" or here == active
             if there is None or source is target or not runs:
                 continue
-            route = Route.of(wanted, here, target.cluster.datacenter)
+            route = Route.of(wanted, here, target.cluster.datacenter, target.datacenters)
             workers = mirroring.connect(target, patience=mirroring.ASK_WITHIN)
             admin = admins[here]
             asked = None if admin is None else (source, admin)

@@ -124,16 +124,33 @@ def bring_up(
         one.cluster.datacenter: _workers(one, one.cluster.datacenter in begun, rolling_too=rolling_too)
         for one in mirrored
     }
-    return tuple(_mirrored(one, done[one.cluster.datacenter], direction, there) for one in mirrored)
+    # Where one more comes, others leave its topics to it before it has any.
+    narrowed = [_updated(one, direction) if len(mirrored) > 2 else () for one in mirrored]
+    return tuple(
+        _mirrored(one, done[one.cluster.datacenter], before, direction, there)
+        for one, before in zip(mirrored, narrowed, strict=True)
+    )
+
+
+def _updated(here: Site, direction: Direction | None) -> tuple[str, ...]:
+    """Give connectors that are there their configuration, and make none; what was changed, a line each."""
+    client = connect(here)
+    found = pending(here, client.connectors(), running(here, direction))
+    todo = [Wanted(one.name, one.kind, str(one), one) for one in found if one.kind == "update-connector"]
+    for one in todo:
+        here.progress.step("mirror", one.words)
+        _carry_out(client, one)
+    return tuple(one.words for one in todo)
 
 
 def _mirrored(
     here: Site,
     done: tuple[tuple[Action, ...], tuple[str, ...]],
+    before: tuple[str, ...],
     direction: Direction | None,
     there: Collection[str],
 ) -> Mirrored:
-    changes = reconcile(here, running(here, direction), direction)
+    changes = tuple(dict.fromkeys((*before, *reconcile(here, running(here, direction), direction))))
     # What reads from a datacenter that is left out may fail, and is tried again once that is back.
     left_out = {one.name for one in _connectors(here) if one.source and one.source not in there}
     awaited = {name: run for name, run in running(here, direction).items() if not run or name not in left_out}
@@ -215,6 +232,27 @@ def active(design: prepare.Design, vault: Vault) -> str:
     sites = site.sites(design, vault, Silent())
     found = decided(sites, patience=ASK_WITHIN)
     return found.active if found else EVERYWHERE
+
+
+def handed(design: prepare.Design, vault: Vault) -> dict[str, str]:
+    """By datacenter the one that its clients are sent to (active-active); as and errors as `active`."""
+    sites = site.sites(design, vault, Silent())
+    return clients_of(decided(sites, patience=ASK_WITHIN), sites[0].datacenters)
+
+
+def clients_of(found: Direction | None, datacenters: Sequence[str]) -> dict[str, str]:
+    """By datacenter the one that its clients are sent to, where all are written to.
+
+    Args:
+        found: What was decided.
+        datacenters: Names of all of them.
+    """
+    if (
+        found is not None and found.active and found.active in datacenters
+    ):  # of two, or while there were but two
+        return dict.fromkeys(datacenters, found.active)
+    moved = found.moved if found else {}
+    return {one: moved[one] if moved.get(one) in datacenters else one for one in datacenters}
 
 
 def as_decided(

@@ -1,4 +1,4 @@
-"""The two datacenters of a mirrored environment at one moment: which of them answers, and what was decided about them.
+"""The datacenters of a mirrored environment at one moment: which of them answer, and what was decided about them.
 
 Invariant: only looks. Whoever is asked for what cannot be is told why and what to do, before anything is changed.
 """
@@ -28,10 +28,10 @@ ALIVE_WITHIN: Final = 10.0
 
 @dataclass(frozen=True)
 class Sides:
-    """The two clusters of a mirrored environment, and what was decided about them.
+    """The clusters of a mirrored environment, and what was decided about them.
 
     Attributes:
-        sites: Both.
+        sites: All of them: two, or more of which each is written to.
         direction: Who is written to, as the clusters that answer have it.
         alive: Names of the datacenters that answer.
         settling: The decision that would settle that both were taken over, each without the other; None where they agree.
@@ -46,9 +46,15 @@ class Sides:
         """One of them."""
         return next(one for one in self.sites if one.cluster.datacenter == datacenter)
 
+    @property
+    def many(self) -> bool:
+        """Whether there are more than two, so that no one of them is the other one."""
+        return len(self.sites) > 2
+
     def other(self, datacenter: str) -> Site:
-        """The one that is not of this name."""
-        return next(one for one in self.sites if one.cluster.datacenter != datacenter)
+        """Of two, the one that is not of this name."""
+        (found,) = (one for one in self.sites if one.cluster.datacenter != datacenter)
+        return found
 
     def answers(self, here: Site) -> bool:
         """Whether a datacenter answers."""
@@ -127,15 +133,16 @@ def _look(
         return Sides(sites, decision, frozenset(found), settling=decision)
 
 
-def refuse_unmirrored(loaded: Loaded, to: str | None = None) -> Mirroring:
+def refuse_unmirrored(loaded: Loaded, to: str | None = None, lost: str | None = None) -> Mirroring:
     """What is mirrored in an environment.
 
     Args:
         loaded: The environment.
         to: A datacenter that it has to have.
+        lost: Another one, that is taken over from.
 
     Raises:
-        UsageError: Nothing is, or there is no such datacenter.
+        UsageError: Nothing is, or there is no such datacenter, or both are one.
     """
     environment = loaded.environment
     if environment.mirroring is None:
@@ -144,8 +151,11 @@ def refuse_unmirrored(loaded: Loaded, to: str | None = None) -> Mirroring:
             "  say what is under `mirroring`, with two datacenters, and run `kdeploy up`"
         )
     there = [one.name for one in environment.datacenters]
-    if to is not None and to not in there:
-        raise UsageError(f"{environment.name} has no datacenter {to!r}\n  there are: {', '.join(there)}")
+    for one in (to, lost):
+        if one is not None and one not in there:
+            raise UsageError(f"{environment.name} has no datacenter {one!r}\n  there are: {', '.join(there)}")
+    if lost is not None and lost == to:
+        raise UsageError(f"{to} cannot take over from itself\n  name another one with --to, or with --from")
     return environment.mirroring
 
 
@@ -158,7 +168,7 @@ def refuse_silent(target: Site, sides: Sides) -> None:
     if sides.answers(target):
         return
     here, name = target.cluster.datacenter, target.design.loaded.environment.name
-    if sides.direction.active != here:
+    if sides.many or sides.direction.active != here:
         raise Unhealthy(
             f"{here} does not answer, so it cannot take over\n"
             f"  look at `kdeploy status {name}`; nothing was changed"

@@ -106,6 +106,11 @@ class Site:
     provisioned: set[str] = field(default_factory=set, compare=False)
 
     @property
+    def datacenters(self) -> tuple[str, ...]:
+        """Names of all of the environment's datacenters."""
+        return tuple(one.name for one in self.design.loaded.environment.datacenters)
+
+    @property
     def declared(self) -> Environment:
         """What the environment declares for this cluster."""
         from kdeploy.spec.mirrored import declared_in

@@ -78,7 +78,7 @@ def _apart(source: Site, target: Site, wanted: Mirroring) -> dict[str, bool]:
     """Groups that have more left to read at the target than at the source, and whether each has all offsets there."""
     from kdeploy.cluster.route import Route
 
-    route = Route.of(wanted, source.cluster.datacenter, target.cluster.datacenter)
+    route = Route.of(wanted, source.cluster.datacenter, target.cluster.datacenter, target.datacenters)
     with readiness.connected(source) as here, readiness.connected(target) as there:
         committed = {name: some for name, some in here.group_offsets().items() if route.translates(name)}
         translated = there.group_offsets(sorted(committed)) if committed else {}
@@ -150,7 +150,7 @@ def lost(
     from kdeploy.cluster import loss
     from kdeploy.cluster.route import Route
 
-    route = Route.of(wanted, source.cluster.datacenter, target.cluster.datacenter)
+    route = Route.of(wanted, source.cluster.datacenter, target.cluster.datacenter, target.datacenters)
     declared = target.cluster.mirror.connectors if target.cluster.mirror else ()
     tasks = next((int(one.config["tasks.max"]) for one in declared if one.name == route.records), 1)
     with readiness.connected(target) as admin:
@@ -248,7 +248,7 @@ def look(source: Site | None, target: Site, wanted: Mirroring, here: str) -> Lin
     from kdeploy.cluster import mirror
     from kdeploy.cluster.route import Route
 
-    route = Route.of(wanted, here, target.cluster.datacenter)
+    route = Route.of(wanted, here, target.cluster.datacenter, target.datacenters)
     with ExitStack() as stack:
         there = stack.enter_context(readiness.connected(target))
         asked = None if source is None else (source, stack.enter_context(readiness.connected(source)))

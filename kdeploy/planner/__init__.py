@@ -122,19 +122,19 @@ def _mirrored(
     planned: list[DatacenterPlan],
     before: Mapping[tuple[str, Provider, str | None], LockedDatacenter],
 ) -> tuple[list[DatacenterPlan], list[Infeasible]]:
-    """The same datacenters, each with the workers that read in the other one, and what is too little for them."""
-    from kdeploy.planner import mirrors
+    """The same datacenters, each with the workers that read in the others, and what is too little for them."""
+    from kdeploy.planner import mirror_loads, mirrors
 
     found: list[DatacenterPlan] = []
     unfit: list[Infeasible] = []
+    loads = {}
+    for datacenter, source in zip(environment.datacenters, planned, strict=True):
+        wanted = _wanted(environment, datacenter, 0)
+        loads[source.name] = mirror_loads.load_of(environment, wanted.sampled or wanted.demand, source)
     for datacenter, target in zip(environment.datacenters, planned, strict=True):
-        position = next(at for at, one in enumerate(planned) if one.name != target.name)
-        wanted = _wanted(environment, environment.datacenters[position], 0)
-        load = mirrors.load_of(
-            wanted.sampled or wanted.demand, planned[position], environment.planner.confidence
-        )
+        sources = [(one, loads[one.name]) for one in planned if one.name != target.name]
         held = before.get((datacenter.name, datacenter.provider, datacenter.region))
-        one, too_little = mirrors.add(environment, datacenter, target, planned[position], load, held)
+        one, too_little = mirrors.add(environment, datacenter, target, sources, held)
         found.append(one)
         unfit += [too_little] if too_little else []
     return found, unfit

@@ -62,6 +62,8 @@ def _exchanged(environment: Environment, mirroring: Mirroring) -> str:
     if mirroring.mode == "active-passive":
         said = f" {out} of it are mirrored to the datacenter that stands by, and either can be the one that does."
         return "" if workload.mirrored_out else said
+    if len(environment.datacenters) > 2:
+        return _exchanged_among(environment, mirroring, into, out)
     found = ""
     if not workload.mirrored_out:
         found += f" That is what is written in each datacenter, and {out} of it are mirrored to the other."
@@ -69,6 +71,22 @@ def _exchanged(environment: Environment, mirroring: Mirroring) -> str:
         found += (
             f" Each has room for {into} of the other's besides: what it is sent, or, alone, "
             f"{mirroring.survivor_share:.0%} of what is written there."
+        )
+    return found
+
+
+def _exchanged_among(environment: Environment, mirroring: Mirroring, into: str, out: str) -> str:
+    """The same of three datacenters and more."""
+    workload, found = environment.workload, ""
+    if not workload.mirrored_out:
+        found += (
+            f" That is what is written in each datacenter and mirrored to every other one; each sends {out}, with all of "
+            "them there or with a lost one's clients."
+        )
+    if not workload.mirrored_in:
+        found += (
+            f" Each has room for {into} of the others' besides: what it is sent, or, with one of them lost, "
+            f"{mirroring.survivor_share:.0%} of what is written there and what the rest send."
         )
     return found
 

@@ -360,14 +360,15 @@ def crossing(demand: Demand) -> dict[str, float]:
     in each zone. fetch: rate × fan-out × (1 - 1 ÷ zones) from leaders; where consumers read from the
     nearest copy, × max(0, 1 - copies ÷ zones): the share of zones that have no copy. produce counts what
     producers send, before topics compress it anew. mirror, where it goes to another region, is not fetched
-    over zones: all of it leaves the region. A datacenter that stands by sends nothing to be mirrored.
+    over zones: all of it leaves the region; of three datacenters and more what goes to those in this region is. A datacenter that stands by sends nothing to be mirrored.
     """
     apart = 1 - 1 / demand.racks
     remote = max(0.0, 1 - demand.copies / demand.racks) if demand.follower_fetching else apart
     fetched = demand.rate * demand.fan_out
-    abroad = _mean(demand.mirrored_out) if demand.leaves_region and demand.sends else 0.0
-    if demand.sends and not demand.leaves_region:
-        fetched = fetched + demand.mirrored_out
+    leaving, staying = demand.usual or (float(demand.leaves_region), float(not demand.leaves_region))
+    abroad = _mean(demand.mirrored_out * leaving) if leaving and demand.sends else 0.0
+    if demand.sends and staying:
+        fetched = fetched + demand.mirrored_out * staying
     return {
         "produce": _mean(demand.average * demand.arriving * apart),
         "replication": _mean(demand.average * _replicated(demand)),

@@ -74,6 +74,8 @@ class Demand:
         mirrored_out: Bytes per second that mirroring to another cluster reads here on average.
         mirrored_peak: The same in the busiest minutes.
         leaves_region: Whether mirrored bytes go to another region than this datacenter's.
+        usual: Shares of `mirrored_out` that usually go to other regions and to other datacenters of this one, of three and
+            more; None where all of it goes one way.
         sends: Whether they go now; not from a datacenter that stands by, which has to be able to.
         mirror_consumers: Consumers that mirroring reads with, each with one connection to a broker; None for
             as many as it takes.
@@ -114,6 +116,7 @@ class Demand:
     mirrored_out: Amount = 0.0
     mirrored_peak: Amount = 0.0
     leaves_region: bool = False
+    usual: tuple[float, float] | None = None
     sends: bool = True
     mirror_consumers: int | None = None
     mirror_round_trip: float = MIRROR_ROUND_TRIP.value
@@ -247,6 +250,7 @@ def demand_of(
         mirrored_out=mirrored_out,
         mirrored_peak=mirrored_out * peak_factor,
         leaves_region=_leaves_region(environment, datacenter),
+        usual=_usual(environment, datacenter),
         sends=not _stands_by(environment, datacenter),
         mirror_consumers=workload.mirror_consumers,
         mirror_round_trip=_to_mirrors(environment, datacenter),
@@ -280,6 +284,15 @@ def _leaves_region(environment: Environment, datacenter: Datacenter) -> bool:
     return not others or any(one.region != datacenter.region for one in others)
 
 
+def _usual(environment: Environment, datacenter: Datacenter) -> tuple[float, float] | None:
+    """`Demand.usual`: what is priced, without the clients of a lost datacenter."""
+    others = [one for one in environment.datacenters if one.name != datacenter.name]
+    if len(others) < 2 or environment.mirroring is None:
+        return None
+    each, abroad = of_one_link(environment)[0], sum(one.region != datacenter.region for one in others)
+    return each * abroad, each * (len(others) - abroad)
+
+
 def _stands_by(environment: Environment, datacenter: Datacenter) -> bool:
     """Whether a datacenter is the one of two that is not written to at first."""
     mirroring = environment.mirroring
@@ -303,9 +316,9 @@ def exchanged(environment: Environment, drawn: Mapping[Place, NDArray[np.float64
 
     As the workload states them; where it does not and `mirroring` is declared, as follows from that. Of
     active-passive, either datacenter may be the one that is written to and read once more: what the other side
-    writes is then no more than what it would have been sent itself. Of active-active each has what the other one's
-    applications write to mirrored topics; once it is alone it has the survivor's share of all that they write in its
-    place. It is sized for the greater of the two, which is enough for both.
+    writes is then no more than what it would have been sent itself. Of active-active each has what the others'
+    applications write to mirrored topics; once one of them is lost it has the survivor's share of all that they write in
+    its place. It is sized for the greater of the two, which is enough for both.
 
     Args:
         environment: What is wanted.
@@ -316,11 +329,34 @@ def exchanged(environment: Environment, drawn: Mapping[Place, NDArray[np.float64
     if mirroring is None:
         return into, out
     carried, every = _produced(environment, drawn)
+    others, share = max(len(environment.datacenters) - 1, 1), mirroring.survivor_share
     if not workload.mirrored_out:
-        out = carried
+        out = carried if others == 1 else carried * _read(others, share)
     if not workload.mirrored_in and mirroring.mode == "active-active":
-        into = np.maximum(carried, mirroring.survivor_share * every)
+        into = np.maximum(others * carried, (others - 1) * carried + share * every)
     return into, out
+
+
+def of_one_link(environment: Environment) -> tuple[float, float]:
+    """What each other datacenter reads of all that is mirrored out of one, as shares of that: usually, and with one lost.
+
+    With two there is but one that reads. Of more, a lost one's clients come to one of the others, which then has the
+    survivor's share of it to mirror as well. Rates that the workload states are dealt out evenly.
+    """
+    others = len(environment.datacenters) - 1
+    if others < 2 or environment.mirroring is None:
+        return 1.0, 1.0
+    if environment.workload.mirrored_out:
+        return 1 / others, 1 / others
+    share = environment.mirroring.survivor_share
+    return 1 / _read(others, share), (1 + share) / _read(others, share)
+
+
+def _read(others: int, share: float) -> float:
+    """How often what a datacenter's own applications write is read out of it: by all others, or, with one of these lost and
+    its clients here, by the rest.
+    """
+    return max(others, (others - 1) * (1 + share))
 
 
 def _produced(environment: Environment, drawn: Mapping[Place, NDArray[np.float64]]) -> tuple[Amount, Amount]:

@@ -52,7 +52,12 @@ def mirrored(name: str, mirror: MirrorPlan, environment: Environment) -> Iterato
 
 
 def _rows(mirror: MirrorPlan, link: LinkPlan, wanted: Mirroring) -> Iterator[tuple[str, str]]:
-    yield "records", f"{format_rate(link.live)} on average, {format_rate(link.peak)} at the peak"
+    many = len(mirror.links) > 1
+    with_clients = " with a lost datacenter's clients there" if many else ""
+    yield (
+        "records",
+        f"{format_rate(link.live)} on average, {format_rate(link.peak)} at the peak{with_clients}",
+    )
     yield "link", _line(link)
     if link.monthly_usd is not None:
         while_it_runs = "" if link.runs else " while it runs"
@@ -60,7 +65,7 @@ def _rows(mirror: MirrorPlan, link: LinkPlan, wanted: Mirroring) -> Iterator[tup
     lost = " with one of them lost" if mirror.count > 1 else ""
     yield (
         "workers",
-        f"{mirror.count} with {mirror.tasks} tasks in all, {mirror.utilisation:.0%} of what they carry at the peak"
+        f"{mirror.count} with {mirror.tasks} tasks {'for this direction' if many else 'in all'}, {mirror.utilisation:.0%} of what they carry at the peak"
         f"{lost} (at most {CEILING.value:.0%} is planned with); {_heap(mirror)}",
     )
     yield "behind", _behind(link, wanted)

@@ -1,6 +1,6 @@
 """The Kafka Connect workers that mirror: how many and on what, what the link carries, how far behind, how soon caught up.
 
-What workers of a datacenter write there they read in the other one. Rates are of records, as brokers count them, at
+What workers of a datacenter write there they read in the others. Rates are of records, as brokers count them, at
 the horizon's end. Invariant: pure; more to carry never takes fewer workers, and more bandwidth never more time to
 catch up. An environment without mirroring has no workers, and every other part of its plan is as it was.
 """
@@ -8,25 +8,26 @@ catch up. An environment without mirroring has no workers, and every other part 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from kdeploy.errors import InvalidSetting
 from kdeploy.planner import catalogue, declared, ensemble, figures, mirror_figures
-from kdeploy.planner.demand import ceilings_of, quantile
+from kdeploy.planner.demand import ceilings_of
 from kdeploy.planner.ebs import Floats
+from kdeploy.planner.mirror_loads import Fleet, Load, busy, by_tasks
 from kdeploy.planner.result import LIMITS, Infeasible, LinkPlan, MirrorPlan, Relaxation
+from kdeploy.spec.mirroring import Workers
 from kdeploy.units import HOURS_PER_MONTH, format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from kdeploy.planner.demand import Demand
     from kdeploy.planner.result import DatacenterPlan
     from kdeploy.spec.lock import LockedDatacenter
-    from kdeploy.spec.mirroring import Link, Workers
+    from kdeploy.spec.mirroring import Link
     from kdeploy.spec.model import Datacenter, Environment
 
 USUAL: Final = 2
@@ -45,70 +46,6 @@ RATES: Final = ("network_in", "network_out", "disk_write", "disk_throughput", "d
 """Limits of brokers that more traffic reaches."""
 
 SECONDS_PER_MONTH: Final = HOURS_PER_MONTH * 3600
-
-
-@dataclass(frozen=True)
-class Load:
-    """What a direction has to carry.
-
-    Attributes:
-        live: Bytes per second of records on average.
-        peak: The same in the busiest minutes.
-        partitions: Partitions at the source.
-        brokers: Brokers at the source.
-        encrypted: Whether it travels over TLS.
-    """
-
-    live: float
-    peak: float
-    partitions: int
-    brokers: int
-    encrypted: bool
-
-    @property
-    def wire(self) -> float:
-        """Bytes on the network for each of a record."""
-        tls = figures.TLS_OVERHEAD.value if self.encrypted else 1.0
-        return figures.PROTOCOL_OVERHEAD.value * tls
-
-
-@dataclass(frozen=True, eq=False)
-class Fleet:
-    """Kinds of machines with numbers of workers: arrays that go together, or one of each."""
-
-    cores: Floats
-    network: Floats
-    count: Floats
-
-    def carried(self, load: Load, tasks: Floats, *, lost: bool = False) -> Floats:
-        """Most bytes per second of records that workers carry, whatever the link.
-
-        The least of: tasks × 30 MB/s, no more tasks than partitions; processors ÷ 33 s per GB; and what machines
-        take from the network and send to it.
-
-        Args:
-            load: What is to be carried.
-            tasks: Tasks of all workers.
-            lost: Whether one of several workers is lost.
-        """
-        running = np.where(self.count > 1, self.count - 1, self.count) if lost else self.count
-        each = np.minimum(self.cores / mirror_figures.CPU.value, self.network / load.wire)
-        return np.minimum(running * each, np.minimum(tasks, load.partitions) * mirror_figures.TASK.value)
-
-
-def load_of(demand: Demand, source: DatacenterPlan, confidence: float) -> Load:
-    """What is mirrored out of a datacenter, at the horizon's end.
-
-    Args:
-        demand: Of that datacenter; in samples where quantities are ranges.
-        source: Its plan.
-        confidence: Share of the samples in which it is no more than that.
-    """
-    live, peak = (
-        quantile(np.ravel(np.asarray(amount, dtype=float)), confidence)
-        for amount in (demand.mirrored_out, demand.mirrored_peak)
-    )
-    return Load(live, peak, source.partitions, source.brokers.count, demand.clients_encrypt)
 
 
 def drain(cut: Floats | float, live: Floats | float, carried: Floats | float) -> Floats:
@@ -176,7 +113,7 @@ def _taken_by_brokers(load: Load, source: DatacenterPlan, target: DatacenterPlan
     return load.peak / fullest if fullest else math.inf
 
 
-def heap(load: Load, tasks: int, count: int) -> float:
+def heap(load: Load, tasks: int, count: int, directions: int = 1) -> float:
     """Bytes of heap that each worker needs, with the tasks of a lost one where there are several.
 
     256 MiB and, for each task, what it has fetched and not worked on (of each broker one answer, of 50 MiB at most, and of
@@ -184,13 +121,14 @@ def heap(load: Load, tasks: int, count: int) -> float:
 
     Args:
         load: What is to be carried.
-        tasks: Tasks of all workers.
+        tasks: Tasks of all workers for a direction.
         count: Workers.
+        directions: Datacenters that they read from, all of which are taken to be as this one.
     """
     mine = math.ceil(load.partitions / tasks)
     fetched = min(load.brokers * mirror_figures.FETCHED.value, mine * mirror_figures.FETCH.value)
     task = fetched + mirror_figures.SENT.value + mirror_figures.KEPT.value
-    return mirror_figures.HEAP.value + math.ceil(tasks / max(count - 1, 1)) * task
+    return mirror_figures.HEAP.value + math.ceil(directions * tasks / max(count - 1, 1)) * task
 
 
 def room(memory: Floats | float) -> Floats:
@@ -202,8 +140,7 @@ def add(
     environment: Environment,
     target: Datacenter,
     planned: DatacenterPlan,
-    source: DatacenterPlan,
-    load: Load,
+    sources: Sequence[tuple[DatacenterPlan, Load]],
     held: LockedDatacenter | None,
 ) -> tuple[DatacenterPlan, Infeasible | None]:
     """A datacenter's plan with its workers and where they read, and what is too little for them, if anything.
@@ -212,8 +149,7 @@ def add(
         environment: With `mirroring`.
         target: The datacenter that workers write to.
         planned: Its plan.
-        source: The plan of the one that they read in.
-        load: What they carry.
+        sources: The plans of those that they read in, each with what they carry from there.
         held: What the lock holds of the target.
 
     Raises:
@@ -222,18 +158,42 @@ def add(
     mirroring = environment.mirroring
     if mirroring is None:
         return planned, None
-    link = mirroring.link(source.name, target.name)
-    found = _workers(environment, target, load, held)
-    plan, fleet = found
+    loads = [load for _, load in sources]
+    plan, fleet = _workers(environment, target, loads, held)
+    links = tuple(_link(environment, planned, source, load, loads, plan, fleet) for source, load in sources)
+    plan = replace(plan, links=links)
+    unfit = None
+    if target.provider != "local":
+        unfit = next(_unfit(environment, target, plan, loads, fleet), None)
+    return _priced(replace(planned, mirror=plan), environment.planner.price_discount), unfit
+
+
+def _link(
+    environment: Environment,
+    planned: DatacenterPlan,
+    source: DatacenterPlan,
+    load: Load,
+    loads: Sequence[Load],
+    plan: MirrorPlan,
+    fleet: Fleet,
+) -> LinkPlan:
+    """One direction, beside what the same workers carry from elsewhere."""
+    mirroring = environment.mirroring
+    if mirroring is None:
+        raise ValueError("nothing is mirrored")
+    link = mirroring.link(source.name, planned.name)
     runs = mirroring.mode == "active-active" or source.name == (
         mirroring.primary or environment.datacenters[0].name
     )
-    by_workers = float(fleet.carried(load, np.array(float(plan.tasks))))
+    elsewhere = busy([one for one in loads if one is not load])
+    by_workers = min(
+        max(0.0, float(fleet.worked(load)) - elsewhere), float(by_tasks(load, np.array(float(plan.tasks))))
+    )
     carried, least = through(load, link, by_workers, _taken_by_brokers(load, source, planned))
     needed = load.peak * load.wire
     behind = lag(load, link.round_trip, carried)
     caught_up = float(drain(CUT, load.live, carried))
-    direction = LinkPlan(
+    return LinkPlan(
         source=source.name,
         runs=runs,
         round_trip=link.round_trip,
@@ -249,11 +209,6 @@ def add(
         drain=caught_up if math.isfinite(caught_up) else None,
         monthly_usd=_crossing(source, planned, load),
     )
-    plan = replace(plan, links=(direction,))
-    unfit = None
-    if target.provider != "local":
-        unfit = next(_unfit(environment, target, plan, load, fleet), None)
-    return _priced(replace(planned, mirror=plan), environment.planner.price_discount), unfit
 
 
 def _crossing(source: DatacenterPlan, target: DatacenterPlan, load: Load) -> float | None:
@@ -280,21 +235,21 @@ def _priced(planned: DatacenterPlan, discount: float) -> DatacenterPlan:
 
 
 def _workers(
-    environment: Environment, target: Datacenter, load: Load, held: LockedDatacenter | None
+    environment: Environment, target: Datacenter, loads: Sequence[Load], held: LockedDatacenter | None
 ) -> tuple[MirrorPlan, Fleet]:
     """The workers as they were declared, were decided before, or are the cheapest."""
     wanted = environment.mirroring.workers if environment.mirroring else None
     if wanted is None:
         raise ValueError("nothing is mirrored")
     if target.provider == "aws":
-        return _bought(environment, wanted, target, load, held)
+        return _bought(environment, wanted, target, loads, held)
     if target.provider == "hosts":
         hosts = tuple(host for host in target.hosts if host.role == "mirror")
         per_rack, machine = declared.by_rack(hosts, target.racks), declared.least_of(hosts)
     else:
         count = wanted.count or max(1, len(held.mirrors) if held else 0)
         per_rack = ensemble.spread(count, target.racks)
-        needed = heap(load, wanted.tasks or count * int(mirror_figures.TASKS.value), count)
+        needed = _heap(loads, _tasks(wanted, count, loads), count)
         memory = wanted.memory or math.ceil(needed / mirror_figures.HEAP_SHARE.value / STEP) * STEP
         machine = declared.Machine(int(figures.LOCAL_CORES.value), memory)
     fleet = Fleet(
@@ -302,20 +257,28 @@ def _workers(
         np.array(machine.network or math.inf),
         np.array(float(sum(per_rack.values()))),
     )
-    return _made(wanted, load, fleet, per_rack, None, machine.memory), fleet
+    return _made(wanted, loads, fleet, per_rack, None, machine.memory), fleet
+
+
+def _tasks(wanted: Workers, count: int, loads: Sequence[Load]) -> int:
+    """Tasks of all workers for each direction."""
+    return wanted.tasks_of(count, len(loads), int(mirror_figures.TASKS.value))
+
+
+def _heap(loads: Sequence[Load], tasks: int, count: int) -> float:
+    return max(heap(load, tasks, count, len(loads)) for load in loads)
 
 
 def _made(
     wanted: Workers,
-    load: Load,
+    loads: Sequence[Load],
     fleet: Fleet,
     per_rack: dict[str, int],
     instance_type: str | None,
     memory: float,
 ) -> MirrorPlan:
     count = int(fleet.count)
-    tasks = wanted.tasks or count * int(mirror_figures.TASKS.value)
-    carried = float(fleet.carried(load, np.array(float(tasks)), lost=True))
+    tasks = _tasks(wanted, count, loads)
     return MirrorPlan(
         count=count,
         per_rack=per_rack,
@@ -323,13 +286,17 @@ def _made(
         cores=int(fleet.cores),
         memory=memory,
         tasks=tasks,
-        heap=heap(load, tasks, count),
-        utilisation=load.peak / carried if carried else 0.0,
+        heap=_heap(loads, tasks, count),
+        utilisation=fleet.used(loads, float(tasks)),
     )
 
 
 def _bought(
-    environment: Environment, wanted: Workers, target: Datacenter, load: Load, held: LockedDatacenter | None
+    environment: Environment,
+    wanted: Workers,
+    target: Datacenter,
+    loads: Sequence[Load],
+    held: LockedDatacenter | None,
 ) -> tuple[MirrorPlan, Fleet]:
     """The cheapest workers that are enough; where none are, the most of the kind that carries most."""
     shapes = catalogue.load(target.region or "")
@@ -350,45 +317,61 @@ def _bought(
     fewest = max(USUAL, len(held.mirrors) if held else 0)
     counts = np.array([float(wanted.count)]) if wanted.count else np.arange(float(fewest), MOST + 1)
     fleet = Fleet(kept.vcpus[:, None], kept.network[:, None], counts[None, :])
-    tasks = (
-        np.full_like(fleet.count, wanted.tasks) if wanted.tasks else fleet.count * mirror_figures.TASKS.value
+    each = [_tasks(wanted, int(count), loads) for count in counts]
+    tasks = np.array([each], dtype=float)
+    carried = np.minimum(
+        fleet.worked(loads[0], lost=True), np.min([by_tasks(load, tasks) for load in loads], axis=0)
     )
-    carried = fleet.carried(load, tasks, lost=True)
     price = kept.usd_per_hour[:, None] * fleet.count
-    needs = np.array([heap(load, int(one), int(count)) for one, count in zip(tasks[0], counts, strict=True)])
+    needs = np.array([_heap(loads, one, int(count)) for one, count in zip(each, counts, strict=True)])
     roomy = room(kept.memory)[:, None] >= needs
-    enough = (carried * mirror_figures.CEILING.value >= load.peak * (1 - 1e-12)) & roomy
+    enough = fleet.enough(loads, tasks) & roomy
     if enough.any():
         row, column = np.unravel_index(np.where(enough, price, np.inf).argmin(), price.shape)
     else:
         row, column = np.unravel_index(np.where(roomy, carried, -1.0).argmax(), price.shape)
     chosen = Fleet(kept.vcpus[row], kept.network[row], counts[column])
     per_rack = ensemble.spread(int(counts[column]), target.racks)
-    return _made(wanted, load, chosen, per_rack, kept.names[row], float(kept.memory[row])), chosen
+    return _made(wanted, loads, chosen, per_rack, kept.names[row], float(kept.memory[row])), chosen
 
 
 def _unfit(
-    environment: Environment, target: Datacenter, plan: MirrorPlan, load: Load, fleet: Fleet
+    environment: Environment, target: Datacenter, plan: MirrorPlan, loads: Sequence[Load], fleet: Fleet
 ) -> Iterator[Infeasible]:
     """What is too little, the network first: each with the change that fits."""
-    (link,) = plan.links
     ceiling = dict(zip(LIMITS, ceilings_of(environment), strict=True))["network_out"]
-    if (
-        link.utilisation is not None
-        and link.bandwidth is not None
-        and link.utilisation > ceiling * (1 + 1e-12)
-    ):
-        enough = _rounded(link.needed / ceiling)
-        change = (
-            f"a link of {format_rate(enough)} from {link.source} to {target.name} in place of "
-            f"{format_rate(link.bandwidth)} fits"
-        )
-        yield _said(target, "mirror_link", link.utilisation / ceiling, change)
-    read = load.partitions * mirror_figures.FETCH.value / link.round_trip
-    if read < load.peak:
-        enough = math.ceil(load.peak * link.round_trip / mirror_figures.FETCH.value)
-        change = f"{enough:,} partitions in place of {load.partitions:,} fit"
-        yield _said(target, "mirror_partitions", load.peak / read if read else math.inf, change)
+    for link in plan.links:
+        if (
+            link.utilisation is not None
+            and link.bandwidth is not None
+            and link.utilisation > ceiling * (1 + 1e-12)
+        ):
+            enough = _rounded(link.needed / ceiling)
+            change = (
+                f"a link of {format_rate(enough)} from {link.source} to {target.name} in place of "
+                f"{format_rate(link.bandwidth)} fits"
+            )
+            yield _said(target, "mirror_link", link.utilisation / ceiling, change)
+    for link, load in zip(plan.links, loads, strict=True):
+        read = load.partitions * mirror_figures.FETCH.value / link.round_trip
+        if read < load.peak:
+            needed = math.ceil(load.peak * link.round_trip / mirror_figures.FETCH.value)
+            change = f"{needed:,} partitions in place of {load.partitions:,} fit"
+            yield _said(target, "mirror_partitions", load.peak / read if read else math.inf, change)
+    yield from _too_small(environment, target, plan, loads, fleet)
+    rpo = environment.mirroring.rpo if environment.mirroring else math.inf
+    for link in plan.links:
+        if link.lag > rpo:
+            change = (
+                f"an rpo of {format_duration(math.ceil(link.lag))} in place of {format_duration(rpo)} fits"
+            )
+            yield _said(target, "mirror_lag", link.lag / rpo, change)
+
+
+def _too_small(
+    environment: Environment, target: Datacenter, plan: MirrorPlan, loads: Sequence[Load], fleet: Fleet
+) -> Iterator[Infeasible]:
+    """What is too little of the workers."""
     if plan.heap > mirror_figures.MOST_HEAP.value:
         fewer = f"more workers than {plan.count}, or fewer tasks than {plan.tasks}"
         change = f"{fewer}, fit: each has {mirror_figures.MOST_HEAP.shown} of heap at most"
@@ -399,24 +382,21 @@ def _unfit(
         yield _said(target, "mirror_workers", enough / plan.memory, change)
     if plan.utilisation > mirror_figures.CEILING.value * (1 + 1e-12):
         over = plan.utilisation / mirror_figures.CEILING.value
-        yield _said(target, "mirror_workers", over, _more(environment, load, fleet))
-    rpo = environment.mirroring.rpo if environment.mirroring else math.inf
-    if link.lag > rpo:
-        change = f"an rpo of {format_duration(math.ceil(link.lag))} in place of {format_duration(rpo)} fits"
-        yield _said(target, "mirror_lag", link.lag / rpo, change)
+        yield _said(target, "mirror_workers", over, _more(environment, loads, fleet))
 
 
 def _said(target: Datacenter, limit: str, by: float, change: str) -> Infeasible:
     return Infeasible(target.name, limit, by, change, (Relaxation(change),))
 
 
-def _more(environment: Environment, load: Load, fleet: Fleet) -> str:
+def _more(environment: Environment, loads: Sequence[Load], fleet: Fleet) -> str:
     """How many workers of the same kind are enough."""
-    stated = environment.mirroring.workers.tasks if environment.mirroring else None
+    wanted = environment.mirroring.workers if environment.mirroring else Workers.default()
+    stated, load = wanted.tasks, max(loads, key=lambda one: one.peak)
     counts = np.arange(1.0, MOST + 1)
     more = Fleet(fleet.cores, fleet.network, counts)
-    tasks = np.full_like(counts, stated) if stated else counts * mirror_figures.TASKS.value
-    enough = more.carried(load, tasks, lost=True) * mirror_figures.CEILING.value >= load.peak
+    tasks = np.array([float(_tasks(wanted, int(count), loads)) for count in counts])
+    enough = more.enough(loads, tasks)
     if enough.any():
         return f"{int(counts[enough.argmax()])} workers in place of {int(fleet.count)}, of the same kind, fit"
     tasks_needed = math.ceil(load.peak / mirror_figures.TASK.value / mirror_figures.CEILING.value)

@@ -133,8 +133,12 @@ def _copies(source: Environment, wanted: Mirroring, here: str, there: str) -> It
     and 4.3, read 2026-11-28). It takes none away. Declared is what it makes whichever datacenter is written to, and for
     `all` what a closed side has of it, so that nothing of this changes with a failover.
     """
+    beyond = tuple(f"{one.name}." for one in source.datacenters if one.name not in (here, there))
     for user, acl in acls_of(source):
-        name = _copied(acl.name, wanted, here, there) if acl.pattern == "literal" else None
+        # What others mirror to the source is theirs to bring (`tuning.mirror`).
+        if acl.pattern != "literal" or acl.name.startswith(beyond):
+            continue
+        name = _copied(acl.name, wanted, here, there)
         if acl.resource != "topic" or name is None:
             continue
         operations = acl.operations if acl.permission == "deny" else _left(acl)

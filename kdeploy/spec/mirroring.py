@@ -6,7 +6,7 @@ sense by itself. Whether it fits the datacenters, their copies and their users i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -22,6 +22,24 @@ Naming = Literal["identity", "prefixed"]
 
 DatacenterName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
 """The name of a datacenter (`spec.model.Name`)."""
+
+
+MOST_DATACENTERS: Final = 10
+"""Datacenters of an environment. With each one more, every worker that mirrors reads in one more: ten have 90 directions."""
+
+
+MOST_WITH_HEARTBEATS: Final = 4
+"""Datacenters where heartbeats are passed on: each then has a topic for every way without a circle from another one to it,
+15 of four and 64 of five."""
+
+
+def passes_heartbeats_on(version: str) -> bool:
+    """Whether MirrorMaker of a Kafka version mirrors heartbeats that came from elsewhere, whatever its filter says.
+
+    From 4.0 on `heartbeats.replication.enabled=false` has it keep to the filter (KIP-1089); 3.9 has no such setting
+    (MirrorSourceConnector.shouldReplicateTopic, 3.9.2).
+    """
+    return version.startswith("3.")
 
 
 class Link(Frozen):
@@ -55,13 +73,23 @@ class Workers(Frozen):
     instance_type: str | None = None
     """EC2 instance type; left out, the planner decides."""
 
+    def tasks_of(self, workers: int, directions: int, usual: int) -> int:
+        """Most tasks of each direction: as stated, or what is usual for each worker, dealt out to the directions.
+
+        Args:
+            workers: Workers of a datacenter.
+            directions: Datacenters that they read from.
+            usual: Tasks for each worker.
+        """
+        return self.tasks or -(-workers * usual // directions)
+
 
 class Mirroring(Frozen):
-    """Topics and groups of one datacenter, kept in the other."""
+    """Topics and groups of one datacenter, kept in the others."""
 
     mode: Mode = "active-passive"
     """active-passive: one datacenter is written to, the other stands by until `kdeploy failover`.
-    active-active: both are written to, and each has what the other's applications write."""
+    active-active: all of two and more are written to, and each has what the others' applications write."""
 
     primary: DatacenterName | None = None
     """The datacenter that is written to at first (active-passive); left out, the first one."""
@@ -80,7 +108,7 @@ class Mirroring(Frozen):
 
     naming: Naming | None = None
     """Names of mirrored topics: identity, as they are, or prefixed with their datacenter's name and a dot. Left out,
-    identity for active-passive and prefixed for active-active, where one name for both would loop."""
+    identity for active-passive and prefixed for active-active, where one name for all would loop."""
 
     sync_topic_configs: bool = True
     """Whether settings of a mirrored topic follow those it has where it is written to (MirrorMaker's
@@ -97,10 +125,10 @@ class Mirroring(Frozen):
     """Recovery time objective: within which a failover is to be done."""
 
     survivor_share: Annotated[Share, Field(ge=0, le=1)] = 1.0
-    """Share of the other side's load that a datacenter is sized to carry besides its own once it is alone
+    """Share of another datacenter's load that each is sized to carry besides its own once that one is lost
     (active-active)."""
 
-    links: Annotated[tuple[Link, ...], Field(max_length=2)] = ()
+    links: Annotated[tuple[Link, ...], Field(max_length=MOST_DATACENTERS * (MOST_DATACENTERS - 1))] = ()
     """What is known of the network between datacenters, a direction each."""
 
     workers: Workers = Workers.default()

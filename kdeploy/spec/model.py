@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints
 from kdeploy.spec.aws import Aws, Machine, Network, Through
 from kdeploy.spec.firewall import Firewall
 from kdeploy.spec.frozen import Frozen
-from kdeploy.spec.mirroring import Mirroring
+from kdeploy.spec.mirroring import MOST_DATACENTERS, Mirroring
 from kdeploy.spec.planning import Planner
 from kdeploy.spec.resources import Grant, Policies, Quota, Setting, Topic, TopicName, User
 from kdeploy.units import (
@@ -388,13 +388,13 @@ class Environment(Frozen):
     planner: Planner = Planner.default()
     """How the planner decides."""
 
-    datacenters: Annotated[tuple[Datacenter, ...], Field(min_length=1, max_length=2)] = (
+    datacenters: Annotated[tuple[Datacenter, ...], Field(min_length=1, max_length=MOST_DATACENTERS)] = (
         Datacenter.default(),
     )
-    """One or two places, each with a cluster of its own."""
+    """Places, each with a cluster of its own; three and more mirror each other with mode: active-active."""
 
     mirroring: Mirroring | None = None
-    """What is mirrored between two datacenters; left out, nothing is."""
+    """What is mirrored between datacenters; left out, nothing is."""
 
     aws: Aws = Aws.default()
     """Where Pulumi keeps its state, and what holds for everything in AWS (provider aws)."""

@@ -8,13 +8,13 @@ record is written once: with its offset, in one transaction (KIP-618).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from kdeploy.spec.identity import DRILL, MIRROR, endpoint
-from kdeploy.spec.mirrored import CONFIGS, INTERNAL, OFFSETS, STATUS
-from kdeploy.spec.mirroring import Mirroring
+from kdeploy.spec.mirrored import CONFIGS, HEARTBEATS, INTERNAL, OFFSETS, STATUS
+from kdeploy.spec.mirroring import Mirroring, passes_heartbeats_on
 from kdeploy.spec.model import Environment
 from kdeploy.tuning.overrides import Settings
 from kdeploy.tuning.situation import Situation
@@ -231,8 +231,10 @@ def connectors(
         return ()
     copies = str(environment.durability.replication_factor)
     found = [_heartbeats(target, copies, secrets)]
-    for source in sources:
-        found.append(_records(environment, wanted, source, target, tasks, secrets))
+    others = tuple(sources)
+    for source in others:
+        beyond = [one.datacenter for one in others if one is not source]
+        found.append(_records(environment, wanted, source, target, tasks, secrets, beyond))
         found.append(_groups(wanted, source, target, copies, secrets))
     return tuple(sorted(found, key=lambda one: one.name))
 
@@ -251,9 +253,17 @@ def _heartbeats(target: Side, copies: str, secrets: str) -> Connector:
 
 
 def _records(
-    environment: Environment, wanted: Mirroring, source: Side, target: Side, tasks: int, secrets: str
+    environment: Environment,
+    wanted: Mirroring,
+    source: Side,
+    target: Side,
+    tasks: int,
+    secrets: str,
+    beyond: Sequence[str],
 ) -> Connector:
+    """What carries records of a source's own: what others (`beyond`) mirror there comes from them, and from there no more."""
     copies, codec = str(environment.durability.replication_factor), environment.workload.compression
+    narrow = bool(beyond) and not passes_heartbeats_on(environment.kafka.version)
     config = {
         "connector.class": "org.apache.kafka.connect.mirror.MirrorSourceConnector",
         "tasks.max": str(tasks),
@@ -261,11 +271,17 @@ def _records(
         "transaction.boundary": "interval",
         "transaction.boundary.interval.ms": _milliseconds(TRANSACTION),
         **_common(wanted, source, target, secrets),
-        "topics": _patterns((*wanted.topics, canaries(source.datacenter))),
+        "topics": _patterns((*wanted.topics, canaries(source.datacenter), *([HEARTBEATS] if narrow else ()))),
         # Of one name on both sides, what a drill mirrors to the source must not come back.
         "topics.exclude": ",".join(
-            (*map(_pattern, (*wanted.exclude_topics, canaries(target.datacenter))), *_own_topics(wanted))
+            (
+                *map(_pattern, (*wanted.exclude_topics, canaries(target.datacenter))),
+                *_own_topics(wanted),
+                *(_pattern(f"{one}.*") for one in beyond),
+            )
         ),
+        # Else it mirrors heartbeats past its own filter, those too that came to the source from others.
+        **({"heartbeats.replication.enabled": "false"} if narrow else {}),
         "refresh.topics.interval.seconds": f"{REFRESH:.0f}",
         **_followed(wanted),
         "replication.factor": copies,

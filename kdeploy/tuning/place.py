@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Final, Literal
 
 from kdeploy.spec.aws import MOST_SPREAD, Egress, Join, Through, through
@@ -220,7 +221,7 @@ def account(environment: Environment, identity: str | None = None) -> Account | 
     wanted = environment.aws
     # What routes there are in a VPC of somebody else's is theirs: they peer it themselves.
     made = [one.name for one in places if one.network.vpc is None]
-    peerings = (Peering(made[0], made[1], wanted.join),) if len(made) == 2 else ()
+    peerings = tuple(Peering(one, other, wanted.join) for one, other in combinations(made, 2))
     tags = dict(sorted(wanted.tags.items()))
     return Account(
         environment.name,

@@ -30,7 +30,10 @@ def completions(words: str) -> set[str]:
     ("words", "found"),
     [
         ("kdeploy sta", {"status"}),
-        ("kdeploy up local", {"local", "local-kraft", "local-two-dc-active", "local-two-dc-passive"}),
+        (
+            "kdeploy up local",
+            {"local", "local-kraft", "local-three-dc-active", "local-two-dc-active", "local-two-dc-passive"},
+        ),
         ("kdeploy plan prod", {"prod-eu", "prod-us-kraft"}),
         ("kdeploy plan --zon", {"--zones"}),
     ],

@@ -192,3 +192,37 @@ def test_more_than_a_record_can_hold_is_refused_before_it_is_written() -> None:
     with pytest.raises(ClusterError, match=r"takes \d+ bytes"):
         direction.keep(admin, replace(TAKEN, ends=offsets))
     assert direction.read(admin) is None
+
+
+@given(
+    DIRECTIONS, st.dictionaries(st.text(min_size=1, max_size=6), st.text(min_size=1, max_size=6), max_size=4)
+)
+def test_whose_clients_are_sent_where_is_read_as_it_was(one: Direction, moved: dict[str, str]) -> None:
+    sent = replace(one, moved=moved)
+    assert decode(encode(sent)) == sent
+
+
+def test_of_two_nothing_is_written_of_clients_that_are_sent_elsewhere() -> None:
+    assert "moved" not in encode(TAKEN)
+
+
+def test_one_that_sends_other_clients_elsewhere_under_the_same_number_is_not_overwritten() -> None:
+    admin = looked_after()
+    mine = Direction(2, "", SINCE, moved={"eu": "us"})
+    direction.keep(admin, mine)
+    with pytest.raises(
+        ClusterError, match="another decision on whose clients go where, as number 2: clients of eu to us"
+    ):
+        direction.keep(admin, replace(mine, moved={"eu": "ap"}))
+    assert direction.read(admin) == mine
+    direction.keep(admin, replace(mine, epoch=3, moved={}))
+
+
+def test_two_that_send_clients_elsewhere_under_one_number_are_told_and_both_go_into_what_settles_it() -> None:
+    first = Direction(2, "", SINCE, moved={"eu": "us"})
+    second = Direction(2, "", SINCE + timedelta(seconds=1), moved={"eu": "ap", "za": "us"})
+    with pytest.raises(Disagreement, match="whose clients are sent where") as caught:
+        latest([second, first, None], "")
+    settled = caught.value.settled("us")
+    assert (settled.epoch, settled.active, settled.moved) == (3, "", {"eu": "ap", "za": "us"})
+    assert latest([first, replace(first, since=None)], "").moved == {"eu": "us"}

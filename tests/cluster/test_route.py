@@ -12,6 +12,9 @@ PASSIVE = Route.of(Mirroring(topics=("orders*", "users"), exclude_topics=("order
 ACTIVE = Route.of(Mirroring(mode="active-active", exclude_groups=("probe-*",)), "eu", "us")
 
 
+MANY = Route.of(Mirroring(mode="active-active"), "eu", "us", ("ap", "eu", "us"))
+
+
 @pytest.mark.parametrize(
     ("route", "topic", "carried", "there"),
     [
@@ -23,6 +26,11 @@ ACTIVE = Route.of(Mirroring(mode="active-active", exclude_groups=("probe-*",)), 
         (ACTIVE, "orders", True, "eu.orders"),
         (ACTIVE, "us.orders", False, None),
         (ACTIVE, "ap.orders", True, "eu.ap.orders"),
+        (MANY, "orders", True, "eu.orders"),
+        (MANY, "us.orders", False, None),
+        (MANY, "ap.orders", False, None),
+        (MANY, "apps.orders", True, "eu.apps.orders"),
+        (MANY, "ap.heartbeats", False, None),
         (ACTIVE, "__consumer_offsets", False, None),
         (ACTIVE, "__kdeploy-resources", False, None),
         (ACTIVE, "us.checkpoints.internal", False, None),

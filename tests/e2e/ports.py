@@ -18,6 +18,7 @@ CHANGES: Final = 20700
 PROVIDER: Final = 20800
 PASSIVE: Final = (21000, 23000)
 ACTIVE: Final = (25500, 26500)
+THREE: Final = (20900, 21900, 26900)
 FAULTS: Final = {"local": 24200, "local-kraft": 24300}
 
 CLUSTERS: Final = (
@@ -26,5 +27,6 @@ CLUSTERS: Final = (
     *(("local-kraft", port) for port in (GITLAB, GITHUB)),
     *(("local-two-dc-passive", port) for port in PASSIVE),
     *(("local-two-dc-active", port) for port in ACTIVE),
+    *(("local-three-dc-active", port) for port in THREE),
 )
 """Each with its environment."""

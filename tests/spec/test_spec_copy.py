@@ -99,7 +99,7 @@ def test_ten_local_environments_share_no_port() -> None:
         if loaded.environment.datacenters[0].provider == "local":
             assert not taken & ports_of(loaded), name
             taken |= ports_of(loaded)
-    assert len(available()) == 19
+    assert len(available()) == 20
 
 
 def test_both_datacenters_of_a_copy_have_ports_of_their_own() -> None:

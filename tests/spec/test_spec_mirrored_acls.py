@@ -143,6 +143,18 @@ def test_a_right_to_one_topic_is_there_for_what_it_is_called_on_the_other_side()
     }
 
 
+def test_of_three_datacenters_each_brings_the_rights_to_its_own_topics_and_passes_none_on() -> None:
+    environment = load(SHIPPED / "local-three-dc-active").environment
+    rights = tuple(Acl(name=name, operations=("read",)) for name in ("orders", "north.orders"))
+    wanted = Mirroring(mode="active-active", sync_topic_acls=True)
+    users = (User(name="app", acls=rights),)
+    environment = environment.model_copy(update={"mirroring": wanted, "users": users, "acls": ()})
+    found = declared(declared_in(environment, "west", None))
+    names = {one.name for one in found if one.user == "app"}
+    assert {"east.orders", "north.orders"} <= names
+    assert "east.north.orders" not in names
+
+
 @pytest.mark.parametrize(
     ("mode", "written", "east", "west"),
     [

@@ -194,3 +194,49 @@ def test_names_of_connectors_say_which_way_they_go() -> None:
     assert mirror.groups("a", "b") == "a-to-b-groups"
     assert mirror.drill("a", "b") == "a-to-b-drill"
     assert mirror.heartbeats("a") == "a-heartbeats"
+
+
+NORTH = Side("north", "n:1")
+
+
+@pytest.mark.parametrize("version", ["3.9.2", "4.1.2", "4.3.1"])
+def test_of_three_each_mirrors_what_others_wrote_themselves_and_passes_nothing_on(version: str) -> None:
+    environment = ACTIVE.model_copy(update={"kafka": ACTIVE.kafka.model_copy(update={"version": version})})
+    found = {one.name: one.config for one in connectors(environment, WEST, [EAST, NORTH], 3, "/s")}
+    assert list(found) == [
+        "east-to-west-groups",
+        "east-to-west-records",
+        "north-to-west-groups",
+        "north-to-west-records",
+        "west-heartbeats",
+    ]
+    config = found["east-to-west-records"]
+    taken, left = (config[name].split(",") for name in ("topics", "topics.exclude"))
+
+    def carries(topic: str) -> bool:
+        return any(re.fullmatch(one, topic) for one in taken) and not any(
+            re.fullmatch(one, topic) for one in left
+        )
+
+    assert carries("orders")
+    assert carries("northern.orders")
+    assert carries("heartbeats")
+    assert not carries("north.orders")
+    assert not carries("north.heartbeats")
+    assert not carries("scratch")
+    # What 3.9 does not know it would do all the same.
+    assert config.get("heartbeats.replication.enabled") == (None if version == "3.9.2" else "false")
+
+
+def test_of_two_nothing_is_said_of_heartbeats_or_of_others() -> None:
+    config = made(ACTIVE)["east-to-west-records"]
+    assert "heartbeats.replication.enabled" not in config
+    assert "heartbeats" not in config["topics"]
+
+
+def test_heartbeats_are_mirrored_also_where_few_topics_are() -> None:
+    narrow = ACTIVE.mirroring and ACTIVE.mirroring.model_copy(update={"topics": ("orders",)})
+    kafka = ACTIVE.kafka.model_copy(update={"version": "4.3.1", "coordination": "kraft"})
+    environment = ACTIVE.model_copy(update={"mirroring": narrow, "kafka": kafka})
+    found = {one.name: one.config for one in connectors(environment, WEST, [EAST, NORTH], 3, "/s")}
+    assert "heartbeats" in found["east-to-west-records"]["topics"].split(",")

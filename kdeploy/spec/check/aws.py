@@ -83,6 +83,9 @@ def _join(environment: Environment) -> Iterator[Finding]:
         yield Finding(
             ("aws", "join"), wrong, "remove it, or let kdeploy make the networks of two datacenters"
         )
+    elif len(made) > 2:
+        wrong = f"{environment.aws.join} joins two networks, and there are {len(made)}"
+        yield Finding(("aws", "join"), wrong, "write peering, which joins each two of them, or leave it out")
 
 
 def _only_for_aws(place: Path_, datacenter: Datacenter) -> Iterator[Finding]:

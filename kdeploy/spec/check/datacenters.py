@@ -66,21 +66,46 @@ def _here_and_elsewhere(datacenters: tuple[Datacenter, ...]) -> Iterator[Finding
 def _ports_apart(environment: Environment) -> Iterator[Finding]:
     """Two datacenters on this machine whose nodes would want the same ports."""
     datacenters = environment.datacenters
-    if len(datacenters) < 2 or any(one.provider != "local" for one in datacenters):
+    if any(one.provider != "local" for one in datacenters):
         return
-    first, second = (one.base_port for one in datacenters)
+    for at, one in enumerate(datacenters):
+        before = datacenters[:at]
+        touching = (
+            index
+            for index, other in enumerate(before)
+            if _shared(environment, other.base_port, one.base_port)
+        )
+        first = next(touching, None)
+        if first is not None:
+            yield _apart(environment, first, at)
+
+
+def _apart(environment: Environment, at: int, after: int) -> Finding:
+    """Two datacenters that share ports, and the nearest base port that shares none with those before the second one."""
+    datacenters = environment.datacenters
+    first, second = datacenters[at].base_port, datacenters[after].base_port
+    taken = [one.base_port for one in datacenters[:after]]
     shared = _shared(environment, first, second)
-    if shared is None:
-        return
+    most = MOST_STEPS if len(taken) == 1 else 2 * MOST_STEPS * len(taken)
     steps = sorted(
-        range(-MOST_STEPS, MOST_STEPS + 1),
+        range(-most, most + 1),
         key=lambda step: (first + step * BLOCK >= FIRST_LENT, abs(step), -step),
     )
     bases = (first + step * BLOCK for step in steps)
-    fits = next(base for base in bases if _is_base(base) and _shared(environment, first, base) is None)
-    wrong = f"{datacenters[0].name} and {datacenters[1].name} would both have the ports from {shared} on"
-    related: tuple[Path_, ...] = (("datacenters", 0, "base_port"), ("datacenters", 1))
-    yield Finding(("datacenters", 1, "base_port"), wrong, f"write {fits}", related)
+    free = (
+        base
+        for base in bases
+        if _is_base(base) and all(_shared(environment, one, base) is None for one in taken)
+    )
+    fits = next(free, None)
+    wrong = f"{datacenters[at].name} and {datacenters[after].name} would both have the ports from {shared} on"
+    related: tuple[Path_, ...] = (("datacenters", at, "base_port"), ("datacenters", after))
+    return Finding(
+        ("datacenters", after, "base_port"),
+        wrong,
+        f"write {fits}" if fits else "move those before it",
+        related,
+    )
 
 
 def _shared(environment: Environment, first: int, second: int) -> int | None:

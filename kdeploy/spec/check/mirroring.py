@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kdeploy.spec.check.finding import KEEP_ONE, Finding
-from kdeploy.spec.mirroring import Mirroring
+from kdeploy.spec.mirroring import MOST_WITH_HEARTBEATS, Mirroring, passes_heartbeats_on
 from kdeploy.spec.model import Environment, Workload
 from kdeploy.spec.plain import Path_
 from kdeploy.spec.ports import MOST_LOCAL_NODES
@@ -39,6 +39,7 @@ def check(environment: Environment) -> Iterator[Finding]:
         return
     names = [one.name for one in environment.datacenters]
     yield from _mode(mirroring)
+    yield from _many(environment, mirroring, names)
     yield from _primary(mirroring, names)
     yield from _links(mirroring, names)
     yield from _objective(mirroring, names)
@@ -73,6 +74,26 @@ def _mode(mirroring: Mirroring) -> Iterator[Finding]:
     elif mirroring.survivor_share != Mirroring.model_fields["survivor_share"].get_default():
         wrong = "survivor_share means nothing where one datacenter is written to: the other carries all of it"
         yield Finding((*_PLACE, "survivor_share"), wrong, "remove it, or write mode: active-active")
+
+
+def _many(environment: Environment, mirroring: Mirroring, names: list[str]) -> Iterator[Finding]:
+    """A mode that holds between two alone, and more datacenters than an old MirrorMaker is for.
+
+    Of three, one that takes over may lack what another one that stood by has already, and what it wrote since would be
+    mirrored to that one at offsets that are taken.
+    """
+    if len(names) > 2 and mirroring.mode == "active-passive":
+        wrong = f"active-passive is between two datacenters, and there are {len(names)}"
+        right = "write mode: active-active, which takes two and more, or leave two datacenters"
+        yield Finding((*_PLACE, "mode"), wrong, right, (_PLACE,))
+    version = environment.kafka.version
+    if len(names) > MOST_WITH_HEARTBEATS and passes_heartbeats_on(version):
+        wrong = (
+            f"MirrorMaker {version} passes heartbeats on from one datacenter to the next by every way there is, too many of "
+            f"them between {len(names)}"
+        )
+        right = f"write a version from 4.0 on, which does not, or leave {MOST_WITH_HEARTBEATS} datacenters"
+        yield Finding(("kafka", "version"), wrong, right, (_PLACE,))
 
 
 def _primary(mirroring: Mirroring, names: list[str]) -> Iterator[Finding]:
@@ -151,7 +172,8 @@ def _topics(environment: Environment, mirroring: Mirroring, names: list[str]) ->
             wrong = f"{HEARTBEATS} is the topic in which MirrorMaker notes that it runs"
             yield Finding(path, wrong, "give it another name", (_PLACE,))
         elif mirroring.names == "prefixed" and dot and prefix in names:
-            wrong = f"{topic.name} is what {rest or 'a topic'} of {prefix} is called in the other datacenter"
+            elsewhere = "the other datacenter" if len(names) == 2 else "the other datacenters"
+            wrong = f"{topic.name} is what {rest or 'a topic'} of {prefix} is called in {elsewhere}"
             yield Finding(path, wrong, "give it a name that begins otherwise", ((*_PLACE, "naming"), _PLACE))
         elif not mirroring.mirrors(topic.name):
             continue

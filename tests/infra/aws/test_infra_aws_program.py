@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 from ipaddress import ip_address, ip_network
-from itertools import product
+from itertools import combinations, permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -395,6 +395,39 @@ def test_two_datacenters_are_joined_both_ways() -> None:
     }
     both = ("10.1.0.0/16", "10.2.0.0/16")
     assert clients == {(f"{name}-broker-id", network) for name in ("one", "two") for network in both}
+
+
+def test_of_three_datacenters_each_two_are_joined_and_none_leads_through_another() -> None:
+    three = [*KINDS["two"], aws(name="three", region="eu-central-1", network={"cidr": "10.3.0.0/16"})]
+    result = record(decided(three, 1, coordinators=1)[0])
+    cidrs = {"one": "10.1.0.0/16", "two": "10.2.0.0/16", "three": "10.3.0.0/16"}
+    asked = {
+        (one.inputs["vpcId"], one.inputs["peerVpcId"])
+        for one in result.of("ec2/vpcPeeringConnection:VpcPeeringConnection")
+    }
+    assert asked == {(f"{one}-vpc-id", f"{other}-vpc-id") for one, other in combinations(cidrs, 2)}
+    routes = {
+        (one.inputs["routeTableId"], one.inputs["destinationCidrBlock"], one.inputs["vpcPeeringConnectionId"])
+        for one in result.of("ec2/route:Route")
+        if "vpcPeeringConnectionId" in one.inputs
+    }
+    assert {(table, cidr) for table, cidr, _ in routes} == {
+        (f"{one}-routes-{rack}-id", cidrs[other]) for one, other in permutations(cidrs, 2) for rack in "abc"
+    }
+    for table, cidr, through in routes:
+        here, there = table.partition("-")[0], next(name for name, one in cidrs.items() if one == cidr)
+        assert {here, there} <= set(through.split("-")), "a peering leads to its own two networks alone"
+    names = {
+        (one.inputs["zoneId"], one.inputs["vpcId"])
+        for one in result.of("route53/zoneAssociation:ZoneAssociation")
+    }
+    assert names == {(f"{one}-names-zone", f"{other}-vpc-id") for one, other in permutations(cidrs, 2)}
+    clients = {
+        (one.inputs["securityGroupId"], one.inputs["cidrIpv4"])
+        for one in result.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+        if "cidrIpv4" in one.inputs and one.inputs["fromPort"] == 9092
+    }
+    assert clients == {(f"{name}-broker-id", network) for name in cidrs for network in cidrs.values()}
 
 
 def test_two_in_one_region_are_joined_by_one_thing() -> None:
