@@ -100,6 +100,10 @@ def _item(design: Design, looked: Outlook, one: ResourceChange) -> Item:
     why = ", ".join(map(str, one.differs))
     if stopped:
         why += ("; " if why else "") + f"{stopped.partition('/')[2]} is stopped for it, in its turn"
+        losing = {node.key for node in design.blueprint.nodes if node.loses_data_on_stop}
+        why += (
+            ", loses its data with it, and gets all of it anew from the others" if stopped in losing else ""
+        )
     datacenter, what = datacenter_of(design, one.name), f"{one.op} {called(one)}"
     return Item(datacenter, "resources", f"{one.op}-resource", one.name, what, why, effect=EFFECTS[one.op])
 
