@@ -225,9 +225,8 @@ def _of_plan(wanted: Datacenter, planned: DatacenterPlan, locked: LockedDatacent
         ("brokers", locked.brokers, planned.brokers, wanted.brokers.instance_type),
         ("coordination", locked.coordination, planned.coordination, wanted.coordination.instance_type),
     ):
-        if what != "brokers" and LOCAL in {one.type for one in old.volumes} | {
-            one.type for one in new.volumes
-        }:
+        kinds = {one.type for one in old.volumes} | {one.type for one in new.volumes}
+        if what != "brokers" and LOCAL in kinds:
             # Elsewhere machines change one by one: data stays on its volumes, or other brokers have it until it is back.
             why = "the machines' own disks lose their data with them, and nothing waits for it to be back"
             instance_type = chosen or new.instance_type

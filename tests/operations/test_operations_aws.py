@@ -208,17 +208,22 @@ def test_what_disturbs_running_nodes_waits_for_each_nodes_own_run(
     assert set(run["targets"]) == {brokers[1].urn, tags.urn}
 
 
-def test_a_machine_with_data_on_its_own_disks_waits_for_its_turn_also_while_its_node_is_stopped(
-    design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def with_own_disks(design: prepare.Design, *names: str) -> prepare.Design:
+    """A design in which the data of some nodes is on their machines' own disks."""
     (cluster,) = design.blueprint.clusters
     nodes = tuple(
         replace(one, disks=tuple(replace(disk, device="local:0") for disk in one.disks))
-        if one.name in ("broker-1", "broker-2")
+        if one.name in names
         else one
         for one in cluster.nodes
     )
-    design = replace(design, blueprint=replace(design.blueprint, clusters=(replace(cluster, nodes=nodes),)))
+    return replace(design, blueprint=replace(design.blueprint, clusters=(replace(cluster, nodes=nodes),)))
+
+
+def test_a_machine_with_data_on_its_own_disks_waits_for_its_turn_also_while_its_node_is_stopped(
+    design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    design = with_own_disks(design, "broker-1", "broker-2")
     seen.down = {"broker-1", "broker-2", "broker-3"}
     seen.emptied = {"broker-2"}
     brokers = [change(f"eu-west-1-broker-{number}") for number in (1, 2, 3)]
@@ -554,6 +559,18 @@ def test_a_change_is_told_by_what_becomes_of_the_resource_and_of_its_node(
     }
     assert told["eu-west-1-broker-1"].why == "instanceType a → b; broker-1 is stopped for it, in its turn"
     assert {one.layer for one in told.values()} == {"resources"}
+
+
+def test_of_a_broker_whose_data_goes_with_its_machine_a_change_says_so(
+    design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    design = with_own_disks(design, "broker-1")
+    both = [change("eu-west-1-broker-1"), change("eu-west-1-broker-2")]
+    with_stack(monkeypatch, Stack(design, both))
+    told = [one.why for one in aws_words.items(design, aws.outlook(design, VAULT, Silent()))]
+    turn = "instanceType a → b; broker-{} is stopped for it, in its turn"
+    lost = ", loses its data with it, and gets all of it anew from the others"
+    assert told == [turn.format(1) + lost, turn.format(2)]
 
 
 def test_deleting_what_was_never_made_asks_nothing(
