@@ -240,6 +240,29 @@ def test_aws_is_asked_what_became_of_a_machine_only_where_it_does_not_answer(
     assert stack.asked == [("preview", False)]
 
 
+@pytest.mark.parametrize("refresh", [False, True])
+def test_machines_that_somebody_stopped_are_named_with_what_starts_them_where_aws_was_asked(
+    design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch, refresh: bool
+) -> None:
+    seen.silent = {"broker-1"}
+    stack = with_stack(monkeypatch, Stack(design))
+    assert stack.held
+    states = {"eu-west-1-broker-1": "stopped", "eu-west-1-broker-2": "stopped"}
+    resources = [
+        replace(one, id=f"i-{one.name[-8:]}", instance_state=states.get(one.name, "running"))
+        for one in stack.held.resources
+    ]
+    stack.held = replace(stack.held, resources=tuple(resources))
+    with pytest.raises(KdeployError, match="stopped in AWS by somebody else") as refused:
+        aws.make(design, VAULT, Silent(), None, refresh)
+    told = "i-broker-1 i-broker-2" if refresh else "i-broker-1"  # what was not asked anew may run again
+    assert str(refused.value).endswith(
+        f"\n    aws ec2 start-instances --region eu-west-1 --instance-ids {told}"
+    )
+    seen.silent = set()
+    aws.make(design, VAULT, Silent(), None)
+
+
 def test_of_a_silent_machine_beside_others_that_answer_aws_is_asked_for_its_own_alone(
     design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

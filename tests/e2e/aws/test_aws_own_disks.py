@@ -132,6 +132,9 @@ def test_a_machine_that_somebody_else_ended_begins_anew_with_all_that_the_others
         else:
             ec2.stop_instances(InstanceIds=[gone])
             ec2.get_waiter("instance_stopped").wait(InstanceIds=[gone])
+            refused = whole.kdeploy("up", whole.name)
+            assert refused.returncode == 1
+            assert f"aws ec2 start-instances --region eu-west-1 --instance-ids {gone}" in refused.stderr
             ec2.start_instances(InstanceIds=[gone])
             whole.cloud.wait(whole.cloud.hosts()[gone])
         whole.up()
