@@ -354,6 +354,8 @@ def make(
             looked.stack.up(without=sorted(waiting))
         kill_point("machines-made")
         state = stack.state()
+        if said := aws_words.stopped(looked, state):
+            raise KdeployError(said)
     else:
         state = looked.state
     found = instances(state.outputs) if state else {}

@@ -12,7 +12,7 @@ from kdeploy.operations.pending import Effect, Item
 
 if TYPE_CHECKING:
     from kdeploy.errors import KdeployError
-    from kdeploy.infra.aws.changes import ResourceChange
+    from kdeploy.infra.aws.changes import ResourceChange, State
     from kdeploy.operations.aws import Outlook
     from kdeploy.operations.prepare import Design
 
@@ -27,6 +27,32 @@ def reason(changes: Sequence[ResourceChange]) -> str:
         ]
         said.append(f"its {WORDS.get(one.kind, one.kind)} {what}" + (f": {differs}" if differs else ""))
     return "; ".join(said)
+
+
+def stopped(looked: Outlook, state: State | None) -> str:
+    """That somebody else stopped machines, and how they are started; empty where none is known to be.
+
+    Args:
+        looked: What was looked at, and what AWS was asked of.
+        state: What the stack's state holds since.
+    """
+    found = [
+        one
+        for one in (state.resources if state else ())
+        if one.instance_state in ("stopping", "stopped") and (looked.refresh or one.urn in looked.asked)
+    ]
+    clusters = looked.design.blueprint.clusters
+    regions = {cluster.datacenter: cluster.place.region for cluster in clusters if cluster.place}
+    by_region: dict[str, list[str]] = {}
+    for one in found:
+        by_region.setdefault(regions[datacenter_of(looked.design, one.name)], []).append(one.id)
+    commands = [
+        f"\n    aws ec2 start-instances --region {region} --instance-ids {' '.join(ids)}"
+        for region, ids in by_region.items()
+    ]
+    names, them = ", ".join(one.name for one in found), "them" if len(found) > 1 else "it"
+    said = f"{names}: stopped in AWS by somebody else, and no node was changed\n  start {them}, then run this again:"
+    return said + "".join(commands) if found else ""
 
 
 def names_to_make(design: Design, outputs: Mapping[str, Any]) -> Iterator[str]:
@@ -100,6 +126,10 @@ def _item(design: Design, looked: Outlook, one: ResourceChange) -> Item:
     why = ", ".join(map(str, one.differs))
     if stopped:
         why += ("; " if why else "") + f"{stopped.partition('/')[2]} is stopped for it, in its turn"
+        losing = {node.key for node in design.blueprint.nodes if node.loses_data_on_stop}
+        why += (
+            ", loses its data with it, and gets all of it anew from the others" if stopped in losing else ""
+        )
     datacenter, what = datacenter_of(design, one.name), f"{one.op} {called(one)}"
     return Item(datacenter, "resources", f"{one.op}-resource", one.name, what, why, effect=EFFECTS[one.op])
 

@@ -225,9 +225,10 @@ def _of_plan(wanted: Datacenter, planned: DatacenterPlan, locked: LockedDatacent
         ("brokers", locked.brokers, planned.brokers, wanted.brokers.instance_type),
         ("coordination", locked.coordination, planned.coordination, wanted.coordination.instance_type),
     ):
-        if LOCAL in {one.type for one in old.volumes} | {one.type for one in new.volumes}:
-            # Elsewhere machines change one by one, and the data stays on its volumes.
-            why = "the machines' own disks lose their data with them"
+        kinds = {one.type for one in old.volumes} | {one.type for one in new.volumes}
+        if what != "brokers" and LOCAL in kinds:
+            # Elsewhere machines change one by one: data stays on its volumes, or other brokers have it until it is back.
+            why = "the machines' own disks lose their data with them, and nothing waits for it to be back"
             instance_type = chosen or new.instance_type
             yield from _refusal(f"{place}: {what}: instance type", old.instance_type, instance_type, why)
         yield from _of_volumes(
@@ -247,7 +248,11 @@ def _of_volumes(
     if kinds == wanted_kinds:
         for (_, _, size), (_, _, wanted) in zip(old, new, strict=True):
             if wanted < size:
-                why = "a volume cannot shrink in place"
+                why = (
+                    "what a broker holds may not fit on a smaller disk"
+                    if old[0][0] == LOCAL
+                    else "a volume cannot shrink in place"
+                )
                 yield from _refusal(f"{place}: volume", format_bytes(size), format_bytes(wanted), why)
 
 

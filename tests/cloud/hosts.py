@@ -12,13 +12,14 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from tests.cloud import metadata
-from tests.fleet.host import Host
+from tests.fleet.host import DISK_BYTES, Host
 
 BY_ID: Final = "nvme-Amazon_Elastic_Block_Store_{}"
 """What udev calls a volume on an instance, its id without the dash (EC2 user guide, "Identify the EBS
@@ -152,6 +153,19 @@ class Machine(Host):
             (inside / loop.lstrip("/")).unlink(missing_ok=True)
         release(file)
         return changed
+
+    def renew_own_disks(self, count: int) -> None:
+        """Give it other disks of its own, with nothing on them: a stopped instance starts on other hardware.
+
+        Args:
+            count: As many as its type has.
+        """
+        for file in self.home.glob("disk-*"):
+            release(file)
+            file.unlink()
+        for number in range(count):
+            with (self.home / f"disk-{uuid.uuid4().hex[:6]}{number}").open("wb") as made:
+                made.truncate(DISK_BYTES)
 
     def mounts(self, volume: str) -> bool:
         """Whether it runs and has a file system of a volume mounted."""

@@ -160,17 +160,12 @@ class Machines:
         threading.Thread(target=end).start()
 
     def start(self, instance: Any) -> None:
-        """Boot an instance's host again; its own disks are empty then, as on EC2."""
+        """Boot an instance's host again; its own disks are others then, and empty, as on EC2."""
         machine = self.of(instance.id)
         if machine is None:
             return
         with self.lock:
-            for file in machine.home.glob("disk-*"):
-                hosts.release(file)
-                size = file.stat().st_size
-                file.write_bytes(b"")
-                with file.open("r+b") as opened:
-                    opened.truncate(size)
+            machine.renew_own_disks(self.own_disks(instance.instance_type))
             machine.boot()
 
     def attach(self, volume: Any, instance: Any) -> None:

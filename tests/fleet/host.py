@@ -130,14 +130,13 @@ class Host:
         done
         """
         folder = self.root / "usr/local/sbin"
-        (folder / "fleet-boot").write_text(
-            textwrap.dedent(boot)
-            + "\n".join([*self.network(), links])
-            + "\n/bin/sh -c '"
-            + _links_once()
-            + "'\n"
-        )
-        (folder / "fleet-disks").write_text(textwrap.dedent(follow))
+        boots = [
+            textwrap.dedent(boot) + "\n".join([*self.network(), links]),
+            f"/bin/sh -c '{_links_once()}'",
+            "",
+        ]
+        _put(folder / "fleet-boot", "\n".join(boots))
+        _put(folder / "fleet-disks", textwrap.dedent(follow))
 
     def network(self) -> list[str]:
         """What puts it on the network at boot."""
@@ -247,6 +246,13 @@ def _links_once() -> str:
         "for disk in /dev/loop[0-9]*; do id=$(blkid -p -o value -s UUID $disk) && "
         "ln -sfn ../../${disk#/dev/} /dev/disk/by-uuid/$id; done; true"
     )
+
+
+def _put(file: Path, text: str) -> None:
+    """Write a script whole: a host that boots just now runs the one before it or this one, and never half of one."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
 
 
 def _output(*command: str) -> str:

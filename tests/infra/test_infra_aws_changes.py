@@ -87,7 +87,13 @@ def test_a_state_tells_what_is_there_and_what_nobody_knows_about() -> None:
                 "type": "pulumi:pulumi:Stack",
                 "outputs": {"nodes": {"dc/broker-1": {}}, "hidden": {changes.SECRET: "x", "ciphertext": "y"}},
             },
-            {"urn": URN, "type": INSTANCE, "id": "i-1", "inputs": {"ami": "ami-1"}},
+            {
+                "urn": URN,
+                "type": INSTANCE,
+                "id": "i-1",
+                "inputs": {"ami": "ami-1"},
+                "outputs": {"instanceState": "stopped"},
+            },
         ],
         "pending_operations": [
             {"type": "creating", "resource": {"urn": URN.replace("broker-1", "broker-2"), "type": INSTANCE}},
@@ -97,6 +103,7 @@ def test_a_state_tells_what_is_there_and_what_nobody_knows_about() -> None:
     found = changes.state(deployment)
     assert found.outputs == {"nodes": {"dc/broker-1": {}}}
     assert [(one.name, one.id) for one in found.resources][1:] == [("eu-west-1-broker-1", "i-1")]
+    assert [one.instance_state for one in found.resources] == ["", "stopped"]
     assert [one.name for one in found.pending] == ["eu-west-1-broker-2"]
     assert not found.is_empty
     assert changes.state({"resources": deployment["resources"][:1]}).is_empty

@@ -208,17 +208,22 @@ def test_what_disturbs_running_nodes_waits_for_each_nodes_own_run(
     assert set(run["targets"]) == {brokers[1].urn, tags.urn}
 
 
-def test_a_machine_with_data_on_its_own_disks_waits_for_its_turn_also_while_its_node_is_stopped(
-    design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def with_own_disks(design: prepare.Design, *names: str) -> prepare.Design:
+    """A design in which the data of some nodes is on their machines' own disks."""
     (cluster,) = design.blueprint.clusters
     nodes = tuple(
         replace(one, disks=tuple(replace(disk, device="local:0") for disk in one.disks))
-        if one.name in ("broker-1", "broker-2")
+        if one.name in names
         else one
         for one in cluster.nodes
     )
-    design = replace(design, blueprint=replace(design.blueprint, clusters=(replace(cluster, nodes=nodes),)))
+    return replace(design, blueprint=replace(design.blueprint, clusters=(replace(cluster, nodes=nodes),)))
+
+
+def test_a_machine_with_data_on_its_own_disks_waits_for_its_turn_also_while_its_node_is_stopped(
+    design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    design = with_own_disks(design, "broker-1", "broker-2")
     seen.down = {"broker-1", "broker-2", "broker-3"}
     seen.emptied = {"broker-2"}
     brokers = [change(f"eu-west-1-broker-{number}") for number in (1, 2, 3)]
@@ -233,6 +238,29 @@ def test_aws_is_asked_what_became_of_a_machine_only_where_it_does_not_answer(
     stack = with_stack(monkeypatch, Stack(design))
     aws.outlook(design, VAULT, Silent())
     assert stack.asked == [("preview", False)]
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_machines_that_somebody_stopped_are_named_with_what_starts_them_where_aws_was_asked(
+    design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch, refresh: bool
+) -> None:
+    seen.silent = {"broker-1"}
+    stack = with_stack(monkeypatch, Stack(design))
+    assert stack.held
+    states = {"eu-west-1-broker-1": "stopped", "eu-west-1-broker-2": "stopped"}
+    resources = [
+        replace(one, id=f"i-{one.name[-8:]}", instance_state=states.get(one.name, "running"))
+        for one in stack.held.resources
+    ]
+    stack.held = replace(stack.held, resources=tuple(resources))
+    with pytest.raises(KdeployError, match="stopped in AWS by somebody else") as refused:
+        aws.make(design, VAULT, Silent(), None, refresh)
+    told = "i-broker-1 i-broker-2" if refresh else "i-broker-1"  # what was not asked anew may run again
+    assert str(refused.value).endswith(
+        f"\n    aws ec2 start-instances --region eu-west-1 --instance-ids {told}"
+    )
+    seen.silent = set()
+    aws.make(design, VAULT, Silent(), None)
 
 
 def test_of_a_silent_machine_beside_others_that_answer_aws_is_asked_for_its_own_alone(
@@ -554,6 +582,18 @@ def test_a_change_is_told_by_what_becomes_of_the_resource_and_of_its_node(
     }
     assert told["eu-west-1-broker-1"].why == "instanceType a → b; broker-1 is stopped for it, in its turn"
     assert {one.layer for one in told.values()} == {"resources"}
+
+
+def test_of_a_broker_whose_data_goes_with_its_machine_a_change_says_so(
+    design: prepare.Design, seen: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    design = with_own_disks(design, "broker-1")
+    both = [change("eu-west-1-broker-1"), change("eu-west-1-broker-2")]
+    with_stack(monkeypatch, Stack(design, both))
+    told = [one.why for one in aws_words.items(design, aws.outlook(design, VAULT, Silent()))]
+    turn = "instanceType a → b; broker-{} is stopped for it, in its turn"
+    lost = ", loses its data with it, and gets all of it anew from the others"
+    assert told == [turn.format(1) + lost, turn.format(2)]
 
 
 def test_deleting_what_was_never_made_asks_nothing(

@@ -209,7 +209,27 @@ def test_data_stays_on_its_disks(changes: dict[str, Any], message: str) -> None:
         refuse_unsupported(wanted, _with_volume(planner.plan(wanted, previous), **changes), previous)
 
 
-def test_machines_may_change_their_type_where_their_own_disks_hold_no_data() -> None:
+def test_brokers_may_change_their_type_with_their_data_on_disks_of_their_own_but_not_to_fewer_or_smaller_ones() -> (
+    None
+):
+    wanted = cloud(brokers={"instance_type": "i3en.large", "storage": "local"})
+    previous = lock_of(wanted)
+    (disk,) = {one.type for one in previous.datacenters[0].brokers.volumes}
+    assert disk == "local-nvme"
+    for other in ("i3en.xlarge", "i4i.2xlarge"):
+        larger = cloud(brokers={"instance_type": other, "storage": "local"})
+        refuse_unsupported(larger, planner.plan(larger, previous, reshape=True), previous)
+    smaller = cloud(brokers={"instance_type": "i4i.xlarge", "storage": "local"})
+    with pytest.raises(
+        UnsupportedChange, match=r"volume: .*\n  what a broker holds may not fit on a smaller"
+    ):
+        refuse_unsupported(smaller, planner.plan(smaller, previous, reshape=True), previous)
+    more = cloud(brokers={"instance_type": "i4i.8xlarge", "storage": "local"})
+    with pytest.raises(UnsupportedChange, match="1 × local-nvme, the environment says 2 × local-nvme"):
+        refuse_unsupported(more, planner.plan(more, previous, reshape=True), previous)
+
+
+def test_machines_of_the_quorum_may_change_their_type_where_their_own_disks_hold_no_data() -> None:
     from dataclasses import replace
 
     wanted = cloud(brokers={"instance_type": "m7g.2xlarge"})

@@ -227,12 +227,14 @@ class Resource:
         type: Its type.
         id: AWS's name of it; empty for what only groups others.
         inputs: What it was asked to be.
+        instance_state: What an instance was in when AWS was last asked, `running`; empty for all else.
     """
 
     urn: str
     type: str
     id: str
     inputs: Mapping[str, Any]
+    instance_state: str = ""
 
     @property
     def name(self) -> str:
@@ -275,7 +277,9 @@ def state(deployment: Mapping[str, Any]) -> State:
 
 
 def _resource(one: Mapping[str, Any]) -> Resource:
-    return Resource(one["urn"], one["type"], one.get("id", ""), one.get("inputs") or {})
+    outputs = one.get("outputs") or {}
+    state = str(outputs.get("instanceState", "")) if one["type"] == INSTANCE else ""
+    return Resource(one["urn"], one["type"], one.get("id", ""), one.get("inputs") or {}, state)
 
 
 def _shown(outputs: Mapping[str, Any]) -> dict[str, Any]:

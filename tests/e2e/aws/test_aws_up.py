@@ -287,6 +287,23 @@ def test_a_machine_that_was_terminated_comes_again_with_its_address_and_its_volu
     assert world.outlook().changes == ()
 
 
+def test_a_machine_that_somebody_stopped_is_named_with_what_starts_it_and_then_nothing_is_left_to_do(
+    world: World,
+) -> None:
+    key = "eu-west-1/broker-2"
+    ids, ec2 = _ids(world), world.cloud.client("ec2")
+    world.hosts.running, world.hosts.silent = set(NODES) - {key}, {ids[key]}
+    ec2.stop_instances(InstanceIds=[ids[key]])
+    with pytest.raises(KdeployError) as refused:
+        world.make()
+    assert f"aws ec2 start-instances --region eu-west-1 --instance-ids {ids[key]}" in str(refused.value)
+    ec2.start_instances(InstanceIds=[ids[key]])
+    world.hosts.running, world.hosts.silent = set(NODES), set()
+    assert world.make().outdated() == {}
+    assert world.outlook(refresh=True).changes == ()
+    assert _ids(world) == ids
+
+
 @in_real
 def test_deleting_everything_wants_the_name_and_leaves_nothing(world: World) -> None:
     for arguments in (("--yes",), ("--yes", "--confirm", "other"), ()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.aws.load import hold, turns
+from tests.e2e.aws.load import hold, in_sync_before_each, turns
 from tests.e2e.local.records import Ledger, compare
 
 
@@ -22,6 +22,24 @@ from tests.e2e.local.records import Ledger, compare
 )
 def test_nodes_are_told_in_the_order_in_which_they_went_away(looks: list[str], went: str) -> None:
     assert turns([frozenset(one) for one in looks]) == list(went)
+
+
+@pytest.mark.parametrize(
+    ("seen", "holds"),
+    [
+        ([("", 3), ("a", 2), ("", 2), ("", 3), ("b", 2)], True),
+        ([("", 3), ("", 2), ("a", 2), ("", 2), ("", 3), ("", 2), ("b", 2)], True),
+        ([("", 3), ("a", 2), ("", 2), ("a", 2), ("", 2), ("", 3)], True),
+        ([("", 3), ("a", 2), ("", None), ("", 2), ("b", 2)], False),
+        ([("", 3), ("a", 2), ("ab", 1)], False),
+        ([("", 3), ("a", 3), ("b", 3)], False),
+        ([("a", 2)], False),
+    ],
+)
+def test_each_node_goes_when_all_copies_are_in_sync_again_and_nobody_is_away(
+    seen: list[tuple[str, int | None]], holds: bool
+) -> None:
+    assert in_sync_before_each([(frozenset(away), copies) for away, copies in seen], 3) is holds
 
 
 @pytest.mark.parametrize(

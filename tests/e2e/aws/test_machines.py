@@ -171,6 +171,33 @@ def test_stop_and_start_keep_the_system_and_its_disks(account: Account) -> None:
     )
 
 
+def test_disks_of_an_instances_own_are_others_and_empty_after_a_stop_as_many_as_its_type_has(
+    account: Account,
+) -> None:
+    ec2, run = account.ec2, account.cloud.run
+    interface = account.interface("a", "10.90.0.22")
+    instance = account.launch(interface, "m6id.large")
+    machine = account.machine(instance)
+    listed = "ls /dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_*"
+    (first,) = run(machine, listed).split()
+    run(machine, f"mkfs.xfs -q {first} && mkdir /data && mount {first} /data && echo kept > /data/file")
+    ec2.reboot_instances(InstanceIds=[instance])
+    until(lambda: run(machine, "ls /data", check=False) == "")
+    machine = account.machine(instance)
+    assert run(machine, f"mount {first} /data && cat /data/file") == "kept", "a reboot keeps them"
+    ec2.stop_instances(InstanceIds=[instance])
+    until(lambda: account.state(instance) == "stopped")
+    ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "i3en.6xlarge"})
+    ec2.start_instances(InstanceIds=[instance])
+    machine = account.machine(instance)
+    disks = run(machine, listed).split()
+    assert len(disks) == 2
+    assert first not in disks
+    assert {run(machine, f"blkid -p {one}; echo $?") for one in disks} == {"2"}, (
+        "nothing is recognised on them"
+    )
+
+
 def test_nothing_is_left_on_this_machine_afterwards(tmp_path: Path) -> None:
     problem = base.lacking()
     if problem:

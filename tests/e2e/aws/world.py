@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from kdeploy.operations.progress import Silent
 from tests.cloud import real
 from tests.cloud.account import Account
 from tests.cloud.cloud import REPOSITORY
-from tests.e2e.aws.counted import everything
+from tests.e2e.aws.counted import HERE, everything
 from tests.e2e.aws.verbs import Verbs
 
 SEED = int(os.environ.get("KDEPLOY_SEED") or random.randrange(1_000_000))
@@ -78,11 +78,17 @@ def kdeploy(folder: Path, own: dict[str, str], *arguments: str) -> subprocess.Co
 
 
 class World(Verbs):
-    """An environment in an account."""
+    """An environment in an account.
 
-    def __init__(self, folder: Path, cloud: Any, own: dict[str, str]) -> None:
+    Attributes:
+        regions: Where it is.
+    """
+
+    def __init__(
+        self, folder: Path, cloud: Any, own: dict[str, str], regions: tuple[str, ...] = HERE
+    ) -> None:
         super().__init__(folder, Silent(), cloud.name)
-        self.cloud, self.own = cloud, own
+        self.cloud, self.own, self.regions = cloud, own, regions
 
     def kdeploy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return kdeploy(self.folder, self.own, *arguments)
@@ -109,15 +115,21 @@ class World(Verbs):
             done = self.kdeploy(*arguments)
             assert done.returncode == 0, done.stderr
 
-    def machines(self, ec2: Any = None) -> dict[str, Any]:
-        """Machines that run, by their node, as AWS says; `ec2` is a client that whoever asks often has already."""
-        answer = (ec2 or self.cloud.client("ec2")).describe_instances(Filters=self._own())
-        found = [one for group in answer["Reservations"] for one in group["Instances"]]
+    def clients(self) -> list[Any]:
+        """A client of EC2 for each region."""
+        return [self.cloud.client("ec2", region) for region in self.regions]
+
+    def machines(self, clients: Iterable[Any] = ()) -> dict[str, Any]:
+        """Machines that run, by their node, as AWS says; `clients` are those of `clients()`, where whoever asks often has
+        them already."""
+        answers = [each.describe_instances(Filters=self._own()) for each in clients or self.clients()]
+        found = [one for answer in answers for group in answer["Reservations"] for one in group["Instances"]]
         return {tags(one)["kdeploy:node"]: one for one in found if one["State"]["Name"] == "running"}
 
     def volumes(self) -> dict[str, Any]:
         """Data volumes by their resource."""
-        found = self.cloud.client("ec2").describe_volumes(Filters=self._own())["Volumes"]
+        answers = [each.describe_volumes(Filters=self._own()) for each in self.clients()]
+        found = [one for answer in answers for one in answer["Volumes"]]
         return {tags(one)["kdeploy:resource"]: one for one in found if "kdeploy:resource" in tags(one)}
 
     def _own(self) -> list[dict[str, Any]]:
@@ -139,6 +151,6 @@ def tags(one: Any) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
 
 
-def left(cloud: Account) -> Counter[str]:
+def left(cloud: Account, regions: Iterable[str] = HERE) -> Counter[str]:
     """What there is of an environment that was given up; a real account tells of its end a little late."""
-    return cloud.left() if isinstance(cloud, real.Real) else everything(cloud)
+    return cloud.left() if isinstance(cloud, real.Real) else everything(cloud, regions)

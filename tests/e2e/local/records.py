@@ -60,7 +60,8 @@ class Checked:
     duplicates: int
 
 
-def _connection(cluster: RunningCluster, user: str) -> dict[str, Any]:
+def connection(cluster: RunningCluster, user: str) -> dict[str, Any]:
+    """How a user connects to a cluster, for librdkafka."""
     return {
         "bootstrap.servers": cluster.access.client_bootstrap,
         "security.protocol": "SASL_SSL",
@@ -90,7 +91,7 @@ class Producing:
         self._stopping = threading.Event()
         self._client = Producer(
             {
-                **_connection(cluster, "orders-producer"),
+                **connection(cluster, "orders-producer"),
                 "acks": "all",
                 "enable.idempotence": True,
                 "linger.ms": 50,
@@ -179,7 +180,7 @@ class Consuming:
         self._stopping = threading.Event()
         self._client = Consumer(
             {
-                **_connection(cluster, "orders-consumer"),
+                **connection(cluster, "orders-consumer"),
                 "group.id": "orders-live",
                 "auto.offset.reset": "earliest",
                 "topic.metadata.refresh.interval.ms": 2000,
@@ -242,7 +243,7 @@ def _read(cluster: RunningCluster, patience: float = 120) -> dict[int, list[int]
 
     consumer = Consumer(
         {
-            **_connection(cluster, "orders-consumer"),
+            **connection(cluster, "orders-consumer"),
             "group.id": "orders-checker",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
