@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -21,28 +22,42 @@ from kdeploy.operations.failover_report import Behind, Step
 from kdeploy.operations.progress import Silent
 from kdeploy.spec import load
 from tests.contracts import hold
-from tests.operations.two_sides_world import NOW, SHIPPED, TwoSides
+from tests.operations.two_sides_world import NOW, SHIPPED, Side, TwoSides
 
 
 @dataclass
 class Mirroring:
-    """Copies canary records as MirrorMaker would: at once, unless it is told to lose, double or hold some."""
+    """Copies canary records as MirrorMaker would: at once, unless it is told to lose, double or hold some.
+
+    Attributes:
+        two: The datacenters.
+        lost, doubled: Numbers of records that do not come, or come twice.
+        finds, translates: Whether anything comes, and groups do.
+        deaf: A datacenter that nothing comes to.
+        written: Topics that were written to.
+    """
 
     two: TwoSides
     lost: set[int] = field(default_factory=set)
     doubled: set[int] = field(default_factory=set)
     finds: bool = True
     translates: bool = True
+    deaf: str = ""
     written: list[str] = field(default_factory=list)
 
     def write(self, access: Access, topic: str, numbers: Sequence[int]) -> None:
         here, side = self.two.where(access)
         self.written.append(topic)
         self._append(side, topic, numbers)
-        there = self.two.sides["west" if here == "east" else "east"]
-        if self.finds:
-            some = [one for one in numbers if one not in self.lost]
-            self._append(there, self._copy(here, topic), some + [one for one in some if one in self.doubled])
+        for there in self._others(here):
+            if self.finds:
+                some = [one for one in numbers if one not in self.lost]
+                self._append(
+                    there, self._copy(here, topic), some + [one for one in some if one in self.doubled]
+                )
+
+    def _others(self, here: str) -> list[Side]:
+        return [side for name, side in self.two.sides.items() if name not in (here, self.deaf)]
 
     def _copy(self, here: str, topic: str) -> str:
         wanted = self.two.loaded.environment.mirroring
@@ -61,8 +76,8 @@ class Mirroring:
         here, side = self.two.where(access)
         side.groups[topic] = {(topic, 0): offset}
         if self.translates:
-            there = self.two.sides["west" if here == "east" else "east"]
-            there.groups[topic] = {(self._copy(here, topic), 0): max(0, offset - 3)}
+            for there in self._others(here):
+                there.groups[topic] = {(self._copy(here, topic), 0): max(0, offset - 3)}
 
 
 def stand_in(two: TwoSides, patch: pytest.MonkeyPatch) -> Mirroring:
@@ -86,6 +101,17 @@ def passive(both: dict[str, TwoSides], monkeypatch: pytest.MonkeyPatch) -> Mirro
 @pytest.fixture
 def active(both: dict[str, TwoSides], monkeypatch: pytest.MonkeyPatch) -> Mirroring:
     return stand_in(both["active"], monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoSides]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield TwoSides(tmp_path_factory.mktemp("three"), "local-three-dc-active", patch)
+
+
+@pytest.fixture
+def many(three: TwoSides, monkeypatch: pytest.MonkeyPatch) -> Mirroring:
+    return stand_in(three, monkeypatch)
 
 
 def go(made: Mirroring) -> Drilled:
@@ -138,7 +164,43 @@ def test_a_drill_of_active_active_measures_both_ways_by_what_mirrors_everybody(a
     assert (found.active, found.ok) == (None, True)
 
 
-@pytest.mark.parametrize("mode", ["passive", "active"])
+def test_a_drill_of_three_measures_every_direction_by_what_mirrors_everybody(many: Mirroring) -> None:
+    found = go(many)
+    pairs = [(one.source, one.target) for one in found.directions]
+    assert pairs == list(permutations(("north", "east", "west"), 2))
+    for one in found.directions:
+        assert (one.mirrored_now, one.arrived, one.doubled) == (True, one.written, 0)
+        assert one.group is not None
+        assert one.group.goes_on == one.group.committed - 3
+    assert [one.what for one in found.steps] == ["decide who is handed out"]
+    assert (found.active, found.ok, found.problems) == (None, True, ())
+
+
+def test_of_three_the_one_that_nothing_comes_to_is_told_and_the_others_are_measured(many: Mirroring) -> None:
+    many.deaf = "west"
+    found = go(many)
+    assert not found.ok
+    assert [said.partition(" within")[0] for said in found.problems] == [
+        "nothing of the canary came from north to west",
+        "nothing of the canary came from east to west",
+    ]
+    came = {(one.source, one.target) for one in found.directions if one.arrived}
+    assert came == {pair for pair in permutations(("north", "east", "west"), 2) if pair[1] != "west"}
+    assert canaries(many.two) == []
+
+
+def test_what_a_killed_drill_of_three_left_is_removed(many: Mirroring) -> None:
+    old = canary.name("north", "10-abcdef-1-aaaaaa")
+    many.two.sides["north"].create_topics([NewTopic(old, 1)])
+    for place in ("east", "west"):
+        many.two.sides[place].create_topics([NewTopic(f"north.{old}", 1)])
+    foreseen = of_drill(many.two.loaded)
+    found = go(many)
+    assert set(found.removed) == set(foreseen.removes) == {old, f"north.{old}"}
+    assert canaries(many.two) == []
+
+
+@pytest.mark.parametrize("mode", ["passive", "active", "many"])
 def test_nothing_that_is_anybodys_changes_and_nothing_of_a_drill_stays(
     mode: str, request: pytest.FixtureRequest
 ) -> None:
