@@ -60,8 +60,10 @@ CONGESTION: Final = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 OURS: Final = (
     "offset.lag.max",
     "producer.override.",
+    "source.consumer.fetch.max.",
     "source.consumer.max.",
     "source.consumer.receive.",
+    "source.consumer.request.timeout.",
     "transaction.boundary",
 )
 """What begins so is kdeploy's: without it a connector has MirrorMaker's and Kafka's own defaults."""

@@ -42,8 +42,8 @@ CEILING: Final = Figure(
 )
 FETCH: Final = Figure(
     "bytes of a partition that one fetch of the mirror takes",
-    8 * 2.0**20,
-    "8 MiB each round trip",
+    4 * 2.0**20,
+    "4 MiB each round trip",
     "kdeploy.tuning (max.partition.fetch.bytes)",
 )
 HEAP: Final = Figure(
@@ -54,9 +54,9 @@ HEAP: Final = Figure(
 )
 FETCHED: Final = Figure(
     "most that a broker answers the mirror with at once",
-    50 * 2.0**20,
-    "50 MiB",
-    "Kafka 3.9 (fetch.max.bytes); one answer of each broker is on its way or waits to be worked on",
+    4 * 2.0**20,
+    "4 MiB",
+    "kdeploy.tuning (fetch.max.bytes); one answer of each broker is on its way or waits to be worked on",
 )
 SENT: Final = Figure(
     "records of a MirrorMaker task that wait to be sent",

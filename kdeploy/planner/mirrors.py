@@ -81,7 +81,7 @@ def lag(load: Load, round_trip: float, carried: float) -> float:
 def through(load: Load, link: Link, workers: float, brokers: float = math.inf) -> tuple[float, str]:
     """Most bytes per second of records that get through, and what sets it: link, workers, partitions or brokers.
 
-    Of a partition a fetch takes 8 MiB each round trip, so that few partitions are read no faster.
+    Of a partition a fetch takes 4 MiB each round trip, so that few partitions are read no faster.
 
     Args:
         load: What is carried.
@@ -116,8 +116,8 @@ def _taken_by_brokers(load: Load, source: DatacenterPlan, target: DatacenterPlan
 def heap(load: Load, tasks: int, count: int, directions: int = 1) -> float:
     """Bytes of heap that each worker needs, with the tasks of a lost one where there are several.
 
-    256 MiB and, for each task, what it has fetched and not worked on (of each broker one answer, of 50 MiB at most, and of
-    each of its partitions 8 MiB at most), 32 MiB that wait to be sent, and 30 MB that wait to be committed.
+    256 MiB and, for each task, what it has fetched and not worked on (of each broker one answer, of 4 MiB at most, and of
+    each of its partitions as much at most), 32 MiB that wait to be sent, and 30 MB that wait to be committed.
 
     Args:
         load: What is to be carried.

@@ -55,9 +55,24 @@ is a transaction for 500 records; half a second is small against any objective o
 POLL: Final = 5000
 """Records of a poll (max.poll.records; Kafka's own 500 makes ten times the rounds for the same bytes)."""
 
-PARTITION_FETCH: Final = 8 * 2**20
-"""Bytes of a partition in one fetch (max.partition.fetch.bytes). Kafka's own 1 MiB holds one partition at a round trip
-of 80 ms to 13 MB/s, since the next is asked for when it has come; with 8 MiB it is 100 MB/s."""
+FETCH: Final = 4 * 2**20
+"""Bytes of a broker's answer, which may all be of one partition (fetch.max.bytes, max.partition.fetch.bytes). Kafka's own
+1 MiB a partition holds one at a round trip of 80 ms to 13 MB/s, since the next is asked for when it has come; with 4 MiB it
+is 52 MB/s. Kafka's own 50 MiB an answer never comes to its end on a line that loses packets: at 80 ms and 1 % a connection
+carries 0.2 MB/s (Mathis and others, The Macroscopic Behavior of the TCP Congestion Avoidance Algorithm, 1997; measured
+2026-11-28), what takes longer than its time (`ANSWER`) is given up, and asked for again from its beginning."""
+
+LEAST_FETCH: Final = 64 * 2**10
+"""Bytes of an answer at least: less is a question for each few batches. One batch is always answered, however large."""
+
+ANSWER: Final = 60.0
+"""Seconds in which an answer has to be there (request.timeout.ms; Kafka's own are 30): a whole one needs 70 kB/s, which
+is what a connection carries at 250 ms and 1 % loss."""
+
+SHARED: Final = 10.0
+"""Seconds that whole answers take where all tasks ask all brokers at once over a link whose bandwidth is stated: a sixth of
+the time that they have. On a line of 400 kB/s answers of 8 MiB a partition never ended, and after a cut of 5 minutes nothing
+more was mirrored (measured 2026-11-28)."""
 
 BATCH: Final = 256 * 2**10
 LINGER: Final = 0.02
@@ -263,6 +278,8 @@ def _records(
 ) -> Connector:
     """What carries records of a source's own: what others (`beyond`) mirror there comes from them, and from there no more."""
     copies, codec = str(environment.durability.replication_factor), environment.workload.compression
+    bandwidth = wanted.link(source.datacenter, target.datacenter).bandwidth
+    answer = str(fetched(bandwidth, tasks * (source.bootstrap.count(",") + 1)))
     narrow = bool(beyond) and not passes_heartbeats_on(environment.kafka.version)
     config = {
         "connector.class": "org.apache.kafka.connect.mirror.MirrorSourceConnector",
@@ -289,7 +306,9 @@ def _records(
         "offset.lag.max": str(OFFSET_LAG),
         "source.consumer.isolation.level": "read_committed",
         "source.consumer.max.poll.records": str(POLL),
-        "source.consumer.max.partition.fetch.bytes": str(PARTITION_FETCH),
+        "source.consumer.fetch.max.bytes": answer,
+        "source.consumer.max.partition.fetch.bytes": answer,
+        "source.consumer.request.timeout.ms": _milliseconds(ANSWER),
         "source.consumer.receive.buffer.bytes": AUTO,
         "source.consumer.auto.offset.reset": "earliest",
         "producer.override.batch.size": str(BATCH),
@@ -298,6 +317,22 @@ def _records(
         **({} if codec == "none" else {"producer.override.compression.type": codec}),
     }
     return Connector(records(source.datacenter, target.datacenter), config, source.datacenter)
+
+
+def fetched(bandwidth: float | None, connections: int) -> int:
+    """Bytes of a broker's answer at most: what ends in good time though all connections are answered at once.
+
+    Args:
+        bandwidth: Bytes per second of the link; None where it is not stated.
+        connections: Tasks times brokers of the source.
+
+    Example:
+        >>> fetched(None, 4), fetched(400e3, 2)
+        (4194304, 2000000)
+    """
+    if bandwidth is None:
+        return FETCH
+    return round(min(FETCH, max(LEAST_FETCH, bandwidth * SHARED / connections)))
 
 
 def _own_topics(wanted: Mirroring) -> tuple[str, ...]:

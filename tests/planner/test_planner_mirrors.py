@@ -349,7 +349,7 @@ def test_what_is_shipped_is_planned_with_workers_on_both_sides_and_told_in_80_co
     ("figure", "told"),
     [
         (mirror_figures.TASKS, tuned.TASKS_PER_WORKER),
-        (mirror_figures.FETCH, tuned.PARTITION_FETCH),
+        (mirror_figures.FETCH, tuned.FETCH),
         (mirror_figures.TRANSACTION, tuned.TRANSACTION),
         (mirror_figures.LINGER, tuned.LINGER),
         (mirror_figures.REBALANCE, 10 + tuned.REBALANCE_DELAY),
@@ -384,10 +384,10 @@ def test_workers_that_are_drawn_are_those_of_the_plan(name: str) -> None:
         assert len(cluster.mirror.nodes) == mirror.count
         (records,) = (one for one in cluster.mirror.connectors if one.name.endswith("-records"))
         assert records.config["tasks.max"] == str(mirror.tasks)
-        # What is not told is as Kafka has it, which the figures of fetches and of what waits to be sent are.
-        assert (
-            not {"source.consumer.fetch.max.bytes", "producer.override.buffer.memory"} & records.config.keys()
-        )
+        # What is not told is as Kafka has it, which the figure of what waits to be sent is.
+        assert "producer.override.buffer.memory" not in records.config
+        assert int(records.config["source.consumer.fetch.max.bytes"]) <= mirror_figures.FETCHED.value
+        assert int(records.config["source.consumer.max.partition.fetch.bytes"]) <= mirror_figures.FETCH.value
         for node in cluster.mirror.nodes:
             assert "consumer.fetch.max.bytes" not in str(node)
             (largest,) = (one for one in node.java_options if one.startswith("-Xmx"))

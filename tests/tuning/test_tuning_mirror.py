@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kdeploy.spec.load import load
 from kdeploy.spec.mirroring import Mirroring
@@ -240,3 +242,24 @@ def test_heartbeats_are_mirrored_also_where_few_topics_are() -> None:
     environment = ACTIVE.model_copy(update={"mirroring": narrow, "kafka": kafka})
     found = {one.name: one.config for one in connectors(environment, WEST, [EAST, NORTH], 3, "/s")}
     assert "heartbeats" in found["east-to-west-records"]["topics"].split(",")
+
+
+@given(st.floats(20e3, 1e10), st.integers(1, 60), st.integers(1, 40))
+def test_answers_of_all_brokers_to_all_tasks_are_there_in_time_on_a_line_that_is_as_fast_as_stated(
+    bandwidth: float, tasks: int, brokers: int
+) -> None:
+    answer = mirror.fetched(bandwidth, tasks * brokers)
+    assert mirror.LEAST_FETCH <= answer <= mirror.FETCH
+    if answer > mirror.LEAST_FETCH:
+        assert answer * tasks * brokers <= bandwidth * mirror.ANSWER / 5
+    assert mirror.fetched(bandwidth * 2, tasks * brokers) >= answer
+
+
+def test_an_answer_is_as_large_as_the_stated_line_carries_in_good_time() -> None:
+    links = [{"source": "east", "target": "west", "bandwidth": "400kB/s"}]
+    records = made(mirroring(mode="active-passive", links=links), tasks=4)["east-to-west-records"]
+    assert records["source.consumer.fetch.max.bytes"] == "500000"
+    assert records["source.consumer.max.partition.fetch.bytes"] == "500000"
+    assert records["source.consumer.request.timeout.ms"] == "60000"
+    untold = made(mirroring(mode="active-passive"), tasks=4)["east-to-west-records"]
+    assert untold["source.consumer.fetch.max.bytes"] == str(mirror.FETCH)
