@@ -70,8 +70,12 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
         said = {"mode": "active-active", "bandwidth": "400kB/s", "round_trip": "80ms"}
         text = two_datacenters(fleet, **said, tasks=2)  # type: ignore[arg-type]
         kdeploy.file.write_text(text.replace("throughput: 1MB/s", "throughput: 120kB/s"))
+        sides = Sides(kdeploy)
         with datacenters.line(LINE) as line:
-            yield Apart(Sides(kdeploy), line)
+            try:
+                yield Apart(sides, line)
+            finally:
+                sides.rest()
 
 
 def test_they_come_up_over_a_long_line_and_each_has_what_the_other_acknowledges(apart: Apart) -> None:
