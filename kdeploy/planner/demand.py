@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kdeploy.planner.exchange import times_read, usual_shares
 from kdeploy.planner.figures import (
     CEILINGS,
     COMPRESSION,
@@ -201,8 +202,7 @@ def demand_of(
     """
     workload, settings = environment.workload, environment.planner
     parts = tuple(_parts(environment, drawn or {}))
-    growth = 1 + _amount(drawn or {}, ("growth",), workload.growth)
-    more = growth ** (workload.horizon / YEAR)
+    more = (1 + _amount(drawn or {}, ("growth",), workload.growth)) ** (workload.horizon / YEAR)
     peak_factor = _amount(drawn or {}, ("peak_factor",), workload.peak_factor)
     peaks = [part.rate * more * peak_factor for part in parts]
     arriving, recompression = _recompressed(workload)
@@ -250,7 +250,7 @@ def demand_of(
         mirrored_out=mirrored_out,
         mirrored_peak=mirrored_out * peak_factor,
         leaves_region=_leaves_region(environment, datacenter),
-        usual=_usual(environment, datacenter),
+        usual=usual_shares(environment, datacenter),
         sends=not _stands_by(environment, datacenter),
         mirror_consumers=workload.mirror_consumers,
         mirror_round_trip=_to_mirrors(environment, datacenter),
@@ -282,15 +282,6 @@ def _leaves_region(environment: Environment, datacenter: Datacenter) -> bool:
     """Whether what is mirrored goes to another region: yes, unless every other datacenter is in this one."""
     others = [one for one in environment.datacenters if one.name != datacenter.name]
     return not others or any(one.region != datacenter.region for one in others)
-
-
-def _usual(environment: Environment, datacenter: Datacenter) -> tuple[float, float] | None:
-    """`Demand.usual`: what is priced, without the clients of a lost datacenter."""
-    others = [one for one in environment.datacenters if one.name != datacenter.name]
-    if len(others) < 2 or environment.mirroring is None:
-        return None
-    each, abroad = of_one_link(environment)[0], sum(one.region != datacenter.region for one in others)
-    return each * abroad, each * (len(others) - abroad)
 
 
 def _stands_by(environment: Environment, datacenter: Datacenter) -> bool:
@@ -331,32 +322,10 @@ def exchanged(environment: Environment, drawn: Mapping[Place, NDArray[np.float64
     carried, every = _produced(environment, drawn)
     others, share = max(len(environment.datacenters) - 1, 1), mirroring.survivor_share
     if not workload.mirrored_out:
-        out = carried if others == 1 else carried * _read(others, share)
+        out = carried if others == 1 else carried * times_read(others, share)
     if not workload.mirrored_in and mirroring.mode == "active-active":
         into = np.maximum(others * carried, (others - 1) * carried + share * every)
     return into, out
-
-
-def of_one_link(environment: Environment) -> tuple[float, float]:
-    """What each other datacenter reads of all that is mirrored out of one, as shares of that: usually, and with one lost.
-
-    With two there is but one that reads. Of more, a lost one's clients come to one of the others, which then has the
-    survivor's share of it to mirror as well. Rates that the workload states are dealt out evenly.
-    """
-    others = len(environment.datacenters) - 1
-    if others < 2 or environment.mirroring is None:
-        return 1.0, 1.0
-    if environment.workload.mirrored_out:
-        return 1 / others, 1 / others
-    share = environment.mirroring.survivor_share
-    return 1 / _read(others, share), (1 + share) / _read(others, share)
-
-
-def _read(others: int, share: float) -> float:
-    """How often what a datacenter's own applications write is read out of it: by all others, or, with one of these lost and
-    its clients here, by the rest.
-    """
-    return max(others, (others - 1) * (1 + share))
 
 
 def _produced(environment: Environment, drawn: Mapping[Place, NDArray[np.float64]]) -> tuple[Amount, Amount]:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdeploy.planner import figures, mirror_figures
-from kdeploy.planner.demand import of_one_link, quantile
+from kdeploy.planner.demand import quantile
 from kdeploy.planner.ebs import Floats
+from kdeploy.planner.exchange import of_one_link
 
 if TYPE_CHECKING:
     from kdeploy.planner.demand import Demand

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from kdeploy import planner
 from kdeploy.planner import mirror_figures
-from kdeploy.planner.demand import demand_of, exchanged, of_one_link
+from kdeploy.planner.demand import demand_of, exchanged
+from kdeploy.planner.exchange import of_one_link
 from kdeploy.planner.report import text
 from kdeploy.planner.result import MirrorPlan, Plan
 from kdeploy.spec.model import Environment
