@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from kdeploy.infra.aws import changes, failure, packs, remains
+from kdeploy.infra.aws import changes, failure, pack_python, packs, remains
 from kdeploy.infra.aws.changes import ResourceChange, State
 from kdeploy.infra.aws.heard import Heard
 from kdeploy.infra.aws.packs import PackViolation
@@ -257,7 +257,8 @@ class Stack:
                 raise self._explained(error, None, "unlock") from None
 
     def _packs(self) -> list[str] | None:
-        """Packs as the CLI is told of them; relative paths would be its own folder's."""
+        """Packs as the CLI is told of them, once they can run; relative paths would be its own folder's."""
+        pack_python.refuse_lacking(self._home.policy_packs)
         return [str(one.absolute()) for one in self._home.policy_packs] or None
 
     def _is_nowhere(self) -> bool:
@@ -401,7 +402,8 @@ class Stack:
             more = f"\n{failure.explained(others, self._home.environment, verb)}" if others else ""
             return failure.NotLetThrough(f"{refused}{more}")
         said = said or [failure.Said("", one) for one in _stderr(str(error))]
-        return failure.explained(said, self._home.environment, verb)
+        broken = packs.failed(said, heard.told if heard else (), self._home.environment, verb)
+        return broken or failure.explained(said, self._home.environment, verb)
 
 
 def _never_locked(message: str) -> bool:
