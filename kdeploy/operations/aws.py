@@ -81,6 +81,7 @@ def stack_of(
         folder / "work",
         passphrase or secrets.token_urlsafe(24),
         tuple(design.loaded.folder / one for one in account.policy_packs),
+        account.organization if passphrase else None,
     )
     return Stack(home, _program(design, adopted or {}), command.command(), progress.step)
 

@@ -171,6 +171,10 @@ class Aws(Frozen):
     """Where the state is kept: `s3://BUCKET?region=REGION`, `file://FOLDER`, `https://api.pulumi.com`; left out, a
     folder among this user's own data, which no pipeline and no colleague has."""
 
+    organization: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    """Whose state it is in Pulumi Cloud; left out, it is in the default organization of whoever runs kdeploy, which may be
+    another one for each person."""
+
     secrets_provider: Annotated[
         str, StringConstraints(pattern=r"^(passphrase|(awskms|gcpkms|azurekeyvault|hashivault)://\S+)$")
     ] = "passphrase"

@@ -201,6 +201,7 @@ class Account:
         peerings: Datacenters whose networks are joined.
         policy_packs: Folders of a person's own policy packs, from the environment's folder.
         id: What tells it from another environment of its name.
+        organization: Whose its state is in Pulumi Cloud; None is the default one of whoever asks.
     """
 
     name: str
@@ -211,6 +212,7 @@ class Account:
     peerings: tuple[Peering, ...] = ()
     policy_packs: tuple[str, ...] = ()
     id: str | None = None
+    organization: str | None = None
 
 
 def account(environment: Environment, identity: str | None = None) -> Account | None:
@@ -232,6 +234,7 @@ def account(environment: Environment, identity: str | None = None) -> Account | 
         peerings,
         wanted.policy_packs,
         identity,
+        wanted.organization,
     )
 
 

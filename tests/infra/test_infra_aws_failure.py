@@ -64,6 +64,13 @@ def test_each_refusal_of_aws_has_its_meaning_its_words_and_its_remedy(
     [
         ("PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "wants a token"),
         ("401 Unauthorized: invalid access token", "does not know this token"),
+        ("Unauthorized: No credentials provided or are invalid.", "does not know this token"),
+        ("this command requires logging in; try running `pulumi login` first", "does not know who asks"),
+        ("could not create stack: [403] Forbidden: out has no access to acme", "from whoever the token is of"),
+        (
+            "failed to complete update: [403] The provided update token has expired.",
+            "somebody ended this run in Pulumi Cloud meanwhile",
+        ),
         (
             'performing HTTP request: Get "https://api.pulumi.com/api/user": dial tcp: no such host',
             "that keeps the state cannot be reached",

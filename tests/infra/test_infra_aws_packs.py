@@ -20,6 +20,14 @@ def violation(level: str = "mandatory", urn: str = URN, policy: str = "small") -
     return PackViolation("house", policy, urn, "m7i.48xlarge is too large", level)
 
 
+def told(message: str, severity: str) -> Any:
+    """A diagnostic event of the engine."""
+    said = SimpleNamespace(urn="", message=message, severity=severity)
+    return SimpleNamespace(
+        resource_pre_event=None, res_outputs_event=None, diagnostic_event=said, policy_event=None
+    )
+
+
 def event(message: str) -> Any:
     said = SimpleNamespace(
         policy_pack_name="house",
@@ -90,3 +98,58 @@ def test_a_pack_that_cannot_run_is_told_in_one_message(said: str, meaning: str, 
     assert meaning in message
     assert remedy in message
     assert "Pulumi's provider for AWS" not in message
+
+
+NOT_STARTED = "policy pack not started: could not read policy pack port: io: read/write on closed pipe"
+WROTE = (
+    "<{%reset%}>error: Program failed with an unhandled exception:<{%reset%}>\n",
+    "Traceback (most recent call last):\n",
+    '  File "/packs/house/__main__.py", line 1, in <module>\n',
+    "    import nothing_such\n",
+    "<{%reset%}>ModuleNotFoundError: No module named 'nothing_such'<{%reset%}>\n",
+    "\n",
+)
+"""What a pack wrote before it ended, as an engine tells of it (seen 2026-11-28, Pulumi 3.259.0)."""
+
+
+def test_a_pack_that_ended_is_told_by_what_it_wrote_last_and_lets_nothing_through() -> None:
+    heard = Heard(lambda *_: None, 0)
+    for line in WROTE:
+        heard(told(line, "info#err"))
+    refused = packs.failed([Said("", NOT_STARTED)], heard.told, "prod", "preview")
+    assert str(refused).splitlines() == [
+        "a policy pack could not be run, so nothing is let through:",
+        "  - the engine: a policy pack's libraries are missing (policy pack not started: ModuleNotFoundError: "
+        "No module named 'nothing_such')",
+        "  install them where its PulumiPolicy.yaml says: `pip install -r requirements.txt` in its virtual "
+        "environment, or `npm install` in its folder",
+    ]
+    twice = [Said("", "Program failed with an unhandled exception:"), Said("", NOT_STARTED)]
+    assert str(packs.failed(twice, heard.told, "prod", "preview")) == str(refused)
+    assert "closed pipe" in str(packs.failed([Said("", NOT_STARTED)], (), "prod", "preview"))
+    heard.forget()
+    assert not heard.told
+
+
+def test_what_a_pack_in_typescript_wrote_is_told_too() -> None:
+    wrote = (
+        "error: [runtime] Running program '/packs/house' failed with an unhandled exception:",
+        "    Error: Version must be defined in the package.json file.",
+        "\x1b[90m    at Module._compile (node:internal/modules/cjs/loader:1521:14)\x1b[39m",
+    )
+    refused = str(packs.failed([Said("", NOT_STARTED)], wrote, "prod", "preview"))
+    assert "(policy pack not started: Error: Version must be defined in the package.json file.)" in refused
+    lacking = (
+        'policy pack "house" failed to start: could not read plugin [house]: It looks like the Pulumi SDK has not '
+        "been installed. Have you run npm install in /packs/house?"
+    )
+    assert "`npm install` in its folder" in str(packs.failed([Said("", lacking)], (), "prod", "up"))
+
+
+def test_a_policy_that_fails_is_told_with_its_own_words_and_what_has_no_pack_in_it_is_no_packs() -> None:
+    words = "failed to run policy: Exception calling application: 'Args' object has no attribute 'nothing'"
+    refused = str(packs.failed([Said(STACK, words)], (), "prod", "up"))
+    assert "a policy of a policy pack fails" in refused
+    assert "has no attribute 'nothing'" in refused
+    assert "correct the pack's program" in refused
+    assert packs.failed([Said(URN, "api error Throttling: Rate exceeded")], WROTE, "prod", "up") is None

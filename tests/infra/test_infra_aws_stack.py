@@ -118,6 +118,43 @@ def test_a_lock_that_does_not_say_whose_it_is_is_nobodys_to_clear(
     assert engine.cancelled == 0
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "error: stack acme/env has never been updated",
+        "error: [409] Conflict: The Update has already completed",
+        "error: the stack is not currently locked",
+    ],
+)
+def test_unlocking_what_nobody_has_locked_is_no_failure_and_any_other_refusal_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    engine = Engine()
+    made, _ = stack_with(engine, tmp_path, monkeypatch)
+
+    def refuse() -> None:
+        raise CommandError(CommandResult("", said, 1))
+
+    monkeypatch.setattr(engine, "cancel", refuse)
+    made.unlock()
+    said = "error: [403] Forbidden: somebody has no access to acme"
+    with pytest.raises(CloudError, match="keeps this from whoever the token is of"):
+        made.unlock()
+
+
+def test_a_stack_of_pulumi_cloud_is_called_with_its_organization_and_says_when_its_lock_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home("env", "https://api.pulumi.com", "passphrase", tmp_path / "work", "p", organization="acme")
+    assert home.stack == "acme/kdeploy/env"
+    assert Home("env", home.backend, "passphrase", tmp_path / "work", "p").stack == "env"
+    made = Stack(home, lambda: None, None, lambda *_: None)  # type: ignore[arg-type]
+    engine = Engine(refused("[409] Conflict: Another update is currently in progress."))
+    monkeypatch.setattr(made, "_engine", lambda: engine)
+    with pytest.raises(StackLocked, match="ends a killed one by itself after five minutes"):
+        made.state()
+
+
 def test_an_engine_whose_kdeploy_was_killed_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,10 @@ CLOUD: Final = "log in with `pulumi login`, or put a token into PULUMI_ACCESS_TO
 
 MEANINGS: Final[tuple[tuple[str, str, str], ...]] = (
     (r"PULUMI_ACCESS_TOKEN must be set", "Pulumi Cloud, which keeps the state, wants a token", CLOUD),
-    (r"invalid access token|401.*(Unauthorized|token)", "Pulumi Cloud does not know this token", CLOUD),
+    (r"invalid access token|No credentials provided or are invalid|401.*(Unauthorized|token)", "Pulumi Cloud does not know this token", CLOUD),
+    (r"this command requires logging in", "Pulumi Cloud does not know who asks", CLOUD),
+    (r"\[403\] .*update token", "somebody ended this run in Pulumi Cloud meanwhile, with `kdeploy unlock` or `pulumi cancel`", "run this again; it goes on, and finds what was made since"),
+    (r"\[403\]", "Pulumi Cloud keeps this from whoever the token is of", "correct `aws.organization`, or have the organization let them in"),
     (r'performing HTTP request: \w+ "https?://\S+/api/', "the service that keeps the state cannot be reached from here", "look at the network, and at `aws.backend`, then run this again"),
     (r"(listing|list|read|open|could not).*NoSuchBucket", "the bucket that keeps the state is not there", "make it, with versions (`aws s3api create-bucket`), or correct `aws.backend`"),
     (r"secrets manager|secrets \(code=", "the key of the state's secrets cannot be used", "correct `aws.secrets_provider`, and let these credentials encrypt and decrypt with that key"),
@@ -95,12 +98,15 @@ MEANINGS: Final[tuple[tuple[str, str, str], ...]] = (
     (r"incorrect passphrase", "the state was made with another passphrase than the vault's", "use the vault that belongs to this state: both come from the same environment"),
     (r"cannot be deleted|protected resource|is protected", "it holds data and is protected", "to give up all data: `kdeploy down ENV --delete-data`"),
     (r"no (analyzer|language) plugin '\S+'", "the language that a policy pack is written in cannot be run here", "install the whole Pulumi CLI, which brings `pulumi-language-python` and its like, beside `pulumi` on PATH; the pack's PulumiPolicy.yaml names its runtime"),
-    (r"policy pack's dependencies|No module named|Cannot find module", "a policy pack's libraries are missing", "install them where its PulumiPolicy.yaml says: `pip install -r requirements.txt` in its virtual environment, or `npm install` in its folder"),
-    (r"policy pack \S+ failed to start|failed to load Pulumi policy project|policy pack not found", "a policy pack does not start", "look at the pack: its PulumiPolicy.yaml, and the program that this names"),
+    (r"policy pack's dependencies|No module named|Cannot find module|SDK has not been installed", "a policy pack's libraries are missing", "install them where its PulumiPolicy.yaml says: `pip install -r requirements.txt` in its virtual environment, or `npm install` in its folder"),
+    (r"policy pack \S+ failed to start|failed to load Pulumi policy project|policy pack not (found|started)", "a policy pack does not start", "look at the pack: its PulumiPolicy.yaml, and its program"),
+    (r"failed to run policy", "a policy of a policy pack fails", "correct the pack's program"),
     (r"no resource plugin|could not load plugin|plugin .* not found|failed to (load|install) plugin", "Pulumi's provider for AWS is not there", "let the CLI fetch it: `pulumi plugin install resource aws`"),
 )  # fmt: skip
 """What a word in the message means, and what to do. Codes: Amazon EC2 API Reference, "Error codes for the Amazon
 EC2 API", and IAM's and S3's references (read 2026-11). The first row that fits counts."""
+
+AWS: Final = "AWS did not do all of it:"
 
 SHOWN: Final = 8
 """Failures that a message lists: hundreds fail for the same reason."""
@@ -109,13 +115,14 @@ LONGEST: Final = 300
 """Characters of AWS's own words that are shown."""
 
 
-def explained(said: Sequence[Said], environment: str, verb: str = "up") -> CloudError:
+def explained(said: Sequence[Said], environment: str, verb: str = "up", head: str = AWS) -> CloudError:
     """One error of everything that failed.
 
     Args:
         said: At least one.
         environment: Name of the environment, for remedies that name a command.
         verb: The command to run again.
+        head: The message's first line.
     """
     lines, remedies = list[str](), dict[str, None]()
     for one in _distinct(said)[:SHOWN]:
@@ -128,7 +135,7 @@ def explained(said: Sequence[Said], environment: str, verb: str = "up") -> Cloud
     more = len(_distinct(said)) - SHOWN
     lines += [f"- and {more} more"] if more > 0 else []
     ends = list(remedies) or [f"mend what that says, then `kdeploy {verb} {environment}` goes on"]
-    return CloudError("AWS did not do all of it:\n" + "\n".join(f"  {one}" for one in [*lines, *ends]))
+    return CloudError(f"{head}\n" + "\n".join(f"  {one}" for one in [*lines, *ends]))
 
 
 def _distinct(said: Sequence[Said]) -> list[Said]:

@@ -6,6 +6,7 @@ Invariant: it decides nothing; what it heard is kept in the order it came in, un
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,10 @@ from kdeploy.infra.aws.changes import Step
 from kdeploy.infra.aws.packs import PackViolation, plain
 
 if TYPE_CHECKING:
-    from pulumi.automation.events import EngineEvent, PolicyEvent, StepEventMetadata
+    from pulumi.automation.events import DiagnosticEvent, EngineEvent, PolicyEvent, StepEventMetadata
+
+LINES: Final = 1000
+"""Lines of programs that are kept: what a failure is known by is the last of them."""
 
 TOLD_EVERY: Final = 5.0
 """Seconds between two lines about how far the engine is."""
@@ -28,6 +32,7 @@ class Heard:
         found: What it found otherwise than its state says.
         failures: What failed.
         violations: What policies hold against it.
+        told: What programs that it started wrote, line by line, the last of it.
     """
 
     def __init__(self, tell: Callable[[str, str], None], total: int) -> None:
@@ -36,6 +41,7 @@ class Heard:
         self.found: list[Step] = []
         self.failures: list[failure.Said] = []
         self.violations: list[PackViolation] = []
+        self.told: deque[str] = deque(maxlen=LINES)
 
     def forget(self) -> None:
         """Begin anew."""
@@ -44,6 +50,7 @@ class Heard:
         self.found.clear()
         self.failures.clear()
         self.violations.clear()
+        self.told.clear()
 
     def __call__(self, event: EngineEvent) -> None:
         """Take an event."""
@@ -53,9 +60,14 @@ class Heard:
             self._ended(event.res_outputs_event.metadata)
         elif event.policy_event is not None:
             self.violations.append(_violation(event.policy_event))
-        elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
-            said = event.diagnostic_event
+        elif event.diagnostic_event is not None:
+            self._said(event.diagnostic_event)
+
+    def _said(self, said: DiagnosticEvent) -> None:
+        if said.severity == "error":
             self.failures.append(failure.Said(said.urn or "", said.message))
+        elif said.severity.startswith("info"):
+            self.told.extend(said.message.splitlines())
 
     def _ended(self, metadata: StepEventMetadata) -> None:
         step = _step(metadata)

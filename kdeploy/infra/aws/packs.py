@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kdeploy.infra.aws.failure import NotLetThrough, resource_name
+from kdeploy.infra.aws.failure import NotLetThrough, Said, explained, resource_name
 
 MANDATORY: Final = "mandatory"
 """The level that fails a run (`pulumi.automation.events.PolicyEvent`, SDK 3.272); the other one is advisory."""
@@ -45,8 +45,8 @@ class PackViolation:
 
 
 def plain(message: str) -> str:
-    """A policy's words on one line, without the engine's marks for colours."""
-    return " ".join(re.sub(r"<\{%[^%]*%\}>", "", message).split())
+    """A policy's words on one line, without the engine's marks for colours, and a terminal's."""
+    return " ".join(re.sub(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m", "", message).split())
 
 
 def mandatory(violations: Iterable[PackViolation]) -> tuple[PackViolation, ...]:
@@ -80,3 +80,37 @@ def violated(violations: Sequence[PackViolation], verb: str) -> NotLetThrough:
         + "\n".join(listed)
         + "\n  correct the environment, or the policy (aws.policy_packs names the packs)"
     )
+
+
+FAILS: Final = (
+    r"policy pack not (started|found)|policy pack's dependencies|policy pack \S+ failed to start|failed to run policy"
+    r"|failed to load Pulumi policy project|no (analyzer|language) plugin|^Program failed with an unhandled exception"
+)
+"""What the engine says of a pack that it cannot run (pulumi sdk/go/common/resource/plugin/analyzer_plugin.go and
+sdk/policy_proxy.go, 3.259.0; seen 2026-11-28)."""
+
+NOT_STARTED: Final = "policy pack not started"
+ENDS: Final = rf"{NOT_STARTED}|^Program failed"
+"""What is said of a pack that ended, by the engine and by the pack itself; not why."""
+
+ENDED: Final = r"([A-Za-z_][\w.]*)?(Error|Exception)\b.*"
+"""The last line of what Python and Node say when a program fails."""
+
+
+def failed(said: Sequence[Said], told: Iterable[str], environment: str, verb: str) -> NotLetThrough | None:
+    """One error of packs that cannot be run: what they would forbid nobody knows. None where no pack is the reason.
+
+    Args:
+        said: What the engine says went wrong.
+        told: Lines that programs of the engine wrote, in their order: of a pack that ended it says only that it did.
+        environment: Name of the environment.
+        verb: The command to run again.
+    """
+    own = [one for one in said if re.search(FAILS, one.message)]
+    if not own:
+        return None
+    why = [line for line in map(plain, told) if re.fullmatch(ENDED, line)]
+    if why:
+        own = [Said("", f"{NOT_STARTED}: {why[-1]}") if re.search(ENDS, one.message) else one for one in own]
+    head = "a policy pack could not be run, so nothing is let through:"
+    return NotLetThrough(str(explained(own, environment, verb, head)))

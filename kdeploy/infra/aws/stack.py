@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from kdeploy.infra.aws import changes, failure, packs, remains
+from kdeploy.infra.aws import changes, failure, pack_python, packs, remains
 from kdeploy.infra.aws.changes import ResourceChange, State
 from kdeploy.infra.aws.heard import Heard
 from kdeploy.infra.aws.packs import PackViolation
@@ -39,6 +39,37 @@ PAUSE: Final = 0.5
 PATIENCE: Final = 900.0
 """Seconds for an engine whose kdeploy was killed to end: it finishes what it has begun with AWS."""
 
+SIGNS_UP: Final = (
+    *(
+        "AI_AGENT",
+        "CURSOR_TRACE_ID",
+        "CURSOR_AGENT",
+        "GEMINI_CLI",
+        "CODEX_SANDBOX",
+        "CODEX_CI",
+        "CODEX_THREAD_ID",
+    ),
+    *(
+        "ANTIGRAVITY_AGENT",
+        "AUGMENT_AGENT",
+        "OPENCODE",
+        "OPENCODE_CALLER",
+        "OPENCODE_CLIENT",
+        "CLAUDE_CODE_IS_COWORK",
+    ),
+    *(
+        "CLAUDECODE",
+        "CLAUDE_CODE",
+        "REPL_ID",
+        "COPILOT_MODEL",
+        "COPILOT_ALLOW_ALL",
+        "COPILOT_GITHUB_TOKEN",
+        "GOOSE_PROVIDER",
+    ),
+)
+"""Variables by which the CLI takes itself to be run by a program: without a token it then opens an account of its own, for some
+days, and keeps the state there (pulumi sdk/go/common/util/agentdetect, 3.259.0). Nobody's cluster is to be kept so."""
+
 Program = Callable[[], None]
 """Declares every resource; run by the engine."""
 
@@ -56,6 +87,7 @@ class Home:
         folder: The engine's working folder (made where it is not there).
         passphrase: Of the state's secrets.
         policy_packs: Folders of packs that judge what is planned, and what is made.
+        organization: Whose it is, where the backend has organizations; None is whoever asks.
     """
 
     environment: str
@@ -64,6 +96,17 @@ class Home:
     folder: Path
     passphrase: str = field(repr=False)
     policy_packs: tuple[Path, ...] = ()
+    organization: str | None = None
+
+    @property
+    def stack(self) -> str:
+        """The stack as the engine knows it."""
+        return f"{self.organization}/{PROJECT}/{self.environment}" if self.organization else self.environment
+
+    @property
+    def is_in_cloud(self) -> bool:
+        """Whether Pulumi's own service keeps it, or one that answers like it."""
+        return self.backend.startswith("https://")
 
 
 @dataclass(frozen=True)
@@ -244,7 +287,7 @@ class Stack:
             "down",
             make=False,
         )
-        self._run(lambda engine: engine.workspace.remove_stack(self._home.environment), "down")
+        self._run(lambda engine: engine.workspace.remove_stack(self._home.stack), "down")
 
     def unlock(self) -> None:
         """Clear its lock, whoever has it."""
@@ -257,7 +300,8 @@ class Stack:
                 raise self._explained(error, None, "unlock") from None
 
     def _packs(self) -> list[str] | None:
-        """Packs as the CLI is told of them; relative paths would be its own folder's."""
+        """Packs as the CLI is told of them, once they can run; relative paths would be its own folder's."""
+        pack_python.refuse_lacking(self._home.policy_packs)
         return [str(one.absolute()) for one in self._home.policy_packs] or None
 
     def _is_nowhere(self) -> bool:
@@ -280,7 +324,7 @@ class Stack:
         if verb == "preview":
             self._elsewhere(run, heard)
             return
-        self._run(lambda engine: engine.workspace.create_stack(self._home.environment), verb)
+        self._run(lambda engine: engine.workspace.create_stack(self._home.stack), verb)
         self._run(run, verb, heard)
 
     def _elsewhere(self, run: Callable[[Engine], Any], heard: Heard) -> None:
@@ -299,7 +343,7 @@ class Stack:
                 self._home.policy_packs,
             )
             played = Stack(home, self._program, self._command, self._tell)
-            played._run(lambda engine: engine.workspace.create_stack(home.environment), "preview")
+            played._run(lambda engine: engine.workspace.create_stack(home.stack), "preview")
             played._run(run, "preview", heard)
 
     def _run(self, run: Callable[[Engine], Result], verb: str, heard: Heard | None = None) -> Result:
@@ -344,9 +388,14 @@ class Stack:
         living = [one for one in found if one.host == here and remains.lives(one.process)]
         if others or not found or (living and time.monotonic() > deadline):
             who = ", ".join(map(str, [*others, *living])) or "somebody"
+            after = (
+                " (Pulumi Cloud ends a killed one by itself after five minutes)"
+                if self._home.is_in_cloud
+                else ""
+            )
             raise failure.StackLocked(
                 f"another engine works on what {name} has in AWS: {who}\n"
-                f"  wait until it has finished; only if it was killed, `kdeploy unlock {name}`"
+                f"  wait until it has finished; only if it was killed, `kdeploy unlock {name}`{after}"
             )
         if living:
             self._tell("aws", f"waiting for an engine that finishes what it had begun ({living[0]})")
@@ -362,7 +411,7 @@ class Stack:
         from pulumi.automation import Stack as Engine
         from pulumi.automation._stack import StackInitMode
 
-        return Engine(self._home.environment, self._workspace(), StackInitMode.SELECT)
+        return Engine(self._home.stack, self._workspace(), StackInitMode.SELECT)
 
     def _workspace(self) -> LocalWorkspace:
         from pulumi.automation import LocalWorkspace, ProjectSettings
@@ -386,6 +435,9 @@ class Stack:
                 "PULUMI_BACKEND_URL": home.backend,
                 "PULUMI_CONFIG_PASSPHRASE": home.passphrase,
                 "PULUMI_SKIP_UPDATE_CHECK": "true",
+                # On a machine that did not make the stack the CLI takes the backend's own provider otherwise.
+                "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+                **(dict.fromkeys(SIGNS_UP, "") if home.is_in_cloud else {}),
             },
             secrets_provider=home.secrets_provider,
             pulumi_command=self._command,
@@ -401,11 +453,23 @@ class Stack:
             more = f"\n{failure.explained(others, self._home.environment, verb)}" if others else ""
             return failure.NotLetThrough(f"{refused}{more}")
         said = said or [failure.Said("", one) for one in _stderr(str(error))]
-        return failure.explained(said, self._home.environment, verb)
+        broken = packs.failed(said, heard.told if heard else (), self._home.environment, verb)
+        return broken or failure.explained(said, self._home.environment, verb)
 
 
 def _never_locked(message: str) -> bool:
-    return "not currently locked" in message or "no update" in message or "no stack named" in message
+    return any(words in message for words in UNLOCKED)
+
+
+UNLOCKED: Final = (
+    "not currently locked",
+    "no update",
+    "no stack named",
+    "has never been updated",
+    "The Update has already completed",
+)
+"""What is said where there is no lock to clear; the last two by Pulumi Cloud (pulumi pkg/backend/httpstate/backend.go, 3.259.0, and
+issue 5364 of pulumi/pulumi)."""
 
 
 def _stderr(message: str) -> list[str]:

@@ -52,7 +52,9 @@ def check(environment: Environment) -> Iterator[Finding]:
 
 
 def _backend(environment: Environment) -> Iterator[Finding]:
-    """A folder for the state that depends on where a command is typed, of which there would be one for each place."""
+    """A folder for the state that depends on where a command is typed, of which there would be one for each place; an
+    organization where there are none.
+    """
     backend = environment.aws.backend or ""
     folder = backend.removeprefix("file://")
     if folder != backend and not folder.startswith(("/", "~/")):
@@ -60,6 +62,12 @@ def _backend(environment: Environment) -> Iterator[Finding]:
             ("aws", "backend"),
             f"{backend} is another folder wherever kdeploy is started",
             f"write the whole path, file:///srv/{folder.lstrip('./') or 'state'} for example, or file://~/…",
+        )
+    if environment.aws.organization is not None and not backend.startswith("https://"):
+        yield Finding(
+            ("aws", "organization"),
+            "only Pulumi Cloud has organizations, and `backend` is another place",
+            "remove it, or write `backend: https://api.pulumi.com`",
         )
 
 

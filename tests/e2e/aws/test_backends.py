@@ -73,8 +73,9 @@ def test_a_state_in_a_bucket_is_everybodys_who_has_the_environment_and_its_vault
 ) -> None:
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    key = cloud.client("kms").create_key()["KeyMetadata"]["KeyId"]
-    cloud.client("kms").create_alias(AliasName="alias/kept", TargetKeyId=key)
+    if provider == KMS:
+        key = cloud.client("kms").create_key()["KeyMetadata"]["KeyId"]
+        cloud.client("kms").create_alias(AliasName="alias/kept", TargetKeyId=key)
     own = decided(folder, cloud, BUCKET, provider)
     at(own, "mine").make()
     assert everything(cloud)["machines"] == 2
@@ -83,15 +84,25 @@ def test_a_state_in_a_bucket_is_everybodys_who_has_the_environment_and_its_vault
         for one in s3.list_objects_v2(Bucket="kept")["Contents"]
         if one["Key"].endswith(f"/{ENVIRONMENT}.json")
     )
-    kept = json.loads(s3.get_object(Bucket="kept", Key=state)["Body"].read())
-    assert kept["checkpoint"]["latest"]["secrets_providers"]["type"] == (
-        "cloud" if provider == KMS else "passphrase"
-    )
+
+    def encrypts() -> str:
+        kept = json.loads(s3.get_object(Bucket="kept", Key=state)["Body"].read())
+        return str(kept["checkpoint"]["latest"]["secrets_providers"]["type"])
+
+    assert encrypts() == ("cloud" if provider == KMS else "passphrase")
     colleague = at(own, "a-colleague-s")
     assert colleague.outlook().changes == ()
     before = everything(cloud)
     colleague.make()
     assert everything(cloud) == before
+    file = folder / "environments" / ENVIRONMENT / "environment.yaml"
+    file.write_text(file.read_text().replace("aws: {", "aws: {tags: {of: a-colleague}, "))
+    assert kdeploy(folder, own, "plan", ENVIRONMENT, "--lock").returncode == 0
+    assert colleague.outlook().changes != ()
+    colleague.make()
+    assert encrypts() == ("cloud" if provider == KMS else "passphrase"), (
+        "it stays what it was, whoever changes it"
+    )
     at(own, "a-pipeline-s").destroy()
     assert set(everything(cloud)) == {"buckets"}
     for one in s3.list_objects_v2(Bucket="kept")["Contents"]:

@@ -97,9 +97,9 @@ def test_a_mandatory_policy_is_not_let_through_an_advisory_one_is_shown_and_a_pa
     assert advice in told
     assert "policy packs let it through: ../packs/house" in told
 
-    house.write([OTHER], runtime="python")
+    house.write([OTHER], runtime="nodejs")
     with pytest.raises(KdeployError) as caught:
         verbs.outlook()
     assert "the language that a policy pack is written in cannot be run here" in str(caught.value)
-    assert "'pulumi-analyzer-policy-python'" in str(caught.value)
+    assert "'pulumi-analyzer-policy-nodejs'" in str(caught.value)
     assert "pulumi-language-python" in str(caught.value)

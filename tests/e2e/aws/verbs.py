@@ -26,12 +26,14 @@ class Hosts:
         running: Keys of nodes that run.
         silent: Ids of machines that do not answer.
         provisioned: Keys of nodes that were provisioned, run by run.
+        stopped: Keys of nodes that were stopped, in their order.
     """
 
     def __init__(self) -> None:
         self.running: set[str] = set()
         self.silent: set[str] = set()
         self.provisioned: list[tuple[str, ...]] = []
+        self.stopped: list[str] = []
         self.machines: dict[str, str] = {}
 
     def use(self, *given: Any) -> Hosts:
@@ -51,6 +53,13 @@ class Hosts:
 
     def hold(self, nodes: Sequence[Node], holder: Mapping[str, str]) -> None:
         return None
+
+    def release(self, nodes: Sequence[Node], operator: str | None = None) -> tuple[str, ...]:
+        return ()
+
+    def stop(self, node: Node, how: str = "controlled") -> None:
+        self.running.remove(node.key)
+        self.stopped.append(node.key)
 
     def provision(self, blueprint: Blueprint, without: Collection[str] = ()) -> None:
         self.provisioned.append(tuple(node.key for node in blueprint.nodes if node.key not in without))
