@@ -261,8 +261,8 @@ def test_too_few_partitions_for_the_distance_are_named_with_as_many_as_are_enoug
     wanted = two("hosts", far, workload={"throughput": "5MB/s", "partitions": 3})
     plan = planner.plan(wanted)
     assert [one.limit for one in plan.infeasible] == ["mirror_partitions"] * 2
-    assert plan.infeasible[0].nearest == "5 partitions in place of 3 fit"
-    assert planner.plan(two("hosts", far, workload={"throughput": "5MB/s", "partitions": 5})).feasible
+    assert plan.infeasible[0].nearest == "10 partitions in place of 3 fit"
+    assert planner.plan(two("hosts", far, workload={"throughput": "5MB/s", "partitions": 10})).feasible
 
 
 def test_on_this_machine_everything_is_feasible_and_shown_all_the_same() -> None:
