@@ -65,7 +65,7 @@ def _rows(mirror: MirrorPlan, link: LinkPlan, wanted: Mirroring) -> Iterator[tup
     lost = " with one of them lost" if mirror.count > 1 else ""
     yield (
         "workers",
-        f"{mirror.count} with {mirror.tasks} tasks {'for this direction' if many else 'in all'}, {mirror.utilisation:.0%} of what they carry at the peak"
+        f"{mirror.count} with {mirror.tasks} task{'s' * (mirror.tasks > 1)} {'for this direction' if many else 'in all'}, {mirror.utilisation:.0%} of what they carry at the peak"
         f"{lost} (at most {CEILING.value:.0%} is planned with); {_heap(mirror)}",
     )
     yield "behind", _behind(link, wanted)

@@ -86,6 +86,8 @@ def answer(plan: Plan) -> str:
     parts = [f"{_nodes(one)}{_place(one)}" for one in plan.datacenters]
     prices = [one.cost.monthly_usd for one in plan.datacenters if one.cost.monthly_usd is not None]
     price = f": {format_usd(sum(prices))} a month" if prices else ""
+    if len(parts) > 1 and len(set(parts)) == 1:
+        return f"{parts[0]}, in each of {len(parts)} datacenters{price}"
     return " and ".join(parts) + price
 
 
@@ -170,7 +172,7 @@ def _parts(planned: DatacenterPlan) -> Iterator[tuple[str, str]]:
 
 
 def _coordination(coordination: CoordinationPlan) -> str:
-    kind = "nodes" if coordination.kind == "zookeeper" else "controllers"
+    kind = ("node" if coordination.kind == "zookeeper" else "controller") + "s" * (coordination.nodes > 1)
     name = f"× {coordination.instance_type}" if coordination.instance_type else kind
     disk = "".join(f", {one.count} × {one.type} {format_bytes(one.size)}" for one in coordination.volumes)
     return f"{coordination.nodes} {name}, {_machine(coordination.cores, coordination.memory)}{disk}"
