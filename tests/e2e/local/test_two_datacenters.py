@@ -111,6 +111,7 @@ def goes_on(sides: Sides, datacenter: str, unread: set[int], report: dict[str, A
     before = set(sides.followed["orders-app"])
     there = Following(sides, datacenter, "orders-app")
     there.wait_for(unread)
+    there.wait_until_committed()
     there.stop()
     (bound,) = (one["re_read"] for one in report["groups"] if one["group"] == "orders-app")
     again = len(before & there.got.keys())

@@ -307,6 +307,15 @@ class Following:
             assert time.monotonic() < deadline, f"{len(numbers - self.got.keys())} records were not read"
             time.sleep(0.1)
 
+    def wait_until_committed(self, patience: float = 120) -> None:
+        """Wait until the group has an offset here: also one that had nothing left to read has joined then."""
+        deadline = time.monotonic() + patience
+        while not any(
+            one.offset >= 0 for one in self._client.committed(self._client.assignment(), timeout=30)
+        ):
+            assert time.monotonic() < deadline, "the group has committed nothing"
+            time.sleep(0.1)
+
     def stop(self, *, lost: bool = False) -> None:
         """Leave the group; what was read is committed, unless its cluster is lost, which nobody answers for."""
         self.end()
