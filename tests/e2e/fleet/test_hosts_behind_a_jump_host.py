@@ -43,8 +43,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         names = "".join(f"{one.address} {name_of(one.name)}\n" for one in made.hosts.values())
         text = made.kdeploy.file.read_text()
         for one in made.hosts.values():
-            with (one.root / "etc/hosts").open("a") as file:
-                file.write(names)
+            known = one.root / "etc/hosts"
+            known.write_text(names + known.read_text())  # first, so that addresses lead back to them
             text = text.replace(f"address: {one.address},", f"address: {name_of(one.name)},")
         address = made.hosts[JUMP].address
         made.kdeploy.file.write_text(text.replace("ssh: {", f"ssh: {{jump: root@{address}, "))
