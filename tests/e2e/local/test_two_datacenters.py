@@ -111,7 +111,6 @@ def goes_on(sides: Sides, datacenter: str, unread: set[int], report: dict[str, A
     before = set(sides.followed["orders-app"])
     there = Following(sides, datacenter, "orders-app")
     there.wait_for(unread)
-    there.wait_until_committed()
     there.stop()
     (bound,) = (one["re_read"] for one in report["groups"] if one["group"] == "orders-app")
     again = len(before & there.got.keys())
@@ -191,6 +190,7 @@ def test_a_transaction_that_is_committed_after_the_fence_is_mirrored_and_read_by
 ) -> None:
     active = written_to(sides)
     to = other_of(active)
+    committed = sides.committed(active, "orders-app")
     transaction = Transaction(sides, active, UNFINISHED, timeout=60)
     going = sides.underway("failover", "--to", to, "--yes", "--output", "json")
     going.wait_for(f"{active} is fenced")
@@ -207,12 +207,14 @@ def test_a_transaction_that_is_committed_after_the_fence_is_mirrored_and_read_by
     there = Following(sides, to, "orders-app")
     there.wait_for(sides.everything() - before)
     there.stop()
-    (known,) = [one for one in report["groups"] if one["group"] == "orders-app"]
+    known = next((one for one in report["groups"] if one["group"] == "orders-app"), None)
     print(f"{len(before & there.got.keys()):,} records read again; {known}, {report['notes']}")
+    # One that had nothing left to read may have left before it had joined: it has no place that could be told of.
+    assert (known is None) == (not committed)
     # It came to the other side a moment ago: where no checkpoint of it is there yet, the report says so in place of a bound.
-    if known["checkpoint"]:
+    if known and known["checkpoint"]:
         assert len(before & there.got.keys()) <= known["re_read"]
-    else:
+    elif known:
         assert [one for one in report["notes"] if "checkpoint of group orders-app" in one]
 
 
