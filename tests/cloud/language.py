@@ -11,7 +11,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent import futures
@@ -22,8 +21,8 @@ import grpc
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import analyzer_pb2, language_pb2, language_pb2_grpc, plugin_pb2
 
+from tests.cloud import plugin
 from tests.cloud.engine import VERSION
-from tests.cloud.provider import PARENT, _follow
 
 ANALYZER: Final = "analyzer"
 """Kind of plugin that a policy pack is (pulumi sdk/go/common/apitype/plugins.go)."""
@@ -175,15 +174,8 @@ def _said(pack: subprocess.Popen[bytes], proxy: Proxy) -> Iterator[Any]:
 
 
 def serve() -> None:
-    """Serve on a port of this machine's own loopback, and say which on the standard output."""
-    threading.Thread(target=_follow, args=(PARENT,), daemon=True).start()
-    server = grpc.server(futures.ThreadPoolExecutor(8))
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(Host(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
-    server.wait_for_termination()
+    """Serve until the engine ends."""
+    plugin.serve(lambda server: language_pb2_grpc.add_LanguageRuntimeServicer_to_server(Host(), server), 8)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,13 @@ property of each resource of a type to one value.
 from __future__ import annotations
 
 import json
-import os
-import sys
-import threading
-from concurrent import futures
 from pathlib import Path
 from typing import Any
 
-import grpc
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
-from tests.cloud.provider import PARENT, _follow
+from tests.cloud import plugin
 
 LEVELS = {"advisory": analyzer_pb2.ADVISORY, "mandatory": analyzer_pb2.MANDATORY}
 
@@ -80,15 +75,10 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
 
 
 def serve() -> None:
-    """Serve on a port of this machine's own loopback, and say which on the standard output."""
-    threading.Thread(target=_follow, args=(PARENT,), daemon=True).start()
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Analyzer(Path(os.getcwd())), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
-    server.wait_for_termination()
+    """Serve until the engine ends."""
+    plugin.serve(
+        lambda server: analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Analyzer(Path.cwd()), server), 4
+    )
 
 
 if __name__ == "__main__":

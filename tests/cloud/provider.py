@@ -8,19 +8,15 @@ Nothing is remembered between calls: a killed provider loses nothing that the en
 from __future__ import annotations
 
 import os
-import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable
-from concurrent import futures
 from typing import Any, Final
 
 import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from tests.cloud import values
+from tests.cloud import plugin, values
 from tests.cloud.kinds import KINDS, Aws, Kind, Refused
 from tests.cloud.kinds.base import Values
 from tests.cloud.kinds.invokes import INVOKES
@@ -29,9 +25,6 @@ VERSION: Final = "7.51.1"
 """Of the pulumi-aws whose resources these are."""
 
 WORKERS: Final = 32
-
-PARENT: Final = os.getppid()
-"""The engine, unless it has ended already."""
 
 VERBS: Final = {"Create": "creating", "Update": "updating", "Delete": "deleting", "Read": "reading"}
 
@@ -353,24 +346,11 @@ def _credentials(aws: Aws) -> list[str]:
     return []
 
 
-def _follow(parent: int) -> None:
-    """End when the engine has ended, so that a killed engine leaves no provider behind."""
-    while os.getppid() == parent and parent != 1:
-        time.sleep(0.5)
-    os._exit(1)
-
-
 def serve() -> None:
-    """Serve on a port of this machine's own loopback, and say which on the standard output."""
-    threading.Thread(target=_follow, args=(PARENT,), daemon=True).start()
-    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    server = grpc.server(futures.ThreadPoolExecutor(WORKERS), options=options)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
-    server.wait_for_termination()
+    """Serve until the engine ends."""
+    plugin.serve(
+        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server), WORKERS
+    )
 
 
 if __name__ == "__main__":

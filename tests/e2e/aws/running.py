@@ -5,11 +5,9 @@ Invariant: what a person does is done by the command; nothing of the environment
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -45,18 +43,6 @@ class Running(World):
     def __init__(self, folder: Path, cloud: Cloud, own: dict[str, str], regions: tuple[str, ...]) -> None:
         super().__init__(folder, cloud, own, regions)
         self.ledger = Ledger()
-
-    def up(self) -> dict[str, Any]:
-        """What `kdeploy up` came to."""
-        done = self.kdeploy("up", self.name, "--output", "json")
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout))
-
-    def expect_health(self) -> None:
-        """`status` and `verify` find nothing wrong."""
-        for command in ("status", "verify"):
-            done = self.kdeploy(command, self.name)
-            assert done.returncode == 0, done.stdout + done.stderr
 
     def run(self, node: str, command: str, *, check: bool = True) -> str:
         """What a command says on the machine of a node."""

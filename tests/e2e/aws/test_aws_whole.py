@@ -8,7 +8,6 @@ reach its brokers: not in a real account.
 from __future__ import annotations
 
 import datetime
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -69,17 +68,6 @@ class Whole(World):
     def __init__(self, folder: Path, cloud: Any, own: dict[str, str]) -> None:
         super().__init__(folder, cloud, own)
         self.ledger = Ledger()
-
-    def up(self) -> dict[str, Any]:
-        done = self.kdeploy("up", self.name, "--output", "json")
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout))
-
-    def expect_health(self) -> None:
-        """`status` and `verify` find nothing wrong."""
-        for command in ("status", "verify"):
-            done = self.kdeploy(command, self.name)
-            assert done.returncode == 0, done.stdout + done.stderr
 
     def under_load(self, what: str) -> AbstractContextManager[Watching | None]:
         """Records flow through it, where clients reach it."""

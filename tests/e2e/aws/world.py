@@ -6,6 +6,7 @@ from kdeploy's. Of a table, an ordinary run takes the rows that `chosen` draws b
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -92,6 +93,18 @@ class World(Verbs):
 
     def kdeploy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return kdeploy(self.folder, self.own, *arguments)
+
+    def up(self) -> dict[str, Any]:
+        """What `kdeploy up` came to."""
+        done = self.kdeploy("up", self.name, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    def expect_health(self) -> None:
+        """`status` and `verify` find nothing wrong."""
+        for command in ("status", "verify"):
+            done = self.kdeploy(command, self.name)
+            assert done.returncode == 0, done.stdout + done.stderr
 
     def edit(self, old: str, new: str, *how: str) -> None:
         """Change the environment as a person would, and decide it; `how` is what `plan --lock` is told besides."""

@@ -14,7 +14,7 @@ from itertools import permutations
 import pytest
 
 from tests.e2e import ports
-from tests.e2e.local.two_sides import Following, Sides, Writing, two_sides
+from tests.e2e.local.two_sides import Following, Sides, Writing, once, two_sides
 
 pytestmark = pytest.mark.kafka
 
@@ -40,10 +40,6 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
 def _rest(sides: Sides) -> Iterator[None]:
     yield
     sides.rest()
-
-
-def once(found: Counter[int]) -> bool:
-    return all(times == 1 for times in found.values())
 
 
 def mirrored(sides: Sides, here: str, there: str, numbers: Set[int]) -> Counter[int]:

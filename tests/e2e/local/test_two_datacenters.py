@@ -11,7 +11,6 @@ import os
 import random
 import re
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import pytest
 
 from kdeploy.tuning.mirror import HEARTBEAT, TRANSACTION
 from tests.e2e import ports
-from tests.e2e.local.two_sides import RATE, Following, Sides, Transaction, Writing, two_sides
+from tests.e2e.local.two_sides import RATE, Following, Sides, Transaction, Writing, once, two_sides
 
 pytestmark = pytest.mark.kafka
 
@@ -94,10 +93,6 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
 def _rest(sides: Sides) -> Iterator[None]:
     yield
     sides.rest()
-
-
-def once(found: Counter[int]) -> bool:
-    return all(times == 1 for times in found.values())
 
 
 def exported(folder: Path) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import ports
-from tests.e2e.local.two_sides import Following, Sides, Writing, two_sides
+from tests.e2e.local.two_sides import Following, Sides, Writing, once, two_sides
 
 pytestmark = pytest.mark.kafka
 
@@ -129,10 +129,6 @@ def nothing_to_do(sides: Sides) -> None:
     assert (drift["items"], drift["unseen"]) == ([], [])
     assert sides.kdeploy("up", "--output", "json").document["changed"] is False
     assert sides.kdeploy("preview", "--output", "json").document["changes"] == []
-
-
-def once(found: Counter[int]) -> bool:
-    return all(times == 1 for times in found.values())
 
 
 def mirrored(sides: Sides, datacenter: str, topic: str, numbers: set[int]) -> Counter[int]:

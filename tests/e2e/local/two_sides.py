@@ -343,5 +343,10 @@ class Following:
                 self._client.commit(asynchronous=True)
 
 
+def once(found: Counter[int]) -> bool:
+    """Whether every record that was read is there exactly once."""
+    return all(times == 1 for times in found.values())
+
+
 def _silent(_: object) -> None:
     """Errors of connections are what these tests bring about."""
