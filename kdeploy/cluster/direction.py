@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from kdeploy.cluster.admin import Admin
 from kdeploy.cluster.connectors import Positions
@@ -27,6 +27,9 @@ from kdeploy.cluster.record import LARGEST, MIRRORING, TOPIC
 
 SCHEMA: Final = "kdeploy.direction/v1"
 """What the record says of its own form."""
+
+Offsets: TypeAlias = Mapping[str, Mapping[int, int]]
+"""By topic and partition."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,48 @@ class Direction:
             comes after was written there first, what is before came from the other side.
         moved: By datacenter whose clients were sent elsewhere, where to (active-active of three and more, of which all are
             written to); none of these is itself among them.
+        before: The datacenter that was written to before, of three and more; of two it is the other one.
+        apart: Of three and more, by datacenter that nothing is mirrored to until it is given back: for each topic of it and
+            each partition, the first offset that others may not have; empty where that is not known. None of two, where
+            the other one is apart if this was not `planned`.
+        begins: By datacenter, for each topic of the active one and each partition, where the mirror to it begins, as far as
+            that is not `ends`.
+        gathers: By datacenter that stood by and has what the active one lacks, for each topic of it and each partition where
+            that begins, or its end. Nobody is let in until all of it is mirrored.
     """
 
     epoch: int
     active: str
     since: datetime | None = None
     planned: bool = True
-    mirrored: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    ends: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    mirrored: Offsets = field(default_factory=dict)
+    ends: Offsets = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
+    before: str = ""
+    apart: Mapping[str, Offsets] | None = None
+    begins: Mapping[str, Offsets] = field(default_factory=dict)
+    gathers: Mapping[str, Offsets] = field(default_factory=dict)
+
+    @property
+    def written(self) -> str:
+        """The datacenter that is open: the active one, and none as long as that gathers what others have."""
+        return "" if self.gathers else self.active
+
+    def lets(self, source: str, target: str) -> bool:
+        """Whether records are mirrored from one datacenter to another (active-passive)."""
+        if self.gathers:
+            return target == self.active and source in self.gathers
+        is_part = self.planned if self.apart is None else target not in self.apart
+        return source == self.active and is_part
+
+    def begin(self, source: str, target: str) -> Offsets:
+        """Where the mirror from one datacenter to another begins, what is before being there already; empty where it goes on."""
+        if self.gathers:
+            return self.gathers.get(source, {}) if target == self.active else {}
+        if source != self.active:
+            return {}
+        own = self.begins.get(target, {})
+        return {topic: {**found, **own.get(topic, {})} for topic, found in self.ends.items()}
 
     @property
     def says(self) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -89,6 +125,15 @@ class Disagreement(ClusterError):
             (one for one in self.kept if one.active == active), key=_known, default=Direction(0, active)
         )
         others = max((one for one in self.kept if one.active != active), key=_known)
+        if mine.apart is not None or others.apart is not None:
+            apart = {one.active: {} for one in self.kept if one.active != active}
+            return replace(
+                mine,
+                epoch=self.epoch + 1,
+                since=datetime.now(UTC),
+                planned=False,
+                apart={**(mine.apart or {}), **apart},
+            )
         return Direction(
             self.epoch + 1,
             active,
@@ -99,7 +144,7 @@ class Disagreement(ClusterError):
         )
 
 
-def furthest(*known: Mapping[str, Mapping[int, int]]) -> Positions:
+def furthest(*known: Offsets) -> Positions:
     """By topic and partition, the last of some offsets."""
     found: Positions = {}
     for some in known:
@@ -145,9 +190,9 @@ def latest(found: Iterable[Direction | None], declared: str) -> Direction:
     return max(best, key=_known)
 
 
-def _known(one: Direction) -> tuple[int, int]:
-    """A side that was away while offsets were added later knows less under the same number."""
-    return len(one.ends), len(one.mirrored)
+def _known(one: Direction) -> tuple[bool, int, int, int]:
+    """A side that was away while offsets were added later, or another one took part again, knows less under the same number."""
+    return not one.gathers, len(one.ends), -len(one.apart or ()), len(one.mirrored)
 
 
 def encode(direction: Direction) -> str:
@@ -162,11 +207,19 @@ def encode(direction: Direction) -> str:
         "active": direction.active,
         "since": direction.since and direction.since.astimezone(UTC).isoformat(),
         "planned": direction.planned,
-        "mirrored": {topic: _runs(found) for topic, found in direction.mirrored.items() if found},
-        "ends": {topic: _runs(found) for topic, found in direction.ends.items() if found},
+        "mirrored": _written(direction.mirrored),
+        "ends": _written(direction.ends),
     }
+    # Of three datacenters and more.
     if direction.moved:
         value["moved"] = dict(direction.moved)
+    if direction.before:
+        value["before"] = direction.before
+    for name in ("apart", "begins", "gathers"):
+        if some := getattr(direction, name):
+            value[name] = {one: _written(found) for one, found in some.items()}
+        elif some is not None and name == "apart":
+            value[name] = {}
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
@@ -188,7 +241,17 @@ def decode(text: str) -> Direction:
         epoch, active, planned = int(value["epoch"]), str(value["active"]), value["planned"] is True
         moved = {str(one): str(other) for one, other in value.get("moved", {}).items()}
         return Direction(
-            epoch, active, since, planned, _positions(value["mirrored"]), _positions(value["ends"]), moved
+            epoch,
+            active,
+            since,
+            planned,
+            _positions(value["mirrored"]),
+            _positions(value["ends"]),
+            moved,
+            str(value.get("before", "")),
+            _each(value["apart"]) if "apart" in value else None,
+            _each(value.get("begins", {})),
+            _each(value.get("gathers", {})),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ClusterError(
@@ -245,6 +308,14 @@ def keep(admin: Admin, direction: Direction) -> None:
 
 def _overrules(found: Direction, wanted: Direction) -> bool:
     return found.epoch > wanted.epoch or (found.epoch == wanted.epoch and found.says != wanted.says)
+
+
+def _written(offsets: Offsets) -> dict[str, list[list[int]]]:
+    return {topic: _runs(found) for topic, found in offsets.items() if found}
+
+
+def _each(value: Mapping[str, Any]) -> dict[str, Positions]:
+    return {str(one): _positions(found) for one, found in value.items()}
 
 
 def _runs(offsets: Mapping[int, int]) -> list[list[int]]:
