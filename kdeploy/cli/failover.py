@@ -87,7 +87,8 @@ def failover(
             output,
         )
     question = f"Have {to} written to in {loaded.environment.name}, and nothing else any more?"
-    if len(loaded.environment.datacenters) > 2:
+    wanted = loaded.environment.mirroring
+    if len(loaded.environment.datacenters) > 2 and wanted and wanted.mode == "active-active":
         whose = lost or "the datacenter that does not answer"
         question = f"Hand out {to} to the clients of {whose} in {loaded.environment.name}?"
     _ask(question, yes)
@@ -124,7 +125,7 @@ def failback(
     \b
     Example: kdeploy failback dr-active-passive --export unmirrored
     """
-    from kdeploy.operations.failover import failback as fail_back
+    from kdeploy.operations.failback import failback as fail_back
     from kdeploy.operations.progress import shown
     from kdeploy.spec import load
 

@@ -126,14 +126,10 @@ class Disagreement(ClusterError):
         )
         others = max((one for one in self.kept if one.active != active), key=_known)
         if mine.apart is not None or others.apart is not None:
-            apart = {one.active: {} for one in self.kept if one.active != active}
-            return replace(
-                mine,
-                epoch=self.epoch + 1,
-                since=datetime.now(UTC),
-                planned=False,
-                apart={**(mine.apart or {}), **apart},
-            )
+            apart: dict[str, Offsets] = {one.active: {} for one in self.kept if one.active != active}
+            apart |= mine.apart or {}
+            since = datetime.now(UTC)
+            return replace(mine, epoch=self.epoch + 1, since=since, planned=False, apart=apart)
         return Direction(
             self.epoch + 1,
             active,

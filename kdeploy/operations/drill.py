@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.errors import KdeployError, Unhealthy
-from kdeploy.operations import fencing, mirroring, places, readiness, sides, switching
+from kdeploy.operations import fencing, mirroring, places, readiness, set_out, sides, switching
 from kdeploy.operations.drill_report import DirectionDrilled, Drilled, GroupDrilled
 from kdeploy.operations.failover_report import Behind, Step
 from kdeploy.operations.killpoint import kill_point
@@ -424,7 +424,7 @@ class _Drill:
         client.wait(
             f"connector {connector} rests",
             lambda found: connector not in found or found[connector].rests,
-            mirroring.STARTS_WITHIN,
+            set_out.STARTS_WITHIN,
         )
 
     def _unseen(self, source: Site, target: Site) -> str:

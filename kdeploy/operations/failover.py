@@ -1,12 +1,11 @@
-"""`failover` and `failback`: which datacenter is written to, changed as one command that may be killed at any moment.
+"""`failover`: which datacenter is written to, changed as one command that may be killed at any moment.
 
     the primary answers:   fence it → wait until all is mirrored → stop the mirror → decide → open the other side
                            → mirror the other way
     it does not:           stop the mirror → decide, with what is known to be mirrored → open the other side
-    failback:              fence the old primary → export what it alone has → mirror to it → as planned, back
     both were taken over:  fence the one that does not go on → stop mirrors → decide → open the other one
 
-Deciding is one record in each cluster that can be asked (`cluster.direction`); what comes before can be taken back,
+What others do that stand by, of three datacenters and more, is `operations.standbys`. Deciding is one record in each cluster that can be asked (`cluster.direction`); what comes before can be taken back,
 what comes after is finished by running the same again. Invariant: at no moment can both sides be written to by those
 whom kdeploy let in, and nothing that the primary acknowledged is passed over without a person's word.
 """
@@ -31,6 +30,7 @@ from kdeploy.operations import (
     places,
     readiness,
     sides,
+    standbys,
     switching,
 )
 from kdeploy.operations.deciding import Clock
@@ -41,7 +41,6 @@ from kdeploy.operations.progress import Progress
 from kdeploy.operations.sides import Sides
 from kdeploy.operations.site import Site
 from kdeploy.operations.standing import told
-from kdeploy.spec.mirrored import written_first
 
 if TYPE_CHECKING:
     from kdeploy.cluster.connectors import Positions
@@ -83,29 +82,31 @@ def failover(
         clock = Clock(progress)
         within = wanted.rto if patience is None else patience
         with sides.held(loaded, "failover", progress, password_file, settling=to) as both:
-            if both.many:
+            if both.many and wanted.mode == "active-active":
                 return handing.hand_over(both, wanted, to, lost, clock)
+            sides.refuse_unwritten(both, to, lost)
             if both.settling is not None:
                 return _settle(both, wanted, to, clock, accept_loss=accept_loss)
-            return _failover(both, wanted, to, clock, accept_loss=accept_loss, within=within)
+            return switch(both, wanted, to, clock, accept_loss=accept_loss, within=within)
 
 
-def _failover(
+def switch(
     both: Sides, wanted: Mirroring, to: str, clock: Clock, *, accept_loss: bool, within: float
 ) -> Report:
+    """The same, with what answers looked at and held; arguments and errors as `failover`."""
+    target, source = both.of(to), both.left_by(to)
     if both.direction.active == to and wanted.mode == "active-passive":
-        sides.refuse_silent(both.of(to), both)
-        report = _finish(both, wanted, to, clock)
-        known = both.direction.planned or both.answers(both.other(to))
+        sides.refuse_silent(target, both)
+        report, both = finish(both, wanted, to, clock, accept_loss=accept_loss)
+        known = both.direction.planned or both.answers(source)
         return report if known else deciding.told_of_loss(report, both, wanted)
-    target, source = both.of(to), both.other(to)
-    planned = source.cluster.datacenter in both.alive
+    planned = both.answers(source)
     sides.refuse_unfit(target, both)
     if wanted.mode == "active-active":
         return _send_everybody(both, wanted, to, clock, planned=planned)
     if planned:
-        if not both.direction.planned:
-            raise KdeployError(unreturned(target))
+        if not both.direction.lets(source.cluster.datacenter, to):
+            raise KdeployError(left_before(both, source, target))
         unreadable = _refuse_unplannable(both, source, wanted, accept_loss=accept_loss)
         # While it can still be changed: a fence is no moment to learn that nobody could go on.
         what = f"whether somebody could go on with each group in {to}"
@@ -118,19 +119,24 @@ def _failover(
             kill_point("failover-fenced")
             switching.drain(source, target, wanted, within, clock.done, unreadable=unreadable)
             groups = switching.look_at_groups(source, target, wanted, source, silent=warned)
-            mirrored = _stop(source, target, clock)
+            standbys.level(both, source, target, wanted)
+            mirrored, rest = _stop(both, source, target, clock)
             ends = switching.ends(target, wanted)
-    elif not accept_loss:
-        raise switching.Behind(unreachable(source, to))
+            parts = standbys.planned(both, source, target, rest, mirrored)
     else:
-        mirrored = _stop(source, target, clock)
-        ends = switching.ends(target, wanted)
+        standbys.refuse_left(both, source, target)
+        if not accept_loss:
+            raise switching.Behind(unreachable(source, to))
+        mirrored, rest = _stop(both, source, target, clock)
+        parts = standbys.unplanned(both, source, target, rest, mirrored, wanted)
+        ends = {} if parts.gathers else switching.ends(target, wanted)
         groups = switching.look_at_groups(None, target, wanted, source)
-    found = _decide(both, target, mirrored, ends, planned=planned)
+    found = _decide(both, source, target, mirrored, ends, parts, planned=planned)
     clock.done(f"{to} is decided on, as number {found.epoch}")
     kill_point("failover-decided")
     both = replace(both, direction=found)
-    report = with_groups(replace(_finish(both, wanted, to, clock), already=False), groups)
+    report, both = finish(both, wanted, to, clock, accept_loss=accept_loss)
+    report = with_groups(replace(report, already=False), groups)
     # Looked at when the other side is open: it reads for seconds, and what was written since is left aside.
     return report if planned else deciding.told_of_loss(report, both, wanted)
 
@@ -179,23 +185,26 @@ def _taken_back(both: Sides, source: Site, target: Site) -> Iterator[None]:
         with fencing.fenced(source, again):
             yield
     except KdeployError:
-        with suppress(KdeployError):  # `up` does it, and why the block failed says more
-            mirroring.reconcile(target, mirroring.running(target, both.direction), both.direction)
+        for one in (target, *standbys.beside(both, source, target)):
+            with suppress(KdeployError):  # `up` does it, and why the block failed says more
+                mirroring.reconcile(one, mirroring.running(one, both.direction), both.direction)
         raise
 
 
-def _stop(source: Site, target: Site, clock: Clock) -> Positions:
-    mirrored = switching.stop_mirror(source, target)
+def _stop(both: Sides, source: Site, target: Site, clock: Clock) -> tuple[Positions, tuple[Site, ...]]:
+    found = standbys.stop(both, source, target)
     clock.done(f"the mirror into {target.cluster.datacenter} is stopped")
     kill_point("failover-mirror-stopped")
-    return mirrored
+    return found
 
 
 def _settle(both: Sides, wanted: Mirroring, to: str, clock: Clock, *, accept_loss: bool) -> Report:
     """Have one of two go on that were each taken over without the other: the other one counts as lost, and is fenced."""
-    target, source = both.of(to), both.other(to)
+    target, source = both.of(to), standbys.rival(both, to)
     here = source.cluster.datacenter
     sides.refuse_unfit(target, both)
+    if both.many:
+        return _settle_of_many(both, wanted, source, target, clock, accept_loss=accept_loss)
     if wanted.mode == "active-active":
         found = replace(both.direction, mirrored={}, ends={})
         deciding.keep_everywhere(both, found, first=to)
@@ -219,7 +228,26 @@ def _settle(both: Sides, wanted: Mirroring, to: str, clock: Clock, *, accept_los
     deciding.keep_everywhere(both, found, first=to)
     clock.done(f"{to} is decided on, as number {found.epoch}")
     kill_point("failover-decided")
-    report = _finish(replace(both, direction=found, settling=None), wanted, to, clock)
+    report, _ = finish(replace(both, direction=found, settling=None), wanted, to, clock)
+    return replace(report, lost=lost, counted=lost is not None, already=False)
+
+
+def _settle_of_many(
+    both: Sides, wanted: Mirroring, source: Site, target: Site, clock: Clock, *, accept_loss: bool
+) -> Report:
+    to, found = target.cluster.datacenter, both.direction
+    lost = standbys.alone(both, source, wanted)
+    if lost != 0 and not accept_loss:
+        raise switching.Behind(disputed(source, to, lost))
+    for one in both.sites:
+        if one is not target and both.answers(one):
+            fencing.fence(one)
+    clock.done(f"{source.cluster.datacenter} is fenced: nobody may write mirrored topics there")
+    kill_point("failover-fenced")
+    deciding.keep_everywhere(both, found, first=to)
+    clock.done(f"{to} is decided on, as number {found.epoch}")
+    kill_point("failover-decided")
+    report, _ = finish(replace(both, settling=None), wanted, to, clock)
     return replace(report, lost=lost, counted=lost is not None, already=False)
 
 
@@ -236,6 +264,13 @@ def disputed(source: Site, to: str, alone: int | None) -> str:
         f"  to go on with {to}: kdeploy failover {name} --to {to} --accept-loss\n"
         f"  {here} keeps them, and `kdeploy failback {name}` exports them"
     )
+
+
+def left_before(both: Sides, source: Site, target: Site) -> str:
+    """Why a datacenter that nothing is mirrored to does not take over from one that answers."""
+    if both.direction.gathers:
+        return standbys.gathering(source)
+    return standbys.unmirrored(target) if both.many else unreturned(target)
 
 
 def unreturned(target: Site) -> str:
@@ -256,25 +291,34 @@ def unreachable(source: Site, to: str) -> str:
     )
 
 
-def _finish(both: Sides, wanted: Mirroring, to: str, clock: Clock) -> Report:
+def finish(
+    both: Sides, wanted: Mirroring, to: str, clock: Clock, *, accept_loss: bool = False
+) -> tuple[Report, Sides]:
     """All that follows from a decision: the other side open, the old one fenced where it answers, mirrored back."""
-    direction, target, source = both.direction, both.of(to), both.other(to)
-    environment = target.design.loaded.environment
+    target, source = both.of(to), both.left_by(to)
+    if both.direction.gathers:
+        both = standbys.gather(both, wanted, clock, accept_loss=accept_loss)
     fencing.hold(replace(target, written=to))
     clock.done(f"{to} may be written to")
     rto = time.monotonic() - clock.began
     kill_point("failover-opened")
-    if source.cluster.datacenter in both.alive:
-        fencing.fence(source)
-        if direction.epoch:  # what was only ever declared is kept nowhere
-            with readiness.connected(source) as admin:
-                deciding.keep(admin, direction)
-        if direction.planned:
-            mirroring.bring_up([replace(one, written=to) for one in both.sites], direction, rolling_too=False)
-            clock.done(f"{source.cluster.datacenter} is mirrored from {to}")
+    others = [one for one in both.sites if one is not target and both.answers(one)]
+    for one in others:
+        fencing.fence(one)
+        if both.direction.epoch:  # what was only ever declared is kept nowhere
+            with readiness.connected(one) as admin:
+                deciding.keep(admin, both.direction)
+    both = standbys.join(both, wanted, clock)
+    direction = both.direction
+    mirrored = [one for one in others if direction.lets(to, one.cluster.datacenter)]
+    if mirrored:
+        live = [replace(one, written=to) for one in both.sites if both.answers(one)]
+        mirroring.bring_up(live, direction, rolling_too=False)
+        names = " and ".join(one.cluster.datacenter for one in mirrored)
+        clock.done(f"{names} {'is' if len(mirrored) == 1 else 'are'} mirrored from {to}")
     deciding.hand_out(target)
-    return Report(
-        environment=environment.name,
+    report = Report(
+        environment=target.design.loaded.environment.name,
         source=source.cluster.datacenter,
         target=to,
         planned=direction.planned,
@@ -285,6 +329,7 @@ def _finish(both: Sides, wanted: Mirroring, to: str, clock: Clock) -> Report:
         steps=tuple(clock.steps),
         already=True,
     )
+    return report, both
 
 
 def _send_everybody(both: Sides, wanted: Mirroring, to: str, clock: Clock, *, planned: bool) -> Report:
@@ -292,7 +337,9 @@ def _send_everybody(both: Sides, wanted: Mirroring, to: str, clock: Clock, *, pl
     target, source = both.of(to), both.other(to)
     already = both.direction.active == to
     seen = None if already else switching.warn_behind(source if planned else None, target, wanted, source)
-    found = both.direction if already else _decide(both, target, {}, {}, planned=planned)
+    found = both.direction
+    if not already:
+        found = _decide(both, source, target, {}, {}, standbys.Parts(), planned=planned)
     clock.done(f"clients are handed out {to}, as number {found.epoch}")
     rto = time.monotonic() - clock.began
     deciding.hand_out(target)
@@ -303,123 +350,29 @@ def _send_everybody(both: Sides, wanted: Mirroring, to: str, clock: Clock, *, pl
     return report if planned else deciding.told_of_loss(report, replace(both, direction=found), wanted)
 
 
-def failback(
-    loaded: Loaded,
-    progress: Progress,
-    password_file: Path | None = None,
-    *,
-    export: Path | None = None,
-    patience: float | None = None,
-) -> Report:
-    """Give the datacenter that was written to before its place back.
-
-    Args:
-        loaded: The environment.
-        progress: Where to report.
-        password_file: File with the vault's password.
-        export: Folder for the records that it alone has; in the state folder when left out.
-        patience: Seconds in which it has to catch up; a day when left out.
-
-    Raises:
-        UsageError: Nothing is mirrored.
-        KdeployError: It is where it was, or the old primary cannot be read.
-    """
-    environment = loaded.environment
-    wanted = sides.refuse_unmirrored(loaded)
-    within = 86400.0 if patience is None else patience
-    with lease(places.state_folder(environment.name), "failback"), told(environment.name, progress):
-        clock = Clock(progress)
-        with sides.held(loaded, "failback", progress, password_file) as both:
-            if both.many:
-                return handing.give_back(both, clock)
-            if sides.is_returned(loaded, both):
-                return _finish_return(both, wanted, clock)
-            source, target = sides.refuse_returned(loaded, both)
-            if wanted.mode == "active-active":
-                return _back_to_all(both, clock, source, target)
-            return _failback(both, wanted, source, target, clock, export, within)
-
-
-def _failback(
+def _decide(
     both: Sides,
-    wanted: Mirroring,
     source: Site,
     target: Site,
-    clock: Clock,
-    export: Path | None,
-    within: float,
-) -> Report:
-    """From `source`, that is written to, to `target`, that was before; one that was lost away from home is taken back."""
-    away, home = source.cluster.datacenter, target.cluster.datacenter
-    direction, exported = both.direction, None
-    _refuse_unreturnable(both, source, target, wanted)
-    fencing.fence(target)
-    clock.done(f"{home} is fenced: nobody may write mirrored topics there")
-    kill_point("failback-fenced")
-    if not direction.planned:
-        switching.finish_transactions(target, wanted, within)
-        exported = switching.export(target, direction, wanted, export, clock.done)
-        kill_point("failback-exported")
-        direction = replace(direction, epoch=direction.epoch + 1, planned=True, since=datetime.now(UTC))
-        deciding.keep_everywhere(both, direction)
-        clock.done(f"{home} takes part again, as number {direction.epoch}")
-        kill_point("failback-readmitted")
-    both = replace(both, direction=direction)
-    mirroring.bring_up([replace(one, written=away) for one in both.sites], direction, rolling_too=False)
-    clock.done(f"{home} is mirrored from {away}")
-    kill_point("failback-mirrored")
-    switching.catch_up(source, target, wanted, within)
-    clock.done(f"{home} has caught up")
-    if away == written_first(source.design.loaded.environment):
-        deciding.hand_out(source)
-        name, steps = source.design.loaded.environment.name, tuple(clock.steps)
-        report = Report(name, away, away, True, direction.epoch, None, 0.0, 0, steps, returned=home)
-    else:
-        report = _failover(both, wanted, home, clock, accept_loss=False, within=wanted.rto)
-    return replace(report, exported=exported)
-
-
-def _finish_return(both: Sides, wanted: Mirroring, clock: Clock) -> Report:
-    """All that follows from a failback that was decided before, as where it was killed since."""
-    home = both.direction.active
-    if wanted.mode == "active-passive":
-        sides.refuse_silent(both.of(home), both)
-        return _finish(both, wanted, home, clock)
-    for one in both.sites:
-        deciding.hand_out(one)
-    clock.done(f"every datacenter is handed out, as number {both.direction.epoch}")
-    name = both.sites[0].design.loaded.environment.name
-    steps = tuple(clock.steps)
-    return Report(name, "", "", True, both.direction.epoch, None, 0.0, 0, steps, already=True)
-
-
-def _refuse_unreturnable(both: Sides, source: Site, target: Site, wanted: Mirroring) -> None:
-    """Refuse, before anything is changed, what a failback would stop at half-way, or not take along."""
-    sides.refuse_unfit(target, both)
-    for one in (target, source):
-        if left := losing(one, wanted):
-            raise switching.Behind(f"{left}; nothing was changed")
-
-
-def _back_to_all(both: Sides, clock: Clock, source: Site, target: Site) -> Report:
-    from kdeploy.cluster.direction import Direction
-
-    found = Direction(both.direction.epoch + 1, mirroring.EVERYWHERE, datetime.now(UTC), planned=True)
-    deciding.keep_everywhere(both, found)
-    clock.done(f"every datacenter is handed out again, as number {found.epoch}")
-    for one in (source, target):
-        deciding.hand_out(one)
-    name, here = source.design.loaded.environment.name, source.cluster.datacenter
-    rto = time.monotonic() - clock.began
-    return Report(name, here, "", True, found.epoch, rto, 0.0, 0, tuple(clock.steps))
-
-
-def _decide(both: Sides, target: Site, mirrored: Positions, ends: Positions, *, planned: bool) -> Direction:
+    mirrored: Positions,
+    ends: Positions,
+    parts: standbys.Parts,
+    *,
+    planned: bool,
+) -> Direction:
     """Keep in every cluster that answers that another one is written to from now on."""
     from kdeploy.cluster.direction import Direction
 
-    found = Direction(
-        both.direction.epoch + 1, target.cluster.datacenter, datetime.now(UTC), planned, mirrored, ends
-    )
+    epoch, since = both.direction.epoch + 1, datetime.now(UTC)
+    found = Direction(epoch, target.cluster.datacenter, since, planned, mirrored, ends)
+    if parts.apart is not None:
+        found = replace(
+            found,
+            mirrored={},
+            before=source.cluster.datacenter,
+            apart=parts.apart,
+            begins=parts.begins or {},
+            gathers=parts.gathers or {},
+        )
     deciding.keep_everywhere(both, found, first=target.cluster.datacenter)
     return found

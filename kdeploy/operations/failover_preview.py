@@ -12,8 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.errors import Unhealthy
-from kdeploy.operations import failover, fencing, handing, readiness, sides, switching
+from kdeploy.errors import KdeployError, Unhealthy
+from kdeploy.operations import (
+    failback,
+    failover,
+    fencing,
+    handing,
+    readiness,
+    sides,
+    standbys,
+    switching,
+)
 from kdeploy.operations.failover_report import Behind, Report, Step, with_groups, with_loss
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.sides import Sides
@@ -37,12 +46,13 @@ def of_failover(
     """What `failover` would do now; arguments and errors as there."""
     wanted = sides.refuse_unmirrored(loaded, to, lost)
     both = sides.look(loaded, Silent(), password_file, settling=to)
-    if both.many:
+    if both.many and wanted.mode == "active-active":
         return _of_handing_over(both, wanted, to, lost)
-    source, target = both.other(to), both.of(to)
+    sides.refuse_unwritten(both, to, lost)
+    source, target = both.left_by(to), both.of(to)
     sides.refuse_silent(target, both)
     if both.settling is not None:
-        return _settling(both, wanted, source, target, accept_loss=accept_loss)
+        return _settling(both, wanted, standbys.rival(both, to), target, accept_loss=accept_loss)
     if both.direction.active == to:
         return _report(both, source, target, already=True, steps=tuple(_again(both, wanted, target)))
     if wanted.mode == "active-active":
@@ -65,10 +75,12 @@ def of_failback(loaded: Loaded, password_file: Path | None = None, export: Path 
     """What `failback` would do now; arguments and errors as there."""
     wanted = sides.refuse_unmirrored(loaded)
     both = sides.look(loaded, Silent(), password_file)
-    if both.many:
+    if both.many and wanted.mode == "active-active":
         return _of_giving_back(both)
     if sides.is_returned(loaded, both):
         return _returned(both, wanted)
+    if both.many:
+        return _of_taking_back(both, wanted, export)
     source, target = sides.refuse_returned(loaded, both)
     home, away = target.cluster.datacenter, source.cluster.datacenter
     if wanted.mode == "active-active":
@@ -103,6 +115,44 @@ def of_failback(loaded: Loaded, password_file: Path | None = None, export: Path 
     epoch = both.direction.epoch + 2
     steps += tuple(map(Step, _planned(both, source, target, None, epoch=epoch)))
     return replace(report, steps=steps, exported=(folder, count), epoch=epoch, behind=behind)
+
+
+def _of_taking_back(both: Sides, wanted: Mirroring, export: Path | None) -> Report:
+    """What would be done where several stand by: each that is apart and answers takes part again, and home has its place."""
+    back = failback.returning(both)
+    away, epoch = both.direction.active, both.direction.epoch
+    source, home = both.of(away), written_first(both.sites[0].design.loaded.environment) or ""
+    steps: list[str] = []
+    exported: list[tuple[str, int]] = []
+    for number, one in enumerate(back, start=1):
+        here = one.cluster.datacenter
+        folder = (
+            export / here
+            if export
+            else switching.export_folder(one, replace(both.direction, epoch=epoch + number - 1))
+        )
+        count = standbys.alone(both, one, wanted)
+        if count is not None:
+            exported.append((str(folder), count))
+        steps += [
+            _fence(one),
+            f"export {'what' if count is None else f'{count:,} records that'} {here} alone has to {folder}",
+            f"let {here} take part again, as number {epoch + number}",
+            f"mirror to {here} what was written in {away} since",
+        ]
+    epoch += len(back)
+    left = [failover.losing(one, wanted) for one in (*back, source)]
+    refused = (*(said for one in back for said in _unfit(both, one)), *filter(None, left))
+    names = " and ".join(one.cluster.datacenter for one in back)
+    report = replace(
+        _report(both, source, source, refused=refused), epoch=epoch, exported=failback.exported_in(exported)
+    )
+    others = [one for one in both.direction.apart or {} if both.of(one) not in back]
+    if home == away or home in others or home not in both.alive:
+        return replace(report, planned=True, lost=0, rpo=0.0, steps=tuple(map(Step, steps)), returned=names)
+    target = both.of(home)
+    steps += list(_planned(both, source, target, None, epoch=epoch + 1))
+    return replace(report, target=home, epoch=epoch + 1, steps=tuple(map(Step, steps)))
 
 
 def _of_handing_over(both: Sides, wanted: Mirroring, to: str, lost: str | None) -> Report:
@@ -149,7 +199,7 @@ def _of_giving_back(both: Sides) -> Report:
 def _returned(both: Sides, wanted: Mirroring) -> Report:
     """What would be finished where everything is where it was declared to be."""
     home = both.direction.active or both.sites[0].cluster.datacenter
-    target, source = both.of(home), both.other(home)
+    target, source = both.of(home), both.left_by(home)
     sides.refuse_silent(target, both)
     report = _report(both, source, target, already=True, steps=tuple(_again(both, wanted, target)))
     if wanted.mode == "active-active":
@@ -169,9 +219,13 @@ def _settling(both: Sides, wanted: Mirroring, source: Site, target: Site, *, acc
     lost = None
     steps = ["stop mirrors", decide, _open(target), f"hand out clients of {there}"]
     if both.answers(source):
-        lost = switching.alone(source, switching.settled(both.direction, source, target), wanted)
+        if both.many:
+            lost = standbys.alone(both, source, wanted)
+        else:
+            lost = switching.alone(source, switching.settled(both.direction, source, target), wanted)
+        count = "what" if lost is None else f"{lost:,} records that"
         steps = [
-            f"leave {lost:,} records that {here} alone has to `kdeploy failback`",
+            f"leave {count} {here} alone has to `kdeploy failback`",
             _fence(source),
             *steps,
         ]
@@ -236,11 +290,12 @@ def _everybody(both: Sides, wanted: Mirroring, source: Site, target: Site) -> Re
 
 def _again(both: Sides, wanted: Mirroring, target: Site) -> Iterator[Step]:
     """What a run would finish that finds everything decided."""
-    there, source = target.cluster.datacenter, both.other(target.cluster.datacenter)
+    there = target.cluster.datacenter
     if wanted.mode == "active-passive":
+        for one in both.direction.gathers:
+            yield Step(f"mirror to {there} what {one} has and it lacks; nobody may write there before")
         yield Step(_open(target))
-        if both.answers(source):
-            yield Step(_fence(source))
+        yield from (Step(_fence(one)) for one in both.sites if one is not target and both.answers(one))
     yield Step(f"hand out clients of {there}")
 
 
@@ -252,20 +307,26 @@ def _planned(
         yield f"see that the mirror into {there} moves: {_told(found)}"
     yield _fence(source)
     yield f"wait until all that {here} has is mirrored, and groups are translated"
-    yield f"stop the mirror into {there}"
+    beside = [one.cluster.datacenter for one in standbys.beside(both, source, target)]
+    yield f"stop the mirror into {' and '.join([there, *beside])}"
     yield f"decide on {there}, as number {epoch or both.direction.epoch + 1}"
     yield _open(target)
-    yield f"mirror {there} to {here}, from where {there} was when it took over"
+    yield f"mirror {there} to {' and '.join([here, *beside])}, from where {there} was when it took over"
     yield f"hand out clients of {there}"
 
 
 def _unplanned(both: Sides, source: Site, target: Site, lost: int | None) -> Iterator[str]:
     here, there = source.cluster.datacenter, target.cluster.datacenter
     count = "an unknown number of" if lost is None else f"about {lost:,}"
+    beside = [one.cluster.datacenter for one in standbys.beside(both, source, target)]
     yield f"give up {count} records that {here} acknowledged and that were not mirrored"
-    yield f"stop the mirror into {there}"
+    yield f"stop the mirror into {' and '.join([there, *beside])}"
     yield f"decide on {there}, as number {both.direction.epoch + 1}"
+    if beside:
+        yield f"mirror to {there} what {' and '.join(beside)} may have and it lacks; nobody may write there before"
     yield _open(target)
+    if beside:
+        yield f"mirror {there} to {' and '.join(beside)}, each from where it was"
     yield f"hand out clients of {there}; {here} is fenced as soon as `kdeploy up` brings it back"
 
 
@@ -291,10 +352,15 @@ def _refusals(
     yield from _unfit(both, target)
     there = target.cluster.datacenter
     if not both.answers(source):
+        try:
+            standbys.refuse_left(both, source, target)
+        except KdeployError as error:
+            yield str(error)
+            return
         if not accept_loss:
             yield failover.unreachable(source, there)
-    elif not both.direction.planned:
-        yield failover.unreturned(target)
+    elif not both.direction.lets(source.cluster.datacenter, there):
+        yield failover.left_before(both, source, target)
     elif not accept_loss and (
         left := failover.losing(source, wanted) or switching.untranslated(source, target)
     ):

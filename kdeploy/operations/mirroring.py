@@ -4,7 +4,7 @@
 
 Invariant: a connector of active-passive runs only from the datacenter that is written to, and, after a failover without
 its old primary, not before that was readmitted: what was copied once is never copied again, and never over what is
-newer. As everywhere, each step looks at what is, so that a run which was killed is finished by the next.
+newer. (Of three and more the one that takes over first gathers what another one that stood by has and it lacks.) As everywhere, each step looks at what is, so that a run which was killed is finished by the next.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.errors import KdeployError, Unhealthy
-from kdeploy.operations import asking, places, prepare, rolling, site
+from kdeploy.operations import asking, places, prepare, rolling, set_out, site
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.progress import Silent, lasting
 from kdeploy.operations.site import Site
 from kdeploy.spec.mirrored import written_first
 from kdeploy.spec.replacing import replace as replace_file
+from kdeploy.tuning import mirror as named
 
 if TYPE_CHECKING:
     from kdeploy.blueprint import Node
@@ -38,10 +39,6 @@ EVERYWHERE: Final = ""
 
 ASK_WITHIN: Final = 10.0
 """Seconds for a cluster to say who is written to, where another may say it as well; a busy one took more than 5."""
-
-STARTS_WITHIN: Final = 180.0
-"""Seconds for workers to serve and connectors to run, on a machine that is slow: a worker reads its topics to their
-ends first, and a rebalance waits for it."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +88,20 @@ def running(here: Site, direction: Direction | None = None) -> dict[str, bool]:
         direction: What is known of who is written to; None as it is declared.
     """
     assert here.cluster.mirror is not None  # noqa: S101 - for the reader; asked of mirrored sites alone
-    prepared = direction is None or direction.planned
     return {
-        one.name: one.source is None or here.written is None or (one.source == here.written and prepared)
+        one.name: one.source is None or here.written is None or _runs(here, one, direction)
         for one in here.cluster.mirror.connectors
     }
+
+
+def _runs(here: Site, one: Connector, direction: Direction | None) -> bool:
+    """Whether a connector of active-passive runs; where groups are was translated before anything is gathered."""
+    if direction is None:
+        return one.source == here.written
+    is_of_records = one.name.endswith(named.RECORDS)
+    return direction.lets(str(one.source), here.cluster.datacenter) and (
+        is_of_records or not direction.gathers
+    )
 
 
 def bring_up(
@@ -260,7 +266,7 @@ def as_decided(
 ) -> tuple[tuple[Site, ...], Direction | None]:
     """The same clusters, each knowing who is written to, and what was decided; arguments and errors as `decided`."""
     found = decided(sites, patience)
-    written = found.active if found and written_first(sites[0].design.loaded.environment) else None
+    written = found.written if found and written_first(sites[0].design.loaded.environment) else None
     return tuple(replace(one, written=written) for one in sites), found
 
 
@@ -333,7 +339,7 @@ def reconcile(here: Site, runs: Mapping[str, bool], direction: Direction | None 
     """
     client = connect(here)
     found = client.connectors()
-    said = _set_out(here, client, found, runs, direction)
+    said = set_out.from_decision(here, client, found, runs, direction)
     for _ in range(ROUNDS):
         # Looked at anew: one that was just made for it rests, and a worker that has just come knows some later.
         todo = wanted(here, client.connectors(), runs)
@@ -376,54 +382,6 @@ def wanted(here: Site, found: Mapping[str, ConnectorState], runs: Mapping[str, b
         elif run and one.failed:
             todo.append(Wanted(name, "restart-connector", f"restart what failed of connector {name}"))
     return tuple(todo)
-
-
-def _set_out(
-    here: Site,
-    client: Connect,
-    found: Mapping[str, ConnectorState],
-    runs: Mapping[str, bool],
-    direction: Direction | None,
-) -> list[str]:
-    """Let a connector of records that does not run yet go on from where its source was when it was taken over.
-
-    What was there before came from the other side: copied back it would be there twice.
-    """
-    from kdeploy.cluster import connectors
-
-    said = []
-    for one in _connectors(here):
-        ends = direction.ends if direction and direction.active == one.source else {}
-        at_rest = one.name not in found or found[one.name].state == "STOPPED"
-        if not (ends and runs[one.name] and at_rest and one.name.endswith("-records")):
-            continue
-        if one.name not in found:
-            client.create(one.name, one.config, stopped=True)
-        _rest(client, one.name)
-        reached = connectors.positions(client.offsets(one.name), str(one.source))
-        behind = {
-            topic: {
-                partition: end
-                for partition, end in partitions.items()
-                if reached.get(topic, {}).get(partition, 0) < end
-            }
-            for topic, partitions in ends.items()
-        }
-        if any(behind.values()):
-            client.set_offsets(one.name, connectors.entries(behind, str(one.source)))
-            said.append(f"connector {one.name} goes on from where {one.source} was taken over")
-            here.progress.step("mirror", said[-1])
-        kill_point("mirror-set-out")
-    return said
-
-
-def _rest(client: Connect, name: str) -> None:
-    """Wait until a connector has no task any more."""
-
-    def rests(found: Mapping[str, ConnectorState]) -> bool:
-        return name in found and found[name].rests
-
-    client.wait(f"connector {name} rests", rests, STARTS_WITHIN)
 
 
 def pending(
@@ -481,7 +439,7 @@ def settle(here: Site, runs: Mapping[str, bool]) -> dict[str, ConnectorState]:
 
     with lasting(here.progress, "waits for", "connectors"):
         try:
-            return client.wait("its connectors are as declared", holds, STARTS_WITHIN)
+            return client.wait("its connectors are as declared", holds, set_out.STARTS_WITHIN)
         except TimedOut as error:
             raise Unhealthy(
                 f"the mirror into {here.cluster.datacenter} does not run: {error}\n"

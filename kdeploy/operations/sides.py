@@ -31,16 +31,18 @@ class Sides:
     """The clusters of a mirrored environment, and what was decided about them.
 
     Attributes:
-        sites: All of them: two, or more of which each is written to.
+        sites: All of them.
         direction: Who is written to, as the clusters that answer have it.
         alive: Names of the datacenters that answer.
         settling: The decision that would settle that both were taken over, each without the other; None where they agree.
+        rivals: Those that were taken over so.
     """
 
     sites: tuple[Site, ...]
     direction: Direction
     alive: frozenset[str]
     settling: Direction | None = None
+    rivals: tuple[str, ...] = ()
 
     def of(self, datacenter: str) -> Site:
         """One of them."""
@@ -55,6 +57,13 @@ class Sides:
         """Of two, the one that is not of this name."""
         (found,) = (one for one in self.sites if one.cluster.datacenter != datacenter)
         return found
+
+    def left_by(self, to: str) -> Site:
+        """The one whose place a datacenter takes, or took: the one that is written to, of two the other one."""
+        if not self.many:
+            return self.other(to)
+        names = [self.direction.active, self.direction.before, *self.sites[0].datacenters]
+        return self.of(next(one for one in names if one and one != to))
 
     def answers(self, here: Site) -> bool:
         """Whether a datacenter answers."""
@@ -130,7 +139,8 @@ def _look(
         if settling is None:
             raise
         decision = error.settled(settling)
-        return Sides(sites, decision, frozenset(found), settling=decision)
+        rivals = tuple(one.active for one in error.kept)
+        return Sides(sites, decision, frozenset(found), settling=decision, rivals=rivals)
 
 
 def refuse_unmirrored(loaded: Loaded, to: str | None = None, lost: str | None = None) -> Mirroring:
@@ -159,6 +169,22 @@ def refuse_unmirrored(loaded: Loaded, to: str | None = None, lost: str | None = 
     return environment.mirroring
 
 
+def refuse_unwritten(sides: Sides, to: str, lost: str | None) -> None:
+    """Refuse to take over from a datacenter that is not written to, where one of them is.
+
+    Raises:
+        UsageError: It is so; says which one is.
+    """
+    active = sides.direction.active
+    if not active or lost is None or lost == active or active == to:
+        return
+    name = sides.sites[0].design.loaded.environment.name
+    raise UsageError(
+        f"{lost} is not written to, so nothing can be taken over from it: {active} is\n"
+        f"  leave --from out: kdeploy failover {name} --to {to}"
+    )
+
+
 def refuse_silent(target: Site, sides: Sides) -> None:
     """Refuse a datacenter that does not answer where it is to be written to.
 
@@ -168,16 +194,16 @@ def refuse_silent(target: Site, sides: Sides) -> None:
     if sides.answers(target):
         return
     here, name = target.cluster.datacenter, target.design.loaded.environment.name
-    if sides.many or sides.direction.active != here:
+    if sides.direction.active != here:
         raise Unhealthy(
             f"{here} does not answer, so it cannot take over\n"
             f"  look at `kdeploy status {name}`; nothing was changed"
         )
-    other = sides.other(here).cluster.datacenter
+    others = "|".join(one for one in target.datacenters if one != here)
     raise Unhealthy(
         f"{here} is the one that is written to, and it does not answer\n"
-        f"  bring it up with `kdeploy up {name}`, or have the other one take over: "
-        f"`kdeploy failover {name} --to {other}`; nothing was changed"
+        f"  bring it up with `kdeploy up {name}`, or have {'another' if sides.many else 'the other'} one take over: "
+        f"`kdeploy failover {name} --to {others}`; nothing was changed"
     )
 
 
@@ -201,7 +227,7 @@ def is_returned(loaded: Loaded, sides: Sides) -> bool:
     """Whether it was decided that all is where it was declared to be, so that only what follows from it may be left."""
     home = written_first(loaded.environment) or mirroring.EVERYWHERE
     found = sides.direction
-    return found.epoch > 0 and found.planned and found.active == home
+    return found.epoch > 0 and found.planned and found.active == home and not found.apart
 
 
 def refuse_returned(loaded: Loaded, sides: Sides) -> tuple[Site, Site]:
@@ -219,7 +245,7 @@ def refuse_returned(loaded: Loaded, sides: Sides) -> tuple[Site, Site]:
             f"{environment.name} is where it was declared to be: {f'{home} is' if home else 'every datacenter is'} "
             "written to\n  there is nothing to give back; `kdeploy failover --to` moves it"
         )
-    source, target = sides.of(away), sides.other(away)
+    source, target = sides.of(away), sides.of(home) if home and home != away else sides.left_by(away)
     refuse_silent(source, sides)
     if not sides.answers(target):
         raise Unhealthy(

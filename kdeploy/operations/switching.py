@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kdeploy.errors import GateClosed, KdeployError
-from kdeploy.operations import backlog, group_rights, mirroring, places, readiness
+from kdeploy.operations import backlog, group_rights, mirroring, places, readiness, set_out
 from kdeploy.operations.backlog import Backlog
 from kdeploy.operations.killpoint import kill_point
 from kdeploy.operations.progress import lasting
@@ -121,7 +121,7 @@ def stop_mirror(source: Site, target: Site) -> Positions:
     client.wait(
         "the mirror rests",
         lambda found: all(found[name].rests for name in names if name in found),
-        mirroring.STARTS_WITHIN,
+        set_out.STARTS_WITHIN,
     )
     return backlog.reached(source, target)
 

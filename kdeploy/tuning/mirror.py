@@ -139,9 +139,13 @@ class Connector:
     source: str | None = None
 
 
+RECORDS: Final = "-records"
+"""How the name of a connector ends that carries records."""
+
+
 def records(source: str, target: str) -> str:
     """Name of the connector that carries records."""
-    return f"{source}-to-{target}-records"
+    return f"{source}-to-{target}{RECORDS}"
 
 
 def groups(source: str, target: str) -> str:

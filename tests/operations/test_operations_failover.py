@@ -17,7 +17,8 @@ from kdeploy.cluster.mirror import LinkStatus
 from kdeploy.cluster.translation import GroupState
 from kdeploy.errors import KdeployError, Unhealthy, UsageError
 from kdeploy.operations import failover_preview, mirror_status, mirroring, switching
-from kdeploy.operations.failover import failback, failover
+from kdeploy.operations.failback import failback
+from kdeploy.operations.failover import failover
 from kdeploy.operations.failover_report import GroupGoesOn
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.site import Site

@@ -14,7 +14,8 @@ from kdeploy.cluster.state import Binding
 from kdeploy.errors import GateClosed, Stopped, Unhealthy
 from kdeploy.operations import backlog, failover_preview, fencing, mirroring, switching
 from kdeploy.operations.backlog import Backlog
-from kdeploy.operations.failover import failback, failover
+from kdeploy.operations.failback import failback
+from kdeploy.operations.failover import failover
 from kdeploy.operations.site import Site
 from kdeploy.spec.load import Loaded
 from kdeploy.spec.resources import Topic

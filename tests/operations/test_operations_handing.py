@@ -16,7 +16,8 @@ from kdeploy.cluster import direction
 from kdeploy.cluster.direction import Direction, Disagreement
 from kdeploy.errors import KdeployError, Unhealthy, UsageError
 from kdeploy.operations import clients, drill_preview, failover_preview, handing, mirror_status, mirroring
-from kdeploy.operations.failover import failback, failover
+from kdeploy.operations.failback import failback
+from kdeploy.operations.failover import failover
 from kdeploy.operations.failover_report import Report
 from tests.contracts import hold
 from tests.operations.two_sides_world import TwoSides

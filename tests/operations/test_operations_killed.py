@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kdeploy.operations import failover as command
-from kdeploy.operations import mirroring, switching
+from kdeploy.operations import set_out, switching
 from tests.operations.two_sides_world import TwoSides
 
 OPEN = {"orders", "payments"}
@@ -84,7 +84,7 @@ def test_whenever_it_is_killed_the_same_command_finishes(
 ) -> None:
     print(f"KDEPLOY_SEED={SEED}")
     monkeypatch.setattr("kdeploy.operations.switching.time.sleep", lambda _: mirror(two))
-    monkeypatch.setattr(mirroring, "STARTS_WITHIN", 30.0)
+    monkeypatch.setattr(set_out, "STARTS_WITHIN", 30.0)
     monkeypatch.setattr(switching, "LOOK", 0.0)
     run = SCENARIOS[scenario](two, tmp_path / "whole")
     with monkeypatch.context() as patch:

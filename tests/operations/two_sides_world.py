@@ -23,7 +23,7 @@ from kdeploy.cluster.failure import Unreachable
 from kdeploy.cluster.fake import FakeAdmin
 from kdeploy.cluster.fake_connect import FakeConnect
 from kdeploy.cluster.state import Broker, LogRecord, Metadata
-from kdeploy.operations import apply, mirroring, prepare, readiness, site, switching
+from kdeploy.operations import apply, mirroring, prepare, readiness, set_out, site, switching
 from kdeploy.operations.failover import failover
 from kdeploy.operations.failover_report import Report
 from kdeploy.operations.progress import Silent
@@ -106,7 +106,7 @@ class TwoSides:
             mirroring, "connect", lambda here, patience=None: self.connects[here.cluster.datacenter]
         )
         patch.setattr(mirroring, "_workers", lambda here, has_begun, **_: ((), ()))
-        patch.setattr(mirroring, "STARTS_WITHIN", 1.0)
+        patch.setattr(set_out, "STARTS_WITHIN", 1.0)
         patch.setattr(readiness, "check", lambda here: self._check(here.cluster.datacenter))
         patch.setattr(switching, "LOOK", 0.01)
         patch.setattr("kdeploy.operations.sides.ALIVE_WITHIN", 0.0)

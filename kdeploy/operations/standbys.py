@@ -1,0 +1,437 @@
+"""Active-passive among three datacenters and more: those that neither give nor take over, and stand by all the same.
+
+    planned:     their mirrors are stopped with the target's → who has all goes on from the target's end
+    unplanned:   mirrors are stopped → what each has and the target lacks is found by its records (`cluster.forks`)
+                 → decide → the target gathers it → open
+    afterwards:  who has less goes on in the target from where it was, found by its records
+    failback:    each that was left is fenced → what it alone has is exported → it is mirrored to again
+
+One that takes over has then all that any other one has that answers: only what nobody has is lost. One that did not answer,
+or wrote by itself, is apart: nothing is mirrored to it until `failback` has exported what it alone has.
+
+Invariant: before the target is open it holds, of each partition, what the furthest of those has that answer; and a mirror
+to one that stands by never begins after what that one has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from kdeploy.errors import KdeployError, Unhealthy
+from kdeploy.operations import backlog, deciding, mirroring, readiness, switching
+from kdeploy.operations.backlog import Backlog
+from kdeploy.operations.deciding import Clock
+from kdeploy.operations.killpoint import kill_point
+from kdeploy.operations.progress import lasting
+from kdeploy.operations.sides import Sides
+from kdeploy.operations.site import Site
+
+if TYPE_CHECKING:
+    from kdeploy.cluster.connectors import Positions
+    from kdeploy.cluster.direction import Direction, Offsets
+    from kdeploy.cluster.forks import Fork
+    from kdeploy.cluster.state import Place
+    from kdeploy.spec.mirroring import Mirroring
+
+LEVEL_WITHIN: Final = 5.0
+"""Seconds that others have, with nobody let in, to be where the target is: who is not goes on later from where it was."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a decision says of others than the two that it is about.
+
+    Attributes:
+        apart: As `Direction.apart`; None of two datacenters.
+        begins: As `Direction.begins`.
+        gathers: As `Direction.gathers`.
+    """
+
+    apart: Mapping[str, Offsets] | None = None
+    begins: Mapping[str, Offsets] | None = None
+    gathers: Mapping[str, Offsets] | None = None
+
+
+def beside(both: Sides, source: Site, target: Site) -> tuple[Site, ...]:
+    """Those that answer and are mirrored to like the target."""
+    here = source.cluster.datacenter
+    return tuple(
+        one
+        for one in both.sites
+        if one not in (source, target)
+        and both.answers(one)
+        and both.direction.lets(here, one.cluster.datacenter)
+    )
+
+
+def level(both: Sides, source: Site, target: Site, wanted: Mirroring) -> None:
+    """Wait a moment until others have all of a primary that is fenced and drained."""
+    left = [Backlog(source, one) for one in beside(both, source, target)]
+    deadline = time.monotonic() + LEVEL_WITHIN
+    with lasting(source.progress, "waits for", "the others that stand by"):
+        while left and time.monotonic() < deadline:
+            upto = switching.ends(source, wanted)
+            left = [one for one in left if _is_behind(one, upto)]
+            time.sleep(switching.LOOK if left else 0)
+
+
+def _is_behind(one: Backlog, upto: Positions) -> bool:
+    from kdeploy.cluster.failure import ClusterError
+
+    try:
+        return one.left(upto) > 0
+    except ClusterError:  # one that cannot be asked is left apart
+        return False
+
+
+def stop(both: Sides, source: Site, target: Site) -> tuple[Positions, tuple[Site, ...]]:
+    """Stop what the source is mirrored by to the target and to others.
+
+    Returns:
+        How far the target's came; and the others whose mirror rests.
+    """
+    others = beside(both, source, target)
+    with ThreadPoolExecutor(len(others) + 1, "kdeploy-stopping-mirrors") as pool:
+        found = [pool.submit(_stopped, source, one) for one in others]
+        mirrored = switching.stop_mirror(source, target)
+        return mirrored, tuple(one for one, stopped in zip(others, found, strict=True) if stopped.result())
+
+
+def _stopped(source: Site, here: Site) -> bool:
+    from kdeploy.cluster.failure import ClusterError
+
+    try:
+        switching.stop_mirror(source, here)
+    except ClusterError as error:
+        _left(here, f"its mirror could not be stopped: {str(error).splitlines()[0]}")
+        return False
+    return True
+
+
+def _left(here: Site, why: str) -> None:
+    name = here.design.loaded.environment.name
+    said = f"{here.cluster.datacenter} is not mirrored to: {why}; `kdeploy failback {name}` has it take part again"
+    here.progress.step("failover", said)
+
+
+def planned(both: Sides, source: Site, target: Site, rests: tuple[Site, ...], mirrored: Positions) -> Parts:
+    """What is decided of the others where the primary was drained: who has all of it goes on like the primary."""
+    if not both.many:
+        return Parts()
+    has_all = {one.cluster.datacenter for one in rests if backlog.reached(source, one) == mirrored}
+    taking = {source.cluster.datacenter, target.cluster.datacenter, *has_all}
+    return Parts({one: known for one, known in _others(both, target).items() if one not in taking})
+
+
+def _others(both: Sides, target: Site) -> dict[str, Offsets]:
+    """Every other datacenter, with what is known of those that are apart."""
+    known = both.direction.apart or {}
+    names = (one.cluster.datacenter for one in both.sites if one is not target)
+    return {one: known.get(one, {}) for one in names}
+
+
+def unplanned(
+    both: Sides, source: Site, target: Site, rests: tuple[Site, ...], mirrored: Positions, wanted: Mirroring
+) -> Parts:
+    """What is decided of the others where the primary does not answer: what they have and the target lacks is gathered."""
+    from kdeploy.cluster.direction import furthest
+
+    if not both.many:
+        return Parts()
+    here, apart = source.cluster.datacenter, _others(both, target)
+    looked = [found for one in rests if (found := _look(one, target, wanted)) is not None]
+    reached = {one.name: backlog.reached(source, one.here) for one in looked}
+    gathers = {one: found for one, found in _gathers(looked, reached).items() if found}
+    apart[here] = furthest(mirrored, *reached.values())
+    if gathers:
+        return Parts(apart, gathers=gathers)
+    begins = {one.name: one.begins(switching.ends(target, wanted)) for one in looked}
+    return Parts({one: known for one, known in apart.items() if one not in begins}, begins)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One that stands by, beside the one that takes over.
+
+    Attributes:
+        here: The one.
+        ends: Where each of its partitions ends.
+        forks: How far it goes together with the other one.
+    """
+
+    here: Site
+    ends: Positions
+    forks: Mapping[Place, Fork]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.here.cluster.datacenter
+
+    @property
+    def alone(self) -> dict[Place, int]:
+        """Partitions of which it has what the other one lacks, with where that begins."""
+        found = {}
+        for topic, some in self.ends.items():
+            for partition, end in some.items():
+                fork = self.forks.get((topic, partition))
+                begin = 0 if fork is None else fork.alone  # the other one has no such partition
+                if begin < end:
+                    found[topic, partition] = begin
+        return found
+
+    @property
+    def own(self) -> Positions:
+        """The same by topic and partition, of all partitions: the end where the other one lacks nothing."""
+        return {
+            topic: {partition: self.alone.get((topic, partition), end) for partition, end in some.items()}
+            for topic, some in self.ends.items()
+        }
+
+    def begins(self, ends: Positions) -> Positions:
+        """Where its mirror begins in the other one, where that is not at these ends of it."""
+        found: Positions = {}
+        for (topic, partition), fork in self.forks.items():
+            if fork.there < ends.get(topic, {}).get(partition, 0):
+                found.setdefault(topic, {})[partition] = fork.there
+        return found
+
+
+def _look(here: Site, other: Site, wanted: Mirroring, upto: Offsets | None = None) -> Looked | None:
+    """How far one goes together with another one; None, with a word, where that cannot be known now.
+
+    Args:
+        here: Nothing is mirrored to it now, and nobody writes there.
+        other: The one that takes over, or took.
+        wanted: What is mirrored.
+        upto: Offsets before which the first one is looked at alone; to its ends when left out.
+    """
+    from kdeploy.cluster import forks
+    from kdeploy.cluster.failure import ClusterError
+
+    try:
+        found = backlog.ends(here, wanted)
+        if found.waits:
+            _left(here, found.why(here.cluster.datacenter))
+            return None
+        places = [(topic, one) for topic, some in found.offsets.items() for one in some]
+        with readiness.connected(here) as mine, readiness.connected(other) as theirs:
+            forked = forks.find(mine, theirs, places, copy_until=upto or {})
+    except ClusterError as error:
+        _left(here, str(error).splitlines()[0])
+        return None
+    return Looked(here, found.offsets, forked)
+
+
+def _gathers(looked: list[Looked], reached: Mapping[str, Positions]) -> dict[str, Positions]:
+    """By datacenter where the target goes on reading in it; of each partition in the one that came furthest.
+
+    All of a datacenter's partitions are named, those of which nothing is to be read with their ends: what is not named would
+    be read from its beginning.
+    """
+    furthest: dict[Place, tuple[int, str]] = {}
+    for one in looked:
+        for topic, partition in one.alone:
+            came = reached[one.name].get(topic, {}).get(partition, 0)
+            furthest[topic, partition] = max(furthest.get((topic, partition), (-1, "")), (came, one.name))
+    found: dict[str, Positions] = {}
+    for one in looked:
+        chosen = {place: at for place, at in one.alone.items() if furthest[place][1] == one.name}
+        if chosen:
+            found[one.name] = {
+                topic: {partition: chosen.get((topic, partition), end) for partition, end in some.items()}
+                for topic, some in one.ends.items()
+            }
+    return found
+
+
+def gather(both: Sides, wanted: Mirroring, clock: Clock, *, accept_loss: bool) -> Sides:
+    """Have the one that takes over mirror what others have and it lacks; nobody is let in before.
+
+    Raises:
+        Behind: One of these does not answer any more, and nobody accepted to go on without what it has.
+    """
+    from kdeploy.cluster.direction import furthest
+
+    direction = both.direction
+    target, source = both.of(direction.active), both.of(direction.before)
+    silent = [one for one in direction.gathers if one not in both.alive]
+    if silent and not accept_loss:
+        raise switching.Behind(_ungathered(target, silent))
+    givers = [both.of(one) for one in direction.gathers if one in both.alive]
+    for one in givers:
+        _gather_from(one, target, direction, wanted)
+    if givers:
+        names = " and ".join(one.cluster.datacenter for one in givers)
+        clock.done(f"{target.cluster.datacenter} has what {names} had and it lacked")
+    kill_point("failover-gathered")
+    apart = dict(direction.apart or {})
+    if silent:  # what they alone have `failback` exports, of them and of the primary
+        known = [backlog.reached(source, one) for one in (target, *givers)]
+        apart[direction.before] = furthest(*known)
+    found = replace(direction, apart=apart, gathers={}, ends=switching.ends(target, wanted))
+    deciding.keep_everywhere(both, found)
+    return replace(both, direction=found)
+
+
+def _ungathered(target: Site, silent: list[str]) -> str:
+    there, name = target.cluster.datacenter, target.design.loaded.environment.name
+    listed = " and ".join(silent)
+    return (
+        f"{listed} {'has' if len(silent) == 1 else 'have'} records that {there} lacks, and "
+        f"{'does' if len(silent) == 1 else 'do'} not answer any more; nobody can write in {there} yet\n"
+        f"  bring up what can be and run this again, or go on without them: "
+        f"kdeploy failover {name} --to {there} --accept-loss"
+    )
+
+
+def _gather_from(giver: Site, target: Site, direction: Direction, wanted: Mirroring) -> None:
+    here, there = giver.cluster.datacenter, target.cluster.datacenter
+    # Each by itself: what one copies another one would copy once more.
+    alone = replace(direction, gathers={here: direction.gathers[here]})
+    runs = mirroring.running(target, alone)
+    mirroring.reconcile(target, runs, alone)
+    mirroring.settle(target, runs)
+    kill_point("failover-gathering")
+    behind = Backlog(giver, target)
+    with lasting(target.progress, "waits for", f"what {here} has and {there} lacks"):
+        while left := behind.left(switching.ends(giver, wanted)):
+            target.progress.now("waits for", f"{left:,} records of {here} that {there} lacks")
+            time.sleep(switching.LOOK)
+    switching.stop_mirror(giver, target)
+
+
+def join(both: Sides, wanted: Mirroring, clock: Clock) -> Sides:
+    """Have those that stand by, answer and have nothing alone be mirrored to again, each from where it is."""
+    direction = both.direction
+    active = both.of(direction.active)
+    for name, known in (direction.apart or {}).items():
+        here = both.of(name)
+        was_lost = name == direction.before and not direction.planned
+        if known or was_lost or not both.answers(here):
+            continue
+        looked = _rested(here, active, direction, wanted)
+        if looked is None:
+            continue
+        if looked.alone:
+            _left(here, f"it has records that {active.cluster.datacenter} lacks")
+            continue
+        direction = taking_part(direction, looked)
+        deciding.keep_everywhere(both, direction)
+        clock.done(f"{name} goes on in {active.cluster.datacenter} from where it was")
+        kill_point("failover-joined")
+    return replace(both, direction=direction)
+
+
+def _rested(
+    here: Site, active: Site, direction: Direction, wanted: Mirroring, upto: Offsets | None = None
+) -> Looked | None:
+    """As `_look`, once nothing is mirrored to it from anywhere."""
+    from kdeploy.cluster.failure import ClusterError
+
+    try:
+        runs = mirroring.running(here, direction)
+        mirroring.reconcile(here, runs, direction)
+        mirroring.settle(here, {name: run for name, run in runs.items() if not run})
+    except (ClusterError, Unhealthy) as error:
+        _left(here, str(error).splitlines()[0])
+        return None
+    return _look(here, active, wanted, upto)
+
+
+def taking_part(direction: Direction, looked: Looked) -> Direction:
+    """A decision by which one more is mirrored to, from where it is."""
+    apart = {one: known for one, known in (direction.apart or {}).items() if one != looked.name}
+    ends = {topic: dict(some) for topic, some in direction.ends.items()}
+    return replace(direction, apart=apart, begins={**direction.begins, looked.name: looked.begins(ends)})
+
+
+def gathering(target: Site) -> str:
+    """Why another one does not take over while one gathers what others have."""
+    here, name = target.cluster.datacenter, target.design.loaded.environment.name
+    return (
+        f"{here} was decided on, and mirrors what others have before anybody may write there; nothing was changed\n"
+        f"  finish that first: kdeploy failover {name} --to {here}"
+    )
+
+
+def unmirrored(target: Site) -> str:
+    """Why one that is apart does not take over while the one that is written to answers."""
+    here, name = target.cluster.datacenter, target.design.loaded.environment.name
+    return (
+        f"nothing is mirrored to {here} since it was left, so it lacks what was written meanwhile; nothing was changed\n"
+        f"  `kdeploy failback {name}` has it take part again, and exports what it alone has; then run this again"
+    )
+
+
+def refuse_left(both: Sides, source: Site, target: Site) -> None:
+    """Refuse one that is apart where another one is not, as the one that is written to does not answer.
+
+    Raises:
+        KdeployError: Names those that may take over.
+    """
+    here, to = source.cluster.datacenter, target.cluster.datacenter
+    others = [one.cluster.datacenter for one in beside(both, source, target)]
+    if not both.many or both.direction.lets(here, to) or not others:
+        return
+    name = target.design.loaded.environment.name
+    raise KdeployError(
+        f"{to} was left and nothing is mirrored to it since, and {' and '.join(others)} "
+        f"{'has' if len(others) == 1 else 'have'} what {here} wrote; nothing was changed\n"
+        f"  have one of these take over: kdeploy failover {name} --to {'|'.join(others)} --accept-loss"
+    )
+
+
+def rival(both: Sides, to: str) -> Site:
+    """Where each of two was taken over without the other: the one that is not to go on."""
+    if not both.many:
+        return both.other(to)
+    return both.of(next(one for one in both.rivals if one != to))
+
+
+def alone(both: Sides, here: Site, wanted: Mirroring) -> int | None:
+    """How many records one that is apart alone has, counted; None where it does not answer, or they cannot be told."""
+    from kdeploy.cluster import tail
+
+    if not both.answers(here):
+        return None
+    try:
+        _, own = apart_from(both, here, wanted)
+    except KdeployError:
+        return None
+    with readiness.connected(here) as admin:
+        return tail.count(admin, own).records
+
+
+def apart_from(
+    both: Sides, here: Site, wanted: Mirroring, *, rests: bool = False
+) -> tuple[Looked, Positions]:
+    """Where the mirror to one that is apart begins, and from where on it has records alone; only looks.
+
+    Args:
+        both: All of them.
+        here: The one that is apart.
+        wanted: What is mirrored.
+        rests: Whether what is mirrored to it is to be stopped first, which may write there still.
+
+    Raises:
+        KdeployError: That cannot be known now; it was said why.
+    """
+    direction, name = both.direction, here.cluster.datacenter
+    active, known = both.of(direction.active), (direction.apart or {}).get(name, {})
+    own = {topic: dict(some) for topic, some in known.items()}
+    if (
+        own and name == direction.before
+    ):  # written to until the active one took over, which was where its own end is
+        return Looked(here, {}, {}), own
+    looked = _rested(here, active, direction, wanted, known) if rests else _look(here, active, wanted, known)
+    if looked is None:
+        raise KdeployError(
+            f"what {name} alone has cannot be told yet, and nothing was exported\n"
+            f"  look at `kdeploy status {here.design.loaded.environment.name}`, and run this again"
+        )
+    return looked, own or looked.own
