@@ -17,11 +17,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from kdeploy.errors import KdeployError, Unhealthy
-from kdeploy.operations import fencing, mirroring, places, readiness, set_out, sides, switching
+from kdeploy.operations import (
+    drill_ways,
+    fencing,
+    mirroring,
+    places,
+    readiness,
+    set_out,
+    sides,
+    switching,
+)
 from kdeploy.operations.drill_report import DirectionDrilled, Drilled, GroupDrilled
 from kdeploy.operations.failover_report import Behind, Step
 from kdeploy.operations.killpoint import kill_point
@@ -78,7 +87,7 @@ def drill(
     name = loaded.environment.name
     with lease(places.state_folder(name), "drill"), told(name, progress):
         both = sides.look(loaded, progress, password_file)
-        refuse_early(both, wanted)
+        drill_ways.refuse_early(both, wanted)
         with ExitStack() as stack:
             admins = {
                 one.cluster.datacenter: stack.enter_context(readiness.connected(one)) for one in both.sites
@@ -87,50 +96,6 @@ def drill(
             work.removed = work.clear()
             with work.cleared():
                 return work.run()
-
-
-def refuse_early(both: Sides, wanted: Mirroring) -> None:
-    """Refuse what a drill could not do, before anything is written.
-
-    Raises:
-        Unhealthy: A datacenter does not answer.
-        KdeployError: One was lost and has not been given back.
-    """
-    name = both.sites[0].design.loaded.environment.name
-    silent = [one.cluster.datacenter for one in both.sites if not both.answers(one)]
-    if silent and both.many:
-        raise Unhealthy(
-            f"{silent[0]} does not answer, and a drill needs every datacenter\n"
-            f"  bring it up with `kdeploy up {name}`; where this is no drill, "
-            f"`kdeploy failover {name} --from {silent[0]} --to DATACENTER`"
-        )
-    if silent:
-        raise Unhealthy(
-            f"{silent[0]} does not answer, and a drill needs both datacenters\n"
-            f"  bring it up with `kdeploy up {name}`; where this is no drill, "
-            f"`kdeploy failover {name} --to {both.other(silent[0]).cluster.datacenter}`"
-        )
-    if wanted.mode == "active-passive" and not both.direction.planned:
-        lost = both.other(both.direction.active).cluster.datacenter
-        raise KdeployError(
-            f"{lost} was lost and is not mirrored to since, so there is nothing to drill\n"
-            f"  give it back first: `kdeploy failback {name}`"
-        )
-
-
-def ways(both: Sides, wanted: Mirroring) -> tuple[tuple[Site, tuple[Site, ...]], ...]:
-    """Each datacenter that is written to, or the one that is, with those that its canary is followed to."""
-    if both.many:
-        return tuple((one, tuple(other for other in both.sites if other is not one)) for one in both.sites)
-    source, target = way(both)
-    forth, back = (source, (target,)), (target, (source,))
-    return (forth, back) if wanted.mode == "active-active" else (forth,)
-
-
-def way(both: Sides) -> tuple[Site, Site]:
-    """The datacenter that is written to, or the first of two, and the other one."""
-    first = both.direction.active or both.sites[0].cluster.datacenter
-    return both.of(first), both.other(first)
 
 
 @dataclass
@@ -156,15 +121,20 @@ class _Drill:
         environment = self.both.sites[0].design.loaded.environment
         kill_point("drill-begun")
         found: list[DirectionDrilled] = []
-        for one, others in ways(self.both, self.wanted):
+        for one, others in drill_ways.ways(self.both, self.wanted):
             found += self._mirrored(one, others)
         if self.wanted.mode == "active-active":
             self._time("decide who is handed out", lambda: self._decide(*self.both.sites))
         else:
-            source, target = way(self.both)
-            found.append(self._back(target, source))
-            self._time("decide who is written to", lambda: self._decide(source, target))
-            self._time(f"open {target.cluster.datacenter}", lambda: self._right(target, given=True))
+            back = drill_ways.ways_back(self.both)
+            with self._longest():
+                found += [self._back(one, active) for one, active in back]
+            self._time(
+                "decide who is written to", lambda: self._decide(back[0][1], *(one for one, _ in back))
+            )
+            with self._longest():
+                for one, _ in back:
+                    self._time(f"open {one.cluster.datacenter}", partial(self._right, one, given=True))
         return Drilled(
             environment.name,
             self.wanted.mode,
@@ -205,7 +175,7 @@ class _Drill:
             for one in seen:
                 self._wait(watches[one.cluster.datacenter], acknowledged, one.cluster.datacenter)
             if passive:
-                self._drained(watches[seen[0].cluster.datacenter], acknowledged)
+                self._drained([watches[one.cluster.datacenter] for one in seen], acknowledged)
             groups = self._groups(source, known, topic, len(acknowledged), passive) if known else {}
         found = []
         for one in targets:
@@ -303,9 +273,9 @@ class _Drill:
                     return
                 time.sleep(PAUSE)
 
-    def _drained(self, watch: Watch, acknowledged: Mapping[int, float]) -> None:
+    def _drained(self, watches: Sequence[Watch], acknowledged: Mapping[int, float]) -> None:
         """How long it took from the last record that was acknowledged to the last one that came."""
-        came = max((at for _, at in watch.arrived()), default=0.0)
+        came = max((at for watch in watches for _, at in watch.arrived()), default=0.0)
         self._say("wait until all is mirrored")
         self.steps.append(Step("wait until all is mirrored", max(0.0, came - max(acknowledged.values()))))
 
@@ -439,6 +409,14 @@ class _Drill:
         work()
         self.steps.append(Step(what, time.monotonic() - began))
         self._say(what)
+
+    @contextmanager
+    def _longest(self) -> Iterator[None]:
+        """Of steps of the block, of which a failover takes one, leave the one that took longest."""
+        before = list(self.steps)
+        yield
+        taken = sorted(self.steps[len(before) :], key=lambda step: step.seconds or 0.0)
+        self.steps = [*before, *taken[-1:]]
 
     def _say(self, what: str) -> None:
         self.progress.step("drill", what)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdeploy.errors import KdeployError
-from kdeploy.operations import drill, fencing, mirroring, readiness, sides
+from kdeploy.operations import drill, drill_ways, fencing, mirroring, readiness, sides
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.sides import Sides
 from kdeploy.operations.site import Site
@@ -69,7 +69,7 @@ def of_drill(loaded: Loaded, password_file: Path | None = None) -> Foreseen:
     both = sides.look(loaded, Silent(), password_file)
     found = Foreseen(loaded.environment.name, wanted.mode, both.direction.active or None)
     try:
-        drill.refuse_early(both, wanted)
+        drill_ways.refuse_early(both, wanted)
     except KdeployError as error:
         return replace(found, refused=(str(error),))
     return replace(found, steps=tuple(_steps(both, wanted)), removes=tuple(sorted(set(_left(both)))))
@@ -79,7 +79,7 @@ def _steps(both: Sides, wanted: Mirroring) -> Iterator[str]:
     if both.many:
         yield from _steps_among(both, wanted)
         return
-    source, target = drill.way(both)
+    source, target = drill_ways.way(both)
     here, there = source.cluster.datacenter, target.cluster.datacenter
     passive = wanted.mode == "active-passive"
     yield _canary(here, there, drill.WRITES_FOR, "the mirror that carries everybody's")
@@ -101,11 +101,24 @@ def _steps(both: Sides, wanted: Mirroring) -> Iterator[str]:
 
 
 def _steps_among(both: Sides, wanted: Mirroring) -> Iterator[str]:
-    for one, others in drill.ways(both, wanted):
+    passive = wanted.mode == "active-passive"
+    for one, others in drill_ways.ways(both, wanted):
         here, there = one.cluster.datacenter, " and ".join(other.cluster.datacenter for other in others)
         yield _canary(here, there, drill.WRITES_FOR, "the mirrors that carry everybody's")
+        if passive:
+            yield f"take the canary's own right in {here}, and look at the {_changes(one, '')} that fence it"
+            yield f"wait until all of the canary is in {there}"
         yield f"commit an offset for the canary's group in {here}, and see where it goes on in {there}"
+    back = drill_ways.ways_back(both) if passive else ()
+    for one, active in back:
+        here, there = one.cluster.datacenter, active.cluster.datacenter
+        connector = named.drill(here, there)
+        yield _canary(here, there, drill.WRITES_FOR / 2, f"connector {connector}, which carries nothing else")
+        yield f"stop connector {connector}"
     yield "write a decision's worth of records to the canary of each datacenter"
+    for one, _ in back:
+        there = one.cluster.datacenter
+        yield f"give the canary's own right in {there}, and look at the {_changes(one, there)} that open it"
     yield "remove all of it, in every datacenter"
 
 

@@ -62,7 +62,7 @@ def beside(both: Sides, source: Site, target: Site) -> tuple[Site, ...]:
     return tuple(
         one
         for one in both.sites
-        if one not in (source, target)
+        if one.cluster.datacenter not in (here, target.cluster.datacenter)
         and both.answers(one)
         and both.direction.lets(here, one.cluster.datacenter)
     )
@@ -130,7 +130,7 @@ def planned(both: Sides, source: Site, target: Site, rests: tuple[Site, ...], mi
 def _others(both: Sides, target: Site) -> dict[str, Offsets]:
     """Every other datacenter, with what is known of those that are apart."""
     known = both.direction.apart or {}
-    names = (one.cluster.datacenter for one in both.sites if one is not target)
+    names = (one for one in target.datacenters if one != target.cluster.datacenter)
     return {one: known.get(one, {}) for one in names}
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from kdeploy.operations import failback, set_out, switching
 from kdeploy.operations import failover as command
-from kdeploy.operations import set_out, switching
 from tests.operations.two_sides_world import TwoSides
 
 OPEN = {"orders", "payments"}
@@ -62,7 +62,7 @@ def back(two: TwoSides, folder: Path) -> Callable[[], object]:
     lost(two, folder)()
     two.down = set()
     two.write("west", 2)
-    return lambda: command.failback(two.loaded, two.steps, export=folder / "alone", patience=30)
+    return lambda: failback.failback(two.loaded, two.steps, export=folder / "alone", patience=30)
 
 
 SCENARIOS = {"planned": planned, "lost": lost, "back": back}
