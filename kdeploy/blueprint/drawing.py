@@ -107,7 +107,8 @@ def _mirror(cluster: Cluster, lock: Lock, locked: LockedDatacenter) -> Mirror | 
         return None
     sides = {one.name: _side(cluster.environment, one) for one in lock.datacenters}
     target = sides.pop(cluster.datacenter)
-    tasks = wanted.workers.tasks_of(len(workers), len(sides), mirror.TASKS_PER_WORKER)
+    directions = wanted.read_at_once(len(sides))
+    tasks = wanted.workers.tasks_of(len(workers), directions, mirror.TASKS_PER_WORKER)
     folder = layout(cluster.provider, "mirror", 0).secrets
     return Mirror(
         nodes=tuple(_node(cluster, locked, member) for member in workers),

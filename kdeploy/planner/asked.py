@@ -58,11 +58,18 @@ def _mirrored(environment: Environment) -> str:
 def _exchanged(environment: Environment, mirroring: Mirroring) -> str:
     """What follows from `mirroring` where the workload does not state it."""
     workload = environment.workload
-    into, out = (format_rate(float(rate)) for rate in exchanged(environment, {}))
+    rates, others = exchanged(environment, {}), len(environment.datacenters) - 1
+    into, out = (format_rate(float(rate)) for rate in rates)
     if mirroring.mode == "active-passive":
         said = f" {out} of it are mirrored to the datacenter that stands by, and either can be the one that does."
+        if others > 1:
+            each = format_rate(float(rates[1]) / others)
+            said = (
+                f" {each} of it are mirrored to each of the {others} datacenters that stand by, and any can be the one that "
+                "is written to."
+            )
         return "" if workload.mirrored_out else said
-    if len(environment.datacenters) > 2:
+    if others > 1:
         return _exchanged_among(environment, mirroring, into, out)
     found = ""
     if not workload.mirrored_out:

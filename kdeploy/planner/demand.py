@@ -285,7 +285,7 @@ def _leaves_region(environment: Environment, datacenter: Datacenter) -> bool:
 
 
 def _stands_by(environment: Environment, datacenter: Datacenter) -> bool:
-    """Whether a datacenter is the one of two that is not written to at first."""
+    """Whether a datacenter is one that is not written to at first (active-passive)."""
     mirroring = environment.mirroring
     if mirroring is None or mirroring.mode == "active-active":
         return False
@@ -293,7 +293,7 @@ def _stands_by(environment: Environment, datacenter: Datacenter) -> bool:
 
 
 def _to_mirrors(environment: Environment, datacenter: Datacenter) -> float:
-    """Seconds between the brokers and the workers that read from them: beside the brokers of the other datacenter."""
+    """Seconds between the brokers and the workers that read from them: beside the brokers of the farthest datacenter."""
     mirroring, stated = environment.mirroring, environment.workload.mirror_round_trip
     if mirroring is None or stated != Workload.model_fields["mirror_round_trip"].get_default():
         return stated
@@ -306,8 +306,8 @@ def exchanged(environment: Environment, drawn: Mapping[Place, NDArray[np.float64
     """Average rates today that are mirrored into a datacenter and out of it, as its producers send them.
 
     As the workload states them; where it does not and `mirroring` is declared, as follows from that. Of
-    active-passive, either datacenter may be the one that is written to and read once more: what the other side
-    writes is then no more than what it would have been sent itself. Of active-active each has what the others'
+    active-passive, any datacenter may be the one that is written to and read once more by every other one: what one that
+    stands by writes is no more than what it would have been sent itself. Of active-active each has what the others'
     applications write to mirrored topics; once one of them is lost it has the survivor's share of all that they write in
     its place. It is sized for the greater of the two, which is enough for both.
 
@@ -322,7 +322,7 @@ def exchanged(environment: Environment, drawn: Mapping[Place, NDArray[np.float64
     carried, every = _produced(environment, drawn)
     others, share = max(len(environment.datacenters) - 1, 1), mirroring.survivor_share
     if not workload.mirrored_out:
-        out = carried if others == 1 else carried * times_read(others, share)
+        out = carried if others == 1 else carried * times_read(others, mirroring)
     if not workload.mirrored_in and mirroring.mode == "active-active":
         into = np.maximum(others * carried, (others - 1) * carried + share * every)
     return into, out

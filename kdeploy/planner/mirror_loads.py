@@ -29,11 +29,13 @@ class Load:
 
     Attributes:
         live: Bytes per second of records on average.
-        peak: The same in the busiest minutes; of three and more datacenters, with the clients of a lost one at the source.
+        peak: The same in the busiest minutes; of three and more that are all written to, with a lost one's clients at the
+            source.
         partitions: Partitions at the source.
         brokers: Brokers at the source.
         encrypted: Whether it travels over TLS.
         usual: Bytes per second in the busiest minutes with no datacenter lost; None where it is `peak`.
+        alone: Whether workers read nowhere else meanwhile: one datacenter is written to at a time (active-passive).
     """
 
     live: float
@@ -42,6 +44,7 @@ class Load:
     brokers: int
     encrypted: bool
     usual: float | None = None
+    alone: bool = False
 
     @property
     def busy(self) -> float:
@@ -104,11 +107,17 @@ def by_tasks(load: Load, tasks: Floats) -> Floats:
 
 
 def busy(loads: Sequence[Load]) -> float:
-    """Bytes per second of records from all sources in the busiest minutes.
+    """Bytes per second of records in the busiest minutes: from all sources, or from whichever is written to.
 
     With one of several sources lost, another one has at most all of its clients and no more comes in all.
     """
-    return sum(load.busy for load in loads)
+    alone = max((load.busy for load in loads if load.alone), default=0.0)
+    return max(alone, sum(load.busy for load in loads if not load.alone))
+
+
+def beside(load: Load, loads: Sequence[Load]) -> float:
+    """Bytes per second of records that workers carry from other sources at the same time, in the busiest minutes."""
+    return 0.0 if load.alone else busy([one for one in loads if one is not load])
 
 
 def load_of(environment: Environment, demand: Demand, source: DatacenterPlan) -> Load:
@@ -126,4 +135,11 @@ def load_of(environment: Environment, demand: Demand, source: DatacenterPlan) ->
     )
     usual, most = of_one_link(environment)
     counts = (source.partitions, source.brokers.count, demand.clients_encrypt)
-    return Load(live * usual, peak * most, *counts, usual=None if usual == most else peak * usual)
+    mirroring = environment.mirroring
+    return Load(
+        live * usual,
+        peak * most,
+        *counts,
+        usual=None if usual == most else peak * usual,
+        alone=mirroring is not None and mirroring.mode == "active-passive",
+    )

@@ -52,7 +52,7 @@ def mirrored(name: str, mirror: MirrorPlan, environment: Environment) -> Iterato
 
 
 def _rows(mirror: MirrorPlan, link: LinkPlan, wanted: Mirroring) -> Iterator[tuple[str, str]]:
-    many = len(mirror.links) > 1
+    many = len(mirror.links) > 1 and wanted.mode == "active-active"
     with_clients = " with a lost datacenter's clients there" if many else ""
     yield (
         "records",

@@ -1,8 +1,9 @@
 """The Kafka Connect workers that mirror: how many and on what, what the link carries, how far behind, how soon caught up.
 
-What workers of a datacenter write there they read in the others. Rates are of records, as brokers count them, at
-the horizon's end. Invariant: pure; more to carry never takes fewer workers, and more bandwidth never more time to
-catch up. An environment without mirroring has no workers, and every other part of its plan is as it was.
+What workers of a datacenter write there they read in the others: in all of them, or in the one that is written to,
+whichever it is. Rates are of records, as brokers count them, at the horizon's end. Invariant: pure; more to carry never
+takes fewer workers, and more bandwidth never more time to catch up. An environment without mirroring has no workers, and
+every other part of its plan is as it was.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kdeploy.errors import InvalidSetting
 from kdeploy.planner import catalogue, declared, ensemble, figures, mirror_figures
 from kdeploy.planner.demand import ceilings_of
 from kdeploy.planner.ebs import Floats
-from kdeploy.planner.mirror_loads import Fleet, Load, busy, by_tasks
+from kdeploy.planner.mirror_loads import Fleet, Load, beside, by_tasks
 from kdeploy.planner.result import LIMITS, Infeasible, LinkPlan, MirrorPlan, Relaxation
 from kdeploy.spec.mirroring import Workers
 from kdeploy.units import HOURS_PER_MONTH, format_bytes, format_duration, format_rate
@@ -123,7 +124,7 @@ def heap(load: Load, tasks: int, count: int, directions: int = 1) -> float:
         load: What is to be carried.
         tasks: Tasks of all workers for a direction.
         count: Workers.
-        directions: Datacenters that they read from, all of which are taken to be as this one.
+        directions: Datacenters that they read from at a time, all of which are taken to be as this one.
     """
     mine = math.ceil(load.partitions / tasks)
     fetched = min(load.brokers * mirror_figures.FETCHED.value, mine * mirror_figures.FETCH.value)
@@ -185,7 +186,7 @@ def _link(
     runs = mirroring.mode == "active-active" or source.name == (
         mirroring.primary or environment.datacenters[0].name
     )
-    elsewhere = busy([one for one in loads if one is not load])
+    elsewhere = beside(load, loads)
     by_workers = min(
         max(0.0, float(fleet.worked(load)) - elsewhere), float(by_tasks(load, np.array(float(plan.tasks))))
     )
@@ -262,11 +263,16 @@ def _workers(
 
 def _tasks(wanted: Workers, count: int, loads: Sequence[Load]) -> int:
     """Tasks of all workers for each direction."""
-    return wanted.tasks_of(count, len(loads), int(mirror_figures.TASKS.value))
+    return wanted.tasks_of(count, _at_once(loads), int(mirror_figures.TASKS.value))
+
+
+def _at_once(loads: Sequence[Load]) -> int:
+    """Datacenters that workers read from at a time."""
+    return sum(not load.alone for load in loads) or 1
 
 
 def _heap(loads: Sequence[Load], tasks: int, count: int) -> float:
-    return max(heap(load, tasks, count, len(loads)) for load in loads)
+    return max(heap(load, tasks, count, _at_once(loads)) for load in loads)
 
 
 def _made(

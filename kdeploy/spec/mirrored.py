@@ -1,7 +1,7 @@
-"""What an environment declares for one of two datacenters between which something is mirrored.
+"""What an environment declares for one of the datacenters between which something is mirrored.
 
-MirrorMaker's own user is declared on both sides with what it needs there and no more. Of active-passive, whoever may
-write a mirrored topic may do so where it is written to alone: the other side, whose copy is one with offsets that count,
+MirrorMaker's own user is declared in each with what it needs there and no more. Of active-passive, whoever may write a
+mirrored topic may do so where it is written to alone: every other datacenter, whose copy is one with offsets that count,
 is closed to everybody but the mirror by its access lists. A failover is then a change of what is declared.
 
 Where MirrorMaker copies access lists, what it makes of declared users' own is declared as well: whole lists of these users
@@ -133,9 +133,10 @@ def _copies(source: Environment, wanted: Mirroring, here: str, there: str) -> It
     and 4.3, read 2026-11-28). It takes none away. Declared is what it makes whichever datacenter is written to, and for
     `all` what a closed side has of it, so that nothing of this changes with a failover.
     """
-    beyond = tuple(f"{one.name}." for one in source.datacenters if one.name not in (here, there))
+    others = (one.name for one in source.datacenters if one.name not in (here, there))
+    # What others mirror to the source is theirs to bring (`tuning.mirror`), where a name says whose it is.
+    beyond = tuple(f"{one}." for one in others) if wanted.names == "prefixed" else ()
     for user, acl in acls_of(source):
-        # What others mirror to the source is theirs to bring (`tuning.mirror`).
         if acl.pattern != "literal" or acl.name.startswith(beyond):
             continue
         name = _copied(acl.name, wanted, here, there)
@@ -160,7 +161,7 @@ def _copied(name: str, wanted: Mirroring, here: str, there: str) -> str | None:
 
 
 def _rights(wanted: Mirroring, here: str, others: Iterable[str], *, is_closed: bool) -> Iterator[Acl]:
-    """What MirrorMaker may do in a cluster: its workers beside it write there, those of the other read there.
+    """What MirrorMaker may do in a cluster: its workers beside it write there, those of the others read there.
 
     Whoever may alter access lists may give itself all: only where they are copied, and only where they are copied to.
     """

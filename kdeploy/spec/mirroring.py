@@ -78,7 +78,7 @@ class Workers(Frozen):
 
         Args:
             workers: Workers of a datacenter.
-            directions: Datacenters that they read from.
+            directions: Datacenters that they read from at a time (`Mirroring.read_at_once`).
             usual: Tasks for each worker.
         """
         return self.tasks or -(-workers * usual // directions)
@@ -88,7 +88,7 @@ class Mirroring(Frozen):
     """Topics and groups of one datacenter, kept in the others."""
 
     mode: Mode = "active-passive"
-    """active-passive: one datacenter is written to, the other stands by until `kdeploy failover`.
+    """active-passive: one datacenter is written to, every other one stands by until `kdeploy failover`.
     active-active: all of two and more are written to, and each has what the others' applications write."""
 
     primary: DatacenterName | None = None
@@ -115,7 +115,7 @@ class Mirroring(Frozen):
     sync.topic.configs.enabled); if not, it keeps those that it was made with."""
 
     sync_topic_acls: bool = False
-    """Whether ACLs of mirrored topics are copied to the other datacenter, all but the right to write (MirrorMaker's
+    """Whether ACLs of mirrored topics are copied to the other datacenters, all but the right to write (MirrorMaker's
     sync.topic.acls.enabled): those of users that are not declared here too."""
 
     rpo: Annotated[Seconds, Field(gt=0, le=86400 * 30)] = 30.0
@@ -143,6 +143,14 @@ class Mirroring(Frozen):
         """What is known of a direction; the defaults where nothing was said."""
         said = (one for one in self.links if (one.source, one.target) == (source, target))
         return next(said, None) or Link(source=source, target=target)
+
+    def read_at_once(self, others: int) -> int:
+        """Datacenters that workers read in at a time: every other one, or the one that is written to.
+
+        Args:
+            others: Datacenters besides their own.
+        """
+        return others if self.mode == "active-active" else min(others, 1)
 
     def mirrors(self, topic: str) -> bool:
         """Whether a topic is mirrored, by its name on the side that it is written to."""

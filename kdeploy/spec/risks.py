@@ -300,8 +300,8 @@ RISKS: Final[Mapping[str, tuple[Callable[[Environment], Places], str]]] = {
     ),
     "unfenced-writers": (
         _unfenced,
-        "rights are what keeps writers off the side that stands by, and off the old one after a failover: without "
-        "them both may be written to at once, and the two differ for good",
+        "rights are what keeps writers off a datacenter that stands by, and off the old one after a failover: without "
+        "them two may be written to at once, and these differ for good",
     ),
     "reads-one-side": (
         _reads_one_side,

@@ -280,11 +280,16 @@ def _records(
     secrets: str,
     beyond: Sequence[str],
 ) -> Connector:
-    """What carries records of a source's own: what others (`beyond`) mirror there comes from them, and from there no more."""
+    """What carries records of a source's own: what others (`beyond`) mirror there comes from them, and from there no more.
+
+    Where names stay what they are, one that begins with a datacenter's is an application's. Nothing but a drill's canaries
+    comes from others then, which may be mirrored to the one that is written to while it is mirrored from.
+    """
     copies, codec = str(environment.durability.replication_factor), environment.workload.compression
     bandwidth = wanted.link(source.datacenter, target.datacenter).bandwidth
     answer = str(fetched(bandwidth, tasks * (source.bootstrap.count(",") + 1)))
     narrow = bool(beyond) and not passes_heartbeats_on(environment.kafka.version)
+    is_one_name = wanted.names == "identity"
     config = {
         "connector.class": "org.apache.kafka.connect.mirror.MirrorSourceConnector",
         "tasks.max": str(tasks),
@@ -293,12 +298,13 @@ def _records(
         "transaction.boundary.interval.ms": _milliseconds(TRANSACTION),
         **_common(wanted, source, target, secrets),
         "topics": _patterns((*wanted.topics, canaries(source.datacenter), *([HEARTBEATS] if narrow else ()))),
-        # Of one name on both sides, what a drill mirrors to the source must not come back.
+        # Of one name everywhere, what a drill mirrors to the source must not come back, nor go on.
         "topics.exclude": ",".join(
             (
                 *map(_pattern, (*wanted.exclude_topics, canaries(target.datacenter))),
+                *(_pattern(canaries(one)) for one in beyond if is_one_name),
                 *_own_topics(wanted),
-                *(_pattern(f"{one}.*") for one in beyond),
+                *(_pattern(f"{one}.*") for one in beyond if not is_one_name),
             )
         ),
         # Else it mirrors heartbeats past its own filter, those too that came to the source from others.

@@ -34,12 +34,12 @@ def check(environment: Environment) -> Iterator[Finding]:
     if mirroring is None:
         return
     if len(environment.datacenters) < 2:
-        right = "add the other one under datacenters, or remove mirroring"
-        yield Finding(_PLACE, "mirroring is between two datacenters, and there is one", right)
+        right = "add another one under datacenters, or remove mirroring"
+        yield Finding(_PLACE, "mirroring is between datacenters, and there is one", right)
         return
     names = [one.name for one in environment.datacenters]
     yield from _mode(mirroring)
-    yield from _many(environment, mirroring, names)
+    yield from _many(environment, names)
     yield from _primary(mirroring, names)
     yield from _links(mirroring, names)
     yield from _objective(mirroring, names)
@@ -64,28 +64,20 @@ def _mode(mirroring: Mirroring) -> Iterator[Finding]:
     if mirroring.mode == "active-active":
         if mirroring.naming == "identity":
             wrong = (
-                "with both sides written to and one name for both, what is mirrored would be mirrored back"
+                "with every datacenter written to and one name in all of them, what is mirrored would be mirrored back"
             )
             right = "write prefixed, or leave it out; or write mode: active-passive"
             yield Finding((*_PLACE, "naming"), wrong, right)
         if mirroring.primary is not None:
-            wrong = "primary means nothing where both datacenters are written to"
+            wrong = "primary means nothing where every datacenter is written to"
             yield Finding((*_PLACE, "primary"), wrong, "remove it, or write mode: active-passive")
     elif mirroring.survivor_share != Mirroring.model_fields["survivor_share"].get_default():
-        wrong = "survivor_share means nothing where one datacenter is written to: the other carries all of it"
+        wrong = "survivor_share means nothing where one datacenter is written to: another one then carries all of it"
         yield Finding((*_PLACE, "survivor_share"), wrong, "remove it, or write mode: active-active")
 
 
-def _many(environment: Environment, mirroring: Mirroring, names: list[str]) -> Iterator[Finding]:
-    """A mode that holds between two alone, and more datacenters than an old MirrorMaker is for.
-
-    Of three, one that takes over may lack what another one that stood by has already, and what it wrote since would be
-    mirrored to that one at offsets that are taken.
-    """
-    if len(names) > 2 and mirroring.mode == "active-passive":
-        wrong = f"active-passive is between two datacenters, and there are {len(names)}"
-        right = "write mode: active-active, which takes two and more, or leave two datacenters"
-        yield Finding((*_PLACE, "mode"), wrong, right, (_PLACE,))
+def _many(environment: Environment, names: list[str]) -> Iterator[Finding]:
+    """More datacenters than an old MirrorMaker is for."""
     version = environment.kafka.version
     if len(names) > MOST_WITH_HEARTBEATS and passes_heartbeats_on(version):
         wrong = (
