@@ -107,6 +107,14 @@ class Admin(Protocol):
         """
         ...
 
+    def offsets_at(self, moments: Mapping[Place, float]) -> dict[Place, int]:
+        """Of each partition the offset of the first record whose time is not before a moment, in seconds since 1970.
+
+        Of records in no order of time, none of that very time is before it. A partition that has none is left out, and so is
+        one that is gone or that nobody leads.
+        """
+        ...
+
     def unfinished(self, places: Collection[Place]) -> frozenset[Place]:
         """Partitions with records that readers of committed ones do not see yet: of a transaction that is open.
 

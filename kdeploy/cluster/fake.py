@@ -193,6 +193,14 @@ class FakeAdmin:
             for place, log in found.items()
         }
 
+    def offsets_at(self, moments: Mapping[Place, float]) -> dict[Place, int]:
+        """By the times in `logs`."""
+        return {
+            place: late[0].offset
+            for place, moment in moments.items()
+            if (late := [one for one in self.logs.get(place, ()) if one.timestamp >= moment])
+        }
+
     def unfinished(self, places: Collection[Place]) -> frozenset[Place]:
         """What `open` says."""
         return frozenset(self.open.intersection(places))

@@ -185,16 +185,27 @@ class KafkaAdmin(KafkaConnection):
     def spans(self, places: Collection[Place]) -> dict[Place, tuple[int, int]]:
         """Of each partition the first offset and the end for readers of committed records: two requests a leader."""
         spec = kafka().admin.OffsetSpec
-        first, end = self._offsets(places, (spec.EARLIEST, "read_committed"), (spec.LATEST, "read_committed"))
+        first, end = self._offsets(
+            places, *((dict.fromkeys(places, one), "read_committed") for one in (spec.EARLIEST, spec.LATEST))
+        )
         return {place: (first[place], end[place]) for place in first}
+
+    def offsets_at(self, moments: Mapping[Place, float]) -> dict[Place, int]:
+        """The first offset whose time is not before a moment (ListOffsets by timestamp, KIP-79): a request a leader."""
+        asked = {place: round(moment * 1000) for place, moment in moments.items()}
+        (found,) = self._offsets(asked, (asked, "read_committed"))
+        return {place: offset for place, offset in found.items() if offset >= 0}
 
     def unfinished(self, places: Collection[Place]) -> frozenset[Place]:
         """Partitions whose end was, a moment ago, beyond what readers of committed records see: two requests a leader."""
         latest = kafka().admin.OffsetSpec.LATEST
-        whole, committed = self._offsets(places, (latest, "read_uncommitted"), (latest, "read_committed"))
+        wanted = dict.fromkeys(places, latest)
+        whole, committed = self._offsets(places, (wanted, "read_uncommitted"), (wanted, "read_committed"))
         return frozenset(place for place, end in committed.items() if end < whole[place])
 
-    def _offsets(self, places: Collection[Place], *questions: tuple[Foreign, str]) -> list[dict[Place, int]]:
+    def _offsets(
+        self, places: Collection[Place], *questions: tuple[Mapping[Place, Foreign], str]
+    ) -> list[dict[Place, int]]:
         """Offsets of partitions that somebody leads, as each of some questions has it, asked one after the other."""
         led = {(one.topic, one.index) for one in self.metadata().partitions if one.leader is not None}
         wanted = [kafka().TopicPartition(*place) for place in sorted(led.intersection(places))]
@@ -202,7 +213,7 @@ class KafkaAdmin(KafkaConnection):
         for where, isolation in questions if wanted else ():
             ask = partial(
                 self._kafka.list_partition_offsets,
-                dict.fromkeys(wanted, where),
+                {one: where[one.topic, one.partition] for one in wanted},
                 isolation_level=isolation,
             )
             answer = self._ask("read the offsets of partitions", ask)

@@ -107,7 +107,7 @@ def switch(
     if planned:
         if not both.direction.lets(source.cluster.datacenter, to):
             raise KdeployError(left_before(both, source, target))
-        unreadable = _refuse_unplannable(both, source, wanted, accept_loss=accept_loss)
+        unreadable = _refuse_unplannable(source, target, wanted, accept_loss=accept_loss)
         # While it can still be changed: a fence is no moment to learn that nobody could go on.
         what = f"whether somebody could go on with each group in {to}"
         warned = switching.look_at_groups(source, target, wanted, source, what) is not None
@@ -141,10 +141,9 @@ def switch(
     return report if planned else deciding.told_of_loss(report, both, wanted)
 
 
-def _refuse_unplannable(both: Sides, source: Site, wanted: Mirroring, *, accept_loss: bool) -> bool:
+def _refuse_unplannable(source: Site, target: Site, wanted: Mirroring, *, accept_loss: bool) -> bool:
     """Refuse what a fence or the mirror does not reach, but for a person's word; whether that was needed."""
     here, say = source.cluster.datacenter, source.progress.step
-    target = both.other(here)
     left = losing(source, wanted) or switching.untranslated(source, target)
     if left and not accept_loss:
         name = source.design.loaded.environment.name

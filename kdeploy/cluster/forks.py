@@ -1,0 +1,341 @@
+"""How far two copies of the same records go together, found by what the records are: their offsets differ.
+
+    the last records of one → looked for in the other, from their timestamp on → not there: further back, ever more
+    → there, and nowhere else: both are read on from there, side by side, up to where they differ or one of them ends
+
+Partitions and order are the same in both, and so are keys, values, headers and the times that producers gave: a mirror
+changes none. Compaction and retention take from each by itself, and a run of equal records may be anywhere in itself;
+wherever it is in doubt the earliest place counts.
+
+Invariant: read-only; of a partition nothing is taken for shared that was not seen in both, but for what one has lost by its
+own retention. Memory is bounded by a few thousand records of `AT_ONCE` partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from kdeploy.cluster.batches import of
+
+if TYPE_CHECKING:
+    from kdeploy.cluster.admin import Admin
+    from kdeploy.cluster.direction import Offsets
+    from kdeploy.cluster.state import LogRecord, Place, Spans
+
+RUN: Final = 16
+"""Records that are looked for together: what one alone does not tell apart, as the same value twice in a millisecond."""
+
+LONG_RUN: Final = 512
+"""The same, where that many are in several places."""
+
+NEAR: Final = 64
+"""Offsets before a place in which its last records are looked for at first: each transaction of a mirror leaves a mark."""
+
+FURTHER: Final = 8
+"""Times that it is looked further back each time; what is read on is as many times what one alone has, at most."""
+
+SCAN: Final = 200_000
+"""Offsets that are looked at from where the timestamps of a run begin: with timestamps in no order it may be anywhere
+after that, and a second or two of reading is what a person waits for one partition."""
+
+CHUNK: Final = 4_096
+"""Offsets of a partition that are read at a time, side by side with the other one's."""
+
+AT_ONCE: Final = 100
+"""Partitions that are looked at together."""
+
+Content: TypeAlias = tuple[float | None, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
+"""What makes a record the same: its time, where producers gave it, its key, value and headers."""
+
+
+@dataclass(frozen=True, order=True)
+class Fork:
+    """Of one partition, where two go apart.
+
+    Attributes:
+        topic: Its topic.
+        partition: Its number.
+        there: Offset in the origin from which on the copy lacks what it has; never after the true place.
+        alone: Offset in the copy from which on it has what the origin lacks, its end where there is nothing; never after the
+            true place.
+        is_exact: Whether both are the true places; if not, what is mirrored from `there` may come twice.
+    """
+
+    topic: str
+    partition: int
+    there: int
+    alone: int
+    is_exact: bool = True
+
+
+@dataclass
+class _Search:
+    """One partition that is looked at.
+
+    Attributes:
+        place: The partition.
+        mine: First offset and end of the copy.
+        theirs: The same of the origin.
+        at: Offset of the copy before which its last records are looked for.
+        back: Offsets from there to the next one.
+        blind: Whether times say when brokers took records, which differ.
+        oldest: Time of the origin's first record.
+    """
+
+    place: Place
+    mine: tuple[int, int]
+    theirs: tuple[int, int]
+    at: int
+    back: int = NEAR
+    blind: bool = False
+    oldest: float | None = None
+    run: list[LogRecord] = field(default_factory=list)
+    found: tuple[int, int] | None = None
+
+    def fork(self, there: int, alone: int, *, is_exact: bool = True) -> Fork:
+        """The answer."""
+        return Fork(*self.place, there, alone, is_exact)
+
+    def content(self, one: LogRecord) -> Content:
+        """What makes a record the same in both."""
+        return (None if self.blind else one.timestamp, one.key, one.value, one.headers)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether neither has lost its beginning."""
+        return self.mine[0] == 0 and self.theirs[0] == 0
+
+
+def find(
+    copy: Admin,
+    origin: Admin,
+    places: Collection[Place],
+    *,
+    copy_until: Offsets | None = None,
+    origin_until: Offsets | None = None,
+) -> dict[Place, Fork]:
+    """Where a copy and its origin go apart, by partition; those that either has not, or that nobody leads, are left out.
+
+    Args:
+        copy: One cluster.
+        origin: The other one.
+        places: Partitions.
+        copy_until: By topic and partition, offsets before which the copy is looked at; else up to its end.
+        origin_until: The same of the origin.
+
+    Raises:
+        ClusterError: One of them does not answer.
+    """
+    mine = _until(copy.spans(places), copy_until or {})
+    theirs = _until(origin.spans(places), origin_until or {})
+    found: dict[Place, Fork] = {}
+    for some in of(sorted(mine.keys() & theirs.keys()), AT_ONCE):
+        searches = [_Search(place, mine[place], theirs[place], mine[place][1]) for place in some]
+        for one in _find(copy, origin, searches):
+            found[one.topic, one.partition] = one
+    return found
+
+
+def _until(spans: Spans, upto: Offsets) -> dict[Place, tuple[int, int]]:
+    return {
+        (topic, partition): (first, max(first, min(end, upto.get(topic, {}).get(partition, end))))
+        for (topic, partition), (first, end) in spans.items()
+    }
+
+
+def _find(copy: Admin, origin: Admin, searches: Sequence[_Search]) -> Iterator[Fork]:
+    left = [one for one in searches if one.mine[1] > 0 and one.theirs[0] < one.theirs[1]]
+    for one in searches:
+        if one not in left:
+            # Nothing was ever written to the copy, or nothing is left of the origin.
+            yield one.fork(one.theirs[0], one.mine[1] if one.mine[1] == 0 else one.mine[0])
+    _look_at_origin(origin, left)
+    together: list[_Search] = []
+    while left:
+        _take_runs(copy, left)
+        for one in [one for one in left if not one.run]:
+            left.remove(one)
+            yield from _begin_anew(one, together)
+        _look_for(origin, left, RUN)
+        for one in [one for one in left if one.found]:
+            left.remove(one)
+            together.append(one)
+        for one in list(left):
+            if _is_older(one):
+                # What the origin has no more the copy may have: shared as far as that goes.
+                left.remove(one)
+                yield one.fork(one.theirs[0], one.at, is_exact=one.at == one.mine[1])
+                continue
+            one.at, one.back, one.run = max(one.mine[0], one.at - one.back), one.back * FURTHER, []
+    yield from _side_by_side(copy, origin, together)
+
+
+def _begin_anew(one: _Search, together: list[_Search]) -> Iterator[Fork]:
+    """Where nothing of the copy before a place is readable, or nothing of it is in the origin for certain."""
+    if one.is_whole:
+        one.found = (0, 0)  # both are there from the first record on, which is the same
+        together.append(one)
+    else:
+        yield one.fork(one.theirs[0], one.at if one.at == one.mine[1] else one.mine[0], is_exact=False)
+
+
+def _look_at_origin(origin: Admin, searches: Sequence[_Search]) -> None:
+    first = origin.first_records({one.place: one.theirs for one in searches})
+    for one in searches:
+        if one.place in first:
+            one.blind, one.oldest = first[one.place].appended, first[one.place].timestamp
+
+
+def _is_older(one: _Search) -> bool:
+    lost = one.theirs[0] > 0 and one.oldest is not None and not one.blind
+    return lost and max(record.timestamp for record in one.run) < (one.oldest or 0.0)
+
+
+def _take_runs(copy: Admin, searches: Sequence[_Search]) -> None:
+    """The last records of the copy before a place; none where nothing is readable there."""
+    step, left = NEAR, [one for one in searches if one.at > one.mine[0]]
+    while left:
+        spans = {one.place: (max(one.mine[0], one.at - step), one.at) for one in left}
+        by_place = {one.place: one for one in left}
+        for record in copy.records(spans):
+            by_place[record.place].run.append(record)
+        for one in left:
+            one.blind = one.blind or any(record.appended for record in one.run)
+        left = [one for one in left if len(one.run) < RUN and spans[one.place][0] > one.mine[0]]
+        for one in left:
+            one.run.clear()
+        step *= FURTHER
+
+
+def _look_for(origin: Admin, searches: Sequence[_Search], length: int) -> None:
+    """Look for runs in the origin; one that is there in one place alone is found."""
+    hints = origin.offsets_at(
+        {
+            one.place: min(record.timestamp for record in one.run[-length:])
+            for one in searches
+            if not one.blind
+        }
+    )
+    spans = {}
+    for one in searches:
+        first, end = one.theirs
+        begin = max(first, end - SCAN) if one.blind else max(first, hints.get(one.place, first))
+        if begin < end:
+            spans[one.place] = (begin, min(end, begin + SCAN))
+    matchers = {one.place: _Matcher([*map(one.content, one.run[-length:])]) for one in searches}
+    by_place = {one.place: one for one in searches}
+    for record in origin.records(spans):
+        matchers[record.place].take(by_place[record.place].content(record), record.offset)
+    doubtful: list[_Search] = []
+    for one in searches:
+        ends = matchers[one.place].ends
+        if len(ends) == 1 and matchers[one.place].is_distinct:
+            one.found = (one.at, ends[0] + 1)
+        elif ends and length < LONG_RUN and len(one.run) > length:
+            doubtful.append(one)
+    if doubtful:
+        _look_for(origin, doubtful, LONG_RUN)
+
+
+class _Matcher:
+    """Finds a run in what comes (Knuth, Morris and Pratt, Fast Pattern Matching in Strings, 1977)."""
+
+    def __init__(self, run: Sequence[Content]) -> None:
+        self.ends: list[int] = []
+        self._run, self._at = run, 0
+        self._falls = [0] * len(run)
+        at = 0
+        for index in range(1, len(run)):
+            while at and run[index] != run[at]:
+                at = self._falls[at - 1]
+            at += run[index] == run[at]
+            self._falls[index] = at
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether it cannot overlap with itself: one that does, as equal records in a row, may be a little further on."""
+        return not self._falls[-1]
+
+    def take(self, one: Content, offset: int) -> None:
+        """One more record."""
+        while self._at and (self._at == len(self._run) or one != self._run[self._at]):
+            self._at = self._falls[self._at - 1]
+        if one == self._run[self._at]:
+            self._at += 1
+        if self._at == len(self._run):
+            self.ends.append(offset)
+
+
+def _side_by_side(copy: Admin, origin: Admin, together: Sequence[_Search]) -> Iterator[Fork]:
+    """Read both on from where they are the same, up to where they differ."""
+    walks = [_Walk(one, *(one.found or (0, 0))) for one in together]
+    while walks:
+        _read(copy, walks, mine=True)
+        _read(origin, walks, mine=False)
+        for walk in list(walks):
+            if walk.go():
+                walks.remove(walk)
+                yield walk.search.fork(walk.there, walk.alone)
+
+
+@dataclass
+class _Walk:
+    """Two partitions side by side.
+
+    Attributes:
+        search: Which.
+        alone: Offset in the copy before which all is the same.
+        there: The same in the origin.
+    """
+
+    search: _Search
+    alone: int
+    there: int
+    _mine: list[LogRecord] = field(default_factory=list)
+    _theirs: list[LogRecord] = field(default_factory=list)
+    _read: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._read = [self.alone, self.there]
+
+    def wanted(self, *, mine: bool) -> tuple[int, int] | None:
+        """What is to be read next of one of them; None where there is enough, or nothing more."""
+        held = self._mine if mine else self._theirs
+        begin, end = self._read[not mine], (self.search.mine if mine else self.search.theirs)[1]
+        return None if held or begin >= end else (begin, min(end, begin + CHUNK))
+
+    def take(self, records: Iterable[LogRecord], upto: int, *, mine: bool) -> None:
+        """What was read."""
+        (self._mine if mine else self._theirs).extend(records)
+        self._read[not mine] = upto
+
+    def go(self) -> bool:
+        """Compare what there is of both; whether they differ, or one has ended."""
+        same = 0
+        for one, other in zip(self._mine, self._theirs, strict=False):
+            if self.search.content(one) != self.search.content(other):
+                self.alone, self.there = one.offset, other.offset
+                return True
+            self.alone, self.there, same = one.offset + 1, other.offset + 1, same + 1
+        del self._mine[:same], self._theirs[:same]
+        ends = [
+            not held and self.wanted(mine=mine) is None
+            for held, mine in ((self._mine, True), (self._theirs, False))
+        ]
+        if ends[0]:  # marks and nothing else may follow
+            self.alone = self.search.mine[1]
+        if ends[1]:
+            self.there = self.search.theirs[1]
+        return any(ends)
+
+
+def _read(admin: Admin, walks: Sequence[_Walk], *, mine: bool) -> None:
+    by_place = {walk.search.place: walk for walk in walks}
+    spans = {place: wanted for place, walk in by_place.items() if (wanted := walk.wanted(mine=mine))}
+    came: dict[Place, list[LogRecord]] = {place: [] for place in spans}
+    for record in admin.records(spans):
+        came[record.place].append(record)
+    for place, (_, upto) in spans.items():
+        by_place[place].take(came[place], upto, mine=mine)
