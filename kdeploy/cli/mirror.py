@@ -86,7 +86,7 @@ def text(found: MirrorStatus, wrong: list[str]) -> str:
     where = f"{found.active} is written to" if found.active else "every datacenter is written to"
     if found.handed and not found.active:
         where += "".join(f"; clients of {one} are handed out {to}" for one, to in found.handed.items())
-    if found.problems:
+    if found.problems and not found.active:
         where = "nobody knows who is written to"
     lines = [f"{found.environment}: {found.mode}; {where} (decision {found.epoch})"]
     for link in found.links:

@@ -157,7 +157,8 @@ class MirrorStatus:
         at: When it was looked at, in ISO 8601.
         links: One for each direction that is mirrored and whose target answers.
         silent: Datacenters that do not answer.
-        problems: What is wrong with all of it, a sentence each: that both were taken over, each without the other.
+        problems: What is wrong with all of it, a sentence each: that both were taken over, each without the other, or that
+            nothing is mirrored to one of several that stand by.
         handed: By datacenter whose clients are sent elsewhere, where to (active-active).
     """
 

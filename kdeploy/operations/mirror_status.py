@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdeploy.errors import KdeployError, Unhealthy, UsageError
-from kdeploy.operations import asking, group_rights, mirroring
+from kdeploy.operations import asking, group_rights, mirroring, standbys
 from kdeploy.operations.progress import Silent
 from kdeploy.operations.status import sites_of
 
@@ -70,8 +70,8 @@ def status(loaded: Loaded, password_file: Path | None = None) -> MirrorStatus:
 def _decided(
     sites: Sequence[Site], answers: asking.Answers
 ) -> tuple[str | None, int, tuple[str, ...], dict[str, str]]:
-    """Who is written to and the number of that decision; None where both were taken over, and that in words; and, by
-    datacenter whose clients are sent elsewhere, where to.
+    """Who is written to and the number of that decision; None where both were taken over, and that in words, as whom nothing
+    is mirrored to; and, by datacenter whose clients are sent elsewhere, where to.
     """
     from kdeploy.cluster.direction import Disagreement
 
@@ -84,7 +84,8 @@ def _decided(
             settles = f"`kdeploy failover {name} --from LOST --to DATACENTER` decides on it anew"
         return None, error.epoch, (f"{str(error).splitlines()[0]}: {settles}",), {}
     where = mirroring.clients_of(found, sites[0].datacenters)
-    return found.active, found.epoch, (), {one: other for one, other in where.items() if one != other}
+    left = standbys.left_out(found, sites[0].design.loaded.environment.name)
+    return found.active, found.epoch, left, {one: other for one, other in where.items() if one != other}
 
 
 def refuse_unmirrored(loaded: Loaded) -> Mirroring:

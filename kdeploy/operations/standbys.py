@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 LEVEL_WITHIN: Final = 5.0
 """Seconds that others have, with nobody let in, to be where the target is: who is not goes on later from where it was."""
 
+ANSWERS_WITHIN: Final = 30.0
+"""Seconds for one to answer that the target gathers from: nobody can write meanwhile."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -196,7 +199,7 @@ class Looked:
         """Where its mirror begins in the other one, where that is not at these ends of it."""
         found: Positions = {}
         for (topic, partition), fork in self.forks.items():
-            if fork.there < ends.get(topic, {}).get(partition, 0):
+            if fork.there != ends.get(topic, {}).get(partition, 0):
                 found.setdefault(topic, {})[partition] = fork.there
         return found
 
@@ -262,7 +265,9 @@ def gather(both: Sides, wanted: Mirroring, clock: Clock, *, accept_loss: bool) -
     silent = [one for one in direction.gathers if one not in both.alive]
     if silent and not accept_loss:
         raise switching.Behind(_ungathered(target, silent))
-    givers = [both.of(one) for one in direction.gathers if one in both.alive]
+    givers = [
+        replace(both.of(one), patience=ANSWERS_WITHIN) for one in direction.gathers if one in both.alive
+    ]
     for one in givers:
         _gather_from(one, target, direction, wanted)
     if givers:
@@ -348,6 +353,25 @@ def taking_part(direction: Direction, looked: Looked) -> Direction:
     apart = {one: known for one, known in (direction.apart or {}).items() if one != looked.name}
     ends = {topic: dict(some) for topic, some in direction.ends.items()}
     return replace(direction, apart=apart, begins={**direction.begins, looked.name: looked.begins(ends)})
+
+
+def left_out(direction: Direction, name: str) -> tuple[str, ...]:
+    """What is said of those that nothing is mirrored to, and of one that nobody is let in yet, a sentence each.
+
+    Args:
+        direction: What was decided.
+        name: The environment.
+    """
+    if direction.gathers:
+        others = " and ".join(direction.gathers)
+        return (
+            f"{direction.active} was decided on, and nobody can write there before it has what {others} had: "
+            f"`kdeploy failover {name} --to {direction.active}` goes on",
+        )
+    return tuple(
+        f"nothing is mirrored to {one} since it was left: `kdeploy failback {name}` has it take part again"
+        for one in direction.apart or {}
+    )
 
 
 def gathering(target: Site) -> str:
