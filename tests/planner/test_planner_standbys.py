@@ -97,11 +97,16 @@ def test_each_is_planned_to_be_written_to_and_the_one_that_is_now_sends(primary:
 
 
 @pytest.mark.parametrize("primary", ["a", "b"])
-def test_what_leaves_the_region_is_paid_once_for_each_that_stands_by_where_it_is_written(primary: str) -> None:
+def test_what_leaves_the_region_is_paid_once_for_each_that_stands_by_where_it_is_written(
+    primary: str,
+) -> None:
     plan = planner.plan(standing(primary=primary), remedies=False)
     paid = {one.name: one.cost.parts.get("cross_region_traffic") for one in plan.datacenters}
     running = [
-        link.monthly_usd or 0.0 for one in "abc" for link in workers(plan, one).links if link.source == primary
+        link.monthly_usd or 0.0
+        for one in "abc"
+        for link in workers(plan, one).links
+        if link.source == primary
     ]
     assert len(running) == 2
     assert paid.pop(primary) == pytest.approx(sum(running), abs=0.02)
@@ -171,6 +176,7 @@ def test_with_the_same_brokers_to_read_from_workers_and_directions_are_those_of_
         before, after = workers(two, name), workers(four, name)
         assert replace(after, links=()) == replace(before, links=())
         (only,) = before.links
+        assert only.least == "workers"
         assert len(after.links) == 3
         assert only in after.links
         figures = {replace(one, source="", runs=True) for one in after.links}
@@ -180,9 +186,13 @@ def test_with_the_same_brokers_to_read_from_workers_and_directions_are_those_of_
 def standing_local(count: int) -> Environment:
     """Datacenters on this machine, whose brokers are as many however much is read."""
     places = [{"name": "abcde"[at], "base_port": 2000 + 6000 * at} for at in range(count)]
-    workers = {"count": 2, "tasks": 6}
-    mirroring = {"mode": "active-passive", "workers": workers}
-    return Environment.model_validate({"name": "trial", "datacenters": places, "mirroring": mirroring})
+    document = {
+        "name": "trial",
+        "datacenters": places,
+        "mirroring": {"mode": "active-passive", "workers": {"count": 2, "tasks": 6}},
+        "workload": {"throughput": "20MB/s", "partitions": 12},
+    }
+    return Environment.model_validate(document)
 
 
 def test_a_link_that_nothing_goes_over_until_a_failover_has_to_carry_it_all_the_same() -> None:

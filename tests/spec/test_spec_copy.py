@@ -96,7 +96,9 @@ def test_ten_local_environments_share_no_port() -> None:
     taken: set[int] = set()
     for name in available():
         loaded = load(find(name))
-        if name == "local-three-dc-passive":  # of all ports below those that Linux lends, none are left for nine roles more
+        if (
+            name == "local-three-dc-passive"
+        ):  # of all ports below those that Linux lends, none are left for nine roles more
             assert ports_of(loaded) == ports_of(load(find("local-three-dc-active")))
         elif loaded.environment.datacenters[0].provider == "local":
             assert not taken & ports_of(loaded), name

@@ -149,7 +149,9 @@ def test_of_three_too_all_that_is_copied_is_declared_where_it_comes_whoever_was_
         assert made <= declared(declared_in(environment, there, then))
 
 
-def test_of_three_of_which_one_is_written_to_a_name_that_begins_with_another_ones_is_an_applications() -> None:
+def test_of_three_of_which_one_is_written_to_a_name_that_begins_with_another_ones_is_an_applications() -> (
+    None
+):
     environment = load(SHIPPED / "local-three-dc-passive").environment
     users = (User(name="app", acls=(Acl(name="east.orders", operations=("all",)),)),)
     wanted = Mirroring(mode="active-passive", sync_topic_acls=True)

@@ -63,9 +63,7 @@ def _mode(mirroring: Mirroring) -> Iterator[Finding]:
     """What the mode makes impossible, or would ignore."""
     if mirroring.mode == "active-active":
         if mirroring.naming == "identity":
-            wrong = (
-                "with every datacenter written to and one name in all of them, what is mirrored would be mirrored back"
-            )
+            wrong = "with every datacenter written to and one name in all of them, what is mirrored would be mirrored back"
             right = "write prefixed, or leave it out; or write mode: active-passive"
             yield Finding((*_PLACE, "naming"), wrong, right)
         if mirroring.primary is not None:
