@@ -16,6 +16,7 @@ SHIPPED: Final = (
     "local",
     "local-kraft",
     "local-three-dc-active",
+    "local-three-dc-passive",
     "local-two-dc-active",
     "local-two-dc-passive",
     "prod-eu",

@@ -59,7 +59,7 @@ def clients(
 ) -> None:
     """Write client properties and certificates for Java, librdkafka and Python.
 
-    Where one of two datacenters is written to, it is that one's, always in the same folder, so that a client
+    Where one datacenter alone is written to, it is that one's, always in the same folder, so that a client
     which reads its files anew follows a failover.
 
     Without --user and --admin: for every user of the environment, and the administrator. The folders are

@@ -13,10 +13,11 @@ Invariant: pure. Without mirroring an environment is what it was, the very same 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import permutations
 from typing import Final, Literal, Protocol, TypeAlias
 
 from kdeploy.spec.identity import DRILL, MIRROR
-from kdeploy.spec.mirroring import Mirroring
+from kdeploy.spec.mirroring import Mirroring, passes_heartbeats_on
 from kdeploy.spec.model import Environment
 from kdeploy.spec.resources import Acl, Grant, Topic, User
 from kdeploy.spec.roles import acls_of, expand
@@ -73,7 +74,8 @@ def declared_in(environment: Environment, datacenter: str, written: str | None) 
         for other in _others(environment, datacenter)
         for copy in _copies(_declared(environment, wanted, other, other), wanted, other, datacenter)
     ]
-    return found.model_copy(update={"acls": (*found.acls, *copies)})
+    beats = _copies_of_heartbeats(environment, wanted, datacenter)
+    return found.model_copy(update={"acls": (*found.acls, *copies, *beats)})
 
 
 def _others(environment: Environment, datacenter: str) -> list[str]:
@@ -142,16 +144,46 @@ def _copies(source: Environment, wanted: Mirroring, here: str, there: str) -> It
         name = _copied(acl.name, wanted, here, there)
         if acl.resource != "topic" or name is None:
             continue
-        operations = acl.operations if acl.permission == "deny" else _left(acl)
-        if operations:
-            copy = acl.model_copy(update={"name": name, "operations": operations})
-            yield Grant.model_construct(user=user, role=None, acls=(copy,))
+        yield from _copy(user, acl, name)
+
+
+def _copy(user: str, acl: Acl, name: str) -> Iterator[Grant]:
+    """An entry as it is made for a topic of another name, if anything of it is."""
+    if operations := acl.operations if acl.permission == "deny" else _left(acl):
+        copy = acl.model_copy(update={"name": name, "operations": operations})
+        yield Grant.model_construct(user=user, role=None, acls=(copy,))
+
+
+def _copies_of_heartbeats(environment: Environment, wanted: Mirroring, there: str) -> Iterator[Grant]:
+    """What MirrorMaker makes in a datacenter of entries for heartbeats, which have a name of their own with every naming.
+
+    They go past its filters, and on from there by every way without a circle; where it is told not to
+    (`tuning.mirror`), those of the sources alone come.
+    """
+    others = _others(environment, there)
+    goes_on = len(others) == 1 or passes_heartbeats_on(environment.kafka.version)
+    entries = {
+        other: [
+            (user, acl)
+            for user, acl in acls_of(_declared(environment, wanted, other, other))
+            if (acl.resource, acl.pattern) == ("topic", "literal") and _is_heartbeats(acl.name, goes_on)
+        ]
+        for other in others
+    }
+    for length in range(1, len(others) + 1 if goes_on else 2):
+        for *steps, first in permutations(others, length):
+            for user, acl in entries[first]:
+                if not {there, *steps} & set(acl.name.split(".")[:-1]):
+                    yield from _copy(user, acl, ".".join((*steps, first, acl.name)))
+
+
+def _is_heartbeats(name: str, goes_on: bool) -> bool:
+    """Whether a topic holds heartbeats: a cluster's own, or where they are passed on those of others."""
+    return name == HEARTBEATS or (goes_on and name.endswith(f".{HEARTBEATS}"))
 
 
 def _copied(name: str, wanted: Mirroring, here: str, there: str) -> str | None:
     """What the topic of an entry is called in the other datacenter; None where MirrorMaker leaves the entry where it is."""
-    if name == HEARTBEATS:
-        return f"{here}.{name}"
     if not is_mirrored(name, wanted):
         return None
     if wanted.names == "identity":

@@ -32,7 +32,14 @@ def completions(words: str) -> set[str]:
         ("kdeploy sta", {"status"}),
         (
             "kdeploy up local",
-            {"local", "local-kraft", "local-three-dc-active", "local-two-dc-active", "local-two-dc-passive"},
+            {
+                "local",
+                "local-kraft",
+                "local-three-dc-active",
+                "local-three-dc-passive",
+                "local-two-dc-active",
+                "local-two-dc-passive",
+            },
         ),
         ("kdeploy plan prod", {"prod-eu", "prod-us-kraft"}),
         ("kdeploy plan --zon", {"--zones"}),

@@ -19,6 +19,7 @@ PROVIDER: Final = 20800
 PASSIVE: Final = (21000, 23000)
 ACTIVE: Final = (25500, 26500)
 THREE: Final = (20900, 21900, 26900)
+THREE_PASSIVE: Final = (22100, 22600, 22800)
 FAULTS: Final = {"local": 24200, "local-kraft": 24300}
 
 CLUSTERS: Final = (
@@ -28,5 +29,6 @@ CLUSTERS: Final = (
     *(("local-two-dc-passive", port) for port in PASSIVE),
     *(("local-two-dc-active", port) for port in ACTIVE),
     *(("local-three-dc-active", port) for port in THREE),
+    *(("local-three-dc-passive", port) for port in THREE_PASSIVE),
 )
 """Each with its environment."""

@@ -362,19 +362,26 @@ def test_what_plans_assume_of_workers_is_what_they_are_told(figure: Figure, told
     assert figure.value == told
 
 
-TWO = [
+MIRRORED = [
     "datacenter-two-dc",
     "dr-active-passive",
     "global-active-active",
+    "local-three-dc-active",
+    "local-three-dc-passive",
     "local-two-dc-active",
     "local-two-dc-passive",
 ]
 
 
-@pytest.mark.parametrize("name", TWO)
-def test_workers_that_are_drawn_are_those_of_the_plan(name: str) -> None:
-    loaded = load(shipped_folder() / name)
-    environment = loaded.environment
+@pytest.mark.parametrize("tasks", [None, 6], ids=["usual", "stated"])
+@pytest.mark.parametrize("name", MIRRORED)
+def test_workers_that_are_drawn_are_those_of_the_plan(name: str, tasks: int | None) -> None:
+    environment = load(shipped_folder() / name).environment
+    assert environment.mirroring is not None
+    wanted = environment.mirroring.workers.model_copy(update={"tasks": tasks, "memory": None})
+    environment = environment.model_copy(
+        update={"mirroring": environment.mirroring.model_copy(update={"workers": wanted})}
+    )
     plan = planner.plan(environment, remedies=False)
     drawn = draw(environment, plan, lock(environment, plan))
     for datacenter, cluster in zip(plan.datacenters, drawn.clusters, strict=True):
@@ -382,12 +389,14 @@ def test_workers_that_are_drawn_are_those_of_the_plan(name: str) -> None:
         assert mirror is not None
         assert cluster.mirror is not None
         assert len(cluster.mirror.nodes) == mirror.count
-        (records,) = (one for one in cluster.mirror.connectors if one.name.endswith("-records"))
-        assert records.config["tasks.max"] == str(mirror.tasks)
-        # What is not told is as Kafka has it, which the figure of what waits to be sent is.
-        assert "producer.override.buffer.memory" not in records.config
-        assert int(records.config["source.consumer.fetch.max.bytes"]) <= mirror_figures.FETCHED.value
-        assert int(records.config["source.consumer.max.partition.fetch.bytes"]) <= mirror_figures.FETCH.value
+        drawn_records = [one.config for one in cluster.mirror.connectors if one.name.endswith("-records")]
+        assert len(drawn_records) == len(plan.datacenters) - 1
+        for config in drawn_records:
+            assert config["tasks.max"] == str(mirror.tasks)
+            # What is not told is as Kafka has it, which the figure of what waits to be sent is.
+            assert "producer.override.buffer.memory" not in config
+            assert int(config["source.consumer.fetch.max.bytes"]) <= mirror_figures.FETCHED.value
+            assert int(config["source.consumer.max.partition.fetch.bytes"]) <= mirror_figures.FETCH.value
         for node in cluster.mirror.nodes:
             assert "consumer.fetch.max.bytes" not in str(node)
             (largest,) = (one for one in node.java_options if one.startswith("-Xmx"))

@@ -96,10 +96,14 @@ def test_ten_local_environments_share_no_port() -> None:
     taken: set[int] = set()
     for name in available():
         loaded = load(find(name))
-        if loaded.environment.datacenters[0].provider == "local":
+        if (
+            name == "local-three-dc-passive"
+        ):  # of all ports below those that Linux lends, none are left for nine roles more
+            assert ports_of(loaded) == ports_of(load(find("local-three-dc-active")))
+        elif loaded.environment.datacenters[0].provider == "local":
             assert not taken & ports_of(loaded), name
             taken |= ports_of(loaded)
-    assert len(available()) == 20
+    assert len(available()) == 21
 
 
 def test_both_datacenters_of_a_copy_have_ports_of_their_own() -> None:

@@ -126,6 +126,7 @@ def test_the_shipped_environments_are_what_the_documentation_says() -> None:
         "local": ("3", "zookeeper", "local"),
         "local-kraft": ("4", "kraft", "local"),
         "local-three-dc-active": ("3", "zookeeper", "local"),
+        "local-three-dc-passive": ("3", "zookeeper", "local"),
         "local-two-dc-active": ("3", "zookeeper", "local"),
         "local-two-dc-passive": ("4", "kraft", "local"),
         "prod-eu": ("3", "zookeeper", "aws"),
@@ -133,13 +134,19 @@ def test_the_shipped_environments_are_what_the_documentation_says() -> None:
     }
     assert shipped["prod-eu"].datacenters[0].region == "eu-west-1"
     small = {name for name, one in shipped.items() if {len(place.racks) for place in one.datacenters} != {3}}
-    assert small == {"local-three-dc-active", "local-two-dc-active", "local-two-dc-passive"}
+    assert small == {
+        "local-three-dc-active",
+        "local-three-dc-passive",
+        "local-two-dc-active",
+        "local-two-dc-passive",
+    }
     modes = {name: one.mirroring.mode for name, one in shipped.items() if one.mirroring is not None}
     assert modes == {
         "datacenter-two-dc": "active-passive",
         "dr-active-passive": "active-passive",
         "global-active-active": "active-active",
         "local-three-dc-active": "active-active",
+        "local-three-dc-passive": "active-passive",
         "local-two-dc-active": "active-active",
         "local-two-dc-passive": "active-passive",
     }

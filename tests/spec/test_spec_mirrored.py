@@ -91,6 +91,29 @@ def test_mirrormaker_may_write_what_it_mirrors_and_its_own_topics_alone(
     assert not of_mirror(found, "cluster", "all")
 
 
+@pytest.mark.parametrize("written", ["north", "east", "west"])
+def test_of_three_all_but_the_one_that_is_written_to_are_closed_and_mirrormaker_may_write_each(
+    written: str,
+) -> None:
+    environment = load(SHIPPED / "local-three-dc-passive").environment
+    assert written_first(environment) == "north"
+    for here in ("north", "east", "west"):
+        found = declared_in(environment, here, written)
+        writes = {
+            name
+            for kind, name, operation, _ in rights(found, "orders-producer")
+            if (kind, operation) == ("topic", "write")
+        }
+        # What is not mirrored stays where it was written.
+        assert writes == ({"orders", "scratch"} if here == written else {"scratch"})
+        others = {"north", "east", "west"} - {here}
+        assert of_mirror(found, "topic", "write") == {
+            *(f"{MIRROR}-*", "heartbeats", f"{DRILL}*", "*"),
+            *(f"{one}.*" for one in others),
+            *(f"mm2-offset-syncs.{one}.internal" for one in others),
+        }
+
+
 @pytest.mark.parametrize(
     ("acl", "left"),
     [

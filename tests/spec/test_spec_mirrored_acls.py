@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import permutations
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -34,7 +35,9 @@ def two(*acls: Acl, mode: str = "active-active", naming: str | None = None, **fi
     )
 
 
-def copied(environment: Environment, found: frozenset[Binding], here: str, there: str) -> set[Binding]:
+def copied(
+    environment: Environment, found: frozenset[Binding], here: str, there: str, beyond: tuple[str, ...] = ()
+) -> set[Binding]:
     """What MirrorMaker makes in one datacenter of entries that are in another.
 
     Told by its own source (MirrorSourceConnector of connect-mirror, Kafka 3.9 and 4.3: syncTopicAcls, shouldReplicateAcl,
@@ -42,11 +45,11 @@ def copied(environment: Environment, found: frozenset[Binding], here: str, there
     """
     wanted = environment.mirroring
     assert wanted is not None
-    sides = [Side(here, "e:1")]
+    sides = [Side(one, "e:1") for one in (here, *beyond)]
     config = next(
         one.config
         for one in connectors(environment, Side(there, "w:1"), sides, 1, "/s")
-        if one.name.endswith("-records")
+        if one.name == f"{here}-to-{there}-records"
     )
 
     def matches(key: str, topic: str) -> bool:
@@ -60,10 +63,11 @@ def copied(environment: Environment, found: frozenset[Binding], here: str, there
     made = set()
     for one in found:
         is_heartbeats = one.name.rpartition(".")[2] == "heartbeats"
+        goes_past = is_heartbeats and "heartbeats.replication.enabled" not in config
         goes = matches("topics", one.name) and not matches("topics.exclude", one.name)
         if (one.resource, one.pattern) != ("topic", "literal") or is_cycle(one.name):
             continue
-        if (one.permission, one.operation) == ("allow", "write") or not (goes or is_heartbeats):
+        if (one.permission, one.operation) == ("allow", "write") or not (goes or goes_past):
             continue
         operation = "read" if (one.permission, one.operation) == ("allow", "all") else one.operation
         keeps = wanted.names == "identity" and not is_heartbeats
@@ -83,6 +87,9 @@ NAMES = st.sampled_from(
         "west.x.orders",
         "x.west.orders",
         "a-b",
+        "north.orders",
+        "north.heartbeats",
+        "east.x.heartbeats",
     ]
 )
 ACLS = st.builds(
@@ -115,6 +122,45 @@ def test_all_that_is_copied_of_declared_users_is_declared_where_it_comes_whoever
     for here, there in (("east", "west"), ("west", "east")):
         made = copied(environment, declared(declared_in(environment, here, written)), here, there)
         assert made <= declared(declared_in(environment, there, then))
+
+
+@given(
+    acls=st.lists(ACLS, max_size=5),
+    kind=st.sampled_from(KINDS),
+    written=st.sampled_from(["north", "east", "west", ""]),
+    then=st.sampled_from(["north", "east", "west", ""]),
+    version=st.sampled_from(["3.9.2", "4.3.1"]),
+)
+def test_of_three_too_all_that_is_copied_is_declared_where_it_comes_whoever_was_written_to(
+    acls: list[Acl],
+    kind: tuple[Literal["active-active", "active-passive"], str | None],
+    written: str,
+    then: str,
+    version: str,
+) -> None:
+    mode, naming = kind
+    three = load(SHIPPED / "local-three-dc-passive").environment.datacenters
+    environment = two(*acls, mode=mode, naming=naming)
+    kafka = environment.kafka.model_copy(update={"version": version})
+    environment = environment.model_copy(update={"datacenters": three, "kafka": kafka})
+    for here, there, beyond in permutations(("north", "east", "west")):
+        bindings = declared(declared_in(environment, here, written))
+        made = copied(environment, bindings, here, there, (beyond,))
+        assert made <= declared(declared_in(environment, there, then))
+
+
+def test_of_three_of_which_one_is_written_to_a_name_that_begins_with_another_ones_is_an_applications() -> (
+    None
+):
+    environment = load(SHIPPED / "local-three-dc-passive").environment
+    users = (User(name="app", acls=(Acl(name="east.orders", operations=("all",)),)),)
+    wanted = Mirroring(mode="active-passive", sync_topic_acls=True)
+    environment = environment.model_copy(update={"mirroring": wanted, "users": users, "acls": ()})
+    # Of what is declared as `all` in north a closed west keeps what is left, under the same name; nothing goes in circles.
+    found = declared(declared_in(environment, "west", "north"))
+    assert {(one.name, one.operation) for one in found if one.user == "app"} == {
+        ("east.orders", one) for one in ("read", "describe", "describe-configs")
+    }
 
 
 @given(acls=st.lists(ACLS, max_size=5), kind=st.sampled_from(KINDS))

@@ -230,6 +230,56 @@ def test_of_three_each_mirrors_what_others_wrote_themselves_and_passes_nothing_o
     assert config.get("heartbeats.replication.enabled") == (None if version == "3.9.2" else "false")
 
 
+@pytest.mark.parametrize("version", ["3.9.2", "4.1.2", "4.3.1"])
+@pytest.mark.parametrize(
+    ("topic", "carries"),
+    [
+        ("orders", True),
+        # Names stay what they are, so that these are an application's own.
+        ("north.orders", True),
+        ("west.orders", True),
+        ("east.orders", True),
+        ("north.scratch", True),
+        ("scratch", False),
+        ("heartbeats", True),
+        ("north.heartbeats", False),
+        ("west.heartbeats", False),
+        ("east.north.heartbeats", False),
+        ("north.checkpoints.internal", False),
+        ("mm2-offset-syncs.north.internal", False),
+        ("kdeploy-drill-east_1", True),
+        # Mirrored to the one that is written to by a drill of the way back, and from there nowhere.
+        ("kdeploy-drill-north_1", False),
+        ("kdeploy-drill-west_1", False),
+        ("kdeploy-drill-northern_1", True),
+    ],
+)
+def test_of_three_of_which_one_is_written_to_each_takes_all_under_its_name(
+    topic: str, carries: bool, version: str
+) -> None:
+    environment = mirroring(mode="active-passive", exclude_topics=["scratch"])
+    kafka = environment.kafka.model_copy(update={"version": version})
+    environment = environment.model_copy(update={"kafka": kafka})
+    found = {one.name: one.config for one in connectors(environment, WEST, [EAST, NORTH], 3, "/s")}
+    config = found["east-to-west-records"]
+    taken, left = (
+        any(re.fullmatch(one, topic) for one in config[name].split(","))
+        for name in ("topics", "topics.exclude")
+    )
+    assert (taken and not left) is carries
+    assert config["replication.policy.class"].endswith(".IdentityReplicationPolicy")
+    # What goes past the filters: 3.9 knows nothing else, and stops at circles by itself.
+    assert config.get("heartbeats.replication.enabled") == (None if version == "3.9.2" else "false")
+
+
+def test_names_that_are_prefixed_say_whose_a_topic_is_whoever_is_written_to() -> None:
+    environment = mirroring(mode="active-passive", naming="prefixed")
+    found = {one.name: one.config for one in connectors(environment, WEST, [EAST, NORTH], 3, "/s")}
+    excluded = found["east-to-west-records"]["topics.exclude"].split(",")
+    assert r"north\..*" in excluded
+    assert not any("kdeploy-drill-north" in one for one in excluded)
+
+
 def test_of_two_nothing_is_said_of_heartbeats_or_of_others() -> None:
     config = made(ACTIVE)["east-to-west-records"]
     assert "heartbeats.replication.enabled" not in config
