@@ -149,7 +149,9 @@ def unplanned(
     looked = [found for one in rests if (found := _look(one, target, wanted)) is not None]
     reached = {one.name: backlog.reached(source, one.here) for one in looked}
     gathers = {one: found for one, found in _gathers(looked, reached).items() if found}
-    apart[here] = furthest(mirrored, *reached.values())
+    # Of one that was apart itself, nobody knows by offsets how far it goes together with the other.
+    takes_part = both.direction.lets(here, target.cluster.datacenter)
+    apart[here] = furthest(mirrored, *reached.values()) if takes_part else {}
     if gathers:
         return Parts(apart, gathers=gathers)
     begins = {one.name: one.begins(switching.ends(target, wanted)) for one in looked}

@@ -36,6 +36,11 @@ class Standbys(TwoSides):
         patch.setattr("kdeploy.operations.standbys.LEVEL_WITHIN", 0.05)
         return self
 
+    @property
+    def state(self) -> Path:
+        """The folder of what kdeploy keeps on this machine."""
+        return self._root / "state"
+
     def write(self, datacenter: str, count: int, topic: str = "orders", age: float = 0.0) -> None:
         """Records at the end of a topic's first partition, each with a number of its own."""
         del topic, age

@@ -23,7 +23,7 @@ SEED = int(os.environ.get("KDEPLOY_SEED", "0")) or random.SystemRandom().randran
 DRAWN = 2
 """Moments of each scenario where not all are tried: each takes a second or two."""
 
-MODULES = ("apply", "failover", "mirroring", "switching")
+MODULES = ("apply", "failback", "failover", "mirroring", "set_out", "standbys", "switching")
 
 
 class Killed(BaseException):
