@@ -1,11 +1,11 @@
 """How far two copies of the same records go together, found by what the records are: their offsets differ.
 
-    the last records of one → looked for in the other, from their timestamp on → not there: further back, ever more
-    → there, and nowhere else: both are read on from there, side by side, up to where they differ or one of them ends
+    the last records of one → looked for in the other, from their time on → none is there: further back, ever more
+    → one is there, and in both just once: both are read on from it, side by side, up to where they differ or one ends
 
 Partitions and order are the same in both, and so are keys, values, headers and the times that producers gave: a mirror
-changes none. Compaction and retention take from each by itself, and a run of equal records may be anywhere in itself;
-wherever it is in doubt the earliest place counts.
+changes none. Compaction and retention take from each by itself, one may hold in between what it once had alone, and equal
+records tell nothing; wherever it is in doubt the earliest place counts.
 
 Invariant: read-only; of a partition nothing is taken for shared that was not seen in both, but for what one has lost by its
 own retention. Memory is bounded by a few thousand records of `AT_ONCE` partitions.
@@ -13,6 +13,7 @@ own retention. Memory is bounded by a few thousand records of `AT_ONCE` partitio
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from kdeploy.cluster.admin import Admin
     from kdeploy.cluster.direction import Offsets
     from kdeploy.cluster.state import LogRecord, Place, Spans
-
-RUN: Final = 16
-"""Records that are looked for together: what one alone does not tell apart, as the same value twice in a millisecond."""
-
-LONG_RUN: Final = 512
-"""The same, where that many are in several places."""
 
 NEAR: Final = 64
 """Offsets before a place in which its last records are looked for at first: each transaction of a mirror leaves a mark."""
@@ -91,7 +86,7 @@ class _Search:
     back: int = NEAR
     blind: bool = False
     oldest: float | None = None
-    run: list[LogRecord] = field(default_factory=list)
+    window: list[LogRecord] = field(default_factory=list)
     found: tuple[int, int] | None = None
 
     def fork(self, there: int, alone: int, *, is_exact: bool = True) -> Fork:
@@ -101,6 +96,23 @@ class _Search:
     def content(self, one: LogRecord) -> Content:
         """What makes a record the same in both."""
         return (None if self.blind else one.timestamp, one.key, one.value, one.headers)
+
+    def marks(self) -> dict[Content, int]:
+        """Records of the window that are there once, with their offsets.
+
+        Not those of its first moment, whose likes may be before it.
+        """
+        first, counts = self.window[0], Counter(map(self.content, self.window))
+        is_cut = first.offset > self.mine[0]
+        return {
+            content: one.offset
+            for one in self.window
+            if counts[content := self.content(one)] == 1
+            and not (is_cut and (content == self.content(first) or self._same_moment(one, first)))
+        }
+
+    def _same_moment(self, one: LogRecord, other: LogRecord) -> bool:
+        return not self.blind and one.timestamp == other.timestamp
 
     @property
     def is_whole(self) -> bool:
@@ -154,11 +166,11 @@ def _find(copy: Admin, origin: Admin, searches: Sequence[_Search]) -> Iterator[F
     _look_at_origin(origin, left)
     together: list[_Search] = []
     while left:
-        _take_runs(copy, left)
-        for one in [one for one in left if not one.run]:
+        _take_windows(copy, left)
+        for one in [one for one in left if not one.window]:
             left.remove(one)
             yield from _begin_anew(one, together)
-        _look_for(origin, left, RUN)
+        _look_for_marks(origin, left)
         for one in [one for one in left if one.found]:
             left.remove(one)
             together.append(one)
@@ -168,7 +180,7 @@ def _find(copy: Admin, origin: Admin, searches: Sequence[_Search]) -> Iterator[F
                 left.remove(one)
                 yield one.fork(one.theirs[0], one.at, is_exact=one.at == one.mine[1])
                 continue
-            one.at, one.back, one.run = max(one.mine[0], one.at - one.back), one.back * FURTHER, []
+            one.at, one.back, one.window = one.window[0].offset, one.back * FURTHER, []
     yield from _side_by_side(copy, origin, together)
 
 
@@ -190,82 +202,51 @@ def _look_at_origin(origin: Admin, searches: Sequence[_Search]) -> None:
 
 def _is_older(one: _Search) -> bool:
     lost = one.theirs[0] > 0 and one.oldest is not None and not one.blind
-    return lost and max(record.timestamp for record in one.run) < (one.oldest or 0.0)
+    return lost and max(record.timestamp for record in one.window) < (one.oldest or 0.0)
 
 
-def _take_runs(copy: Admin, searches: Sequence[_Search]) -> None:
-    """The last records of the copy before a place; none where nothing is readable there."""
-    step, left = NEAR, [one for one in searches if one.at > one.mine[0]]
+def _take_windows(copy: Admin, searches: Sequence[_Search]) -> None:
+    """Records of the copy before a place, some of them at least; none where nothing before it is readable."""
+    left = [one for one in searches if one.at > one.mine[0]]
     while left:
-        spans = {one.place: (max(one.mine[0], one.at - step), one.at) for one in left}
+        spans = {one.place: (max(one.mine[0], one.at - one.back), one.at) for one in left}
         by_place = {one.place: one for one in left}
         for record in copy.records(spans):
-            by_place[record.place].run.append(record)
+            by_place[record.place].window.append(record)
         for one in left:
-            one.blind = one.blind or any(record.appended for record in one.run)
-        left = [one for one in left if len(one.run) < RUN and spans[one.place][0] > one.mine[0]]
+            one.blind = one.blind or any(record.appended for record in one.window)
+        left = [one for one in left if not one.window and spans[one.place][0] > one.mine[0]]
         for one in left:
-            one.run.clear()
-        step *= FURTHER
+            one.back *= FURTHER
 
 
-def _look_for(origin: Admin, searches: Sequence[_Search], length: int) -> None:
-    """Look for runs in the origin; one that is there in one place alone is found."""
+def _look_for_marks(origin: Admin, searches: Sequence[_Search]) -> None:
+    """Find the last record of each window that is there once in it and once in the origin."""
     hints = origin.offsets_at(
-        {
-            one.place: min(record.timestamp for record in one.run[-length:])
-            for one in searches
-            if not one.blind
-        }
+        {one.place: min(record.timestamp for record in one.window) for one in searches if not one.blind}
     )
     spans = {}
     for one in searches:
         first, end = one.theirs
-        begin = max(first, end - SCAN) if one.blind else max(first, hints.get(one.place, first))
+        begin = max(first, end - SCAN) if one.blind else max(first, hints.get(one.place, end))
         if begin < end:
             spans[one.place] = (begin, min(end, begin + SCAN))
-    matchers = {one.place: _Matcher([*map(one.content, one.run[-length:])]) for one in searches}
+    marks = {one.place: one.marks() for one in searches}
+    seen: dict[Place, dict[Content, list[int]]] = {place: {} for place in marks}
     by_place = {one.place: one for one in searches}
     for record in origin.records(spans):
-        matchers[record.place].take(by_place[record.place].content(record), record.offset)
-    doubtful: list[_Search] = []
+        content = by_place[record.place].content(record)
+        if content in marks[record.place]:
+            seen[record.place].setdefault(content, []).append(record.offset)
     for one in searches:
-        ends = matchers[one.place].ends
-        if len(ends) == 1 and matchers[one.place].is_distinct:
-            one.found = (one.at, ends[0] + 1)
-        elif ends and length < LONG_RUN and len(one.run) > length:
-            doubtful.append(one)
-    if doubtful:
-        _look_for(origin, doubtful, LONG_RUN)
-
-
-class _Matcher:
-    """Finds a run in what comes (Knuth, Morris and Pratt, Fast Pattern Matching in Strings, 1977)."""
-
-    def __init__(self, run: Sequence[Content]) -> None:
-        self.ends: list[int] = []
-        self._run, self._at = run, 0
-        self._falls = [0] * len(run)
-        at = 0
-        for index in range(1, len(run)):
-            while at and run[index] != run[at]:
-                at = self._falls[at - 1]
-            at += run[index] == run[at]
-            self._falls[index] = at
-
-    @property
-    def is_distinct(self) -> bool:
-        """Whether it cannot overlap with itself: one that does, as equal records in a row, may be a little further on."""
-        return not self._falls[-1]
-
-    def take(self, one: Content, offset: int) -> None:
-        """One more record."""
-        while self._at and (self._at == len(self._run) or one != self._run[self._at]):
-            self._at = self._falls[self._at - 1]
-        if one == self._run[self._at]:
-            self._at += 1
-        if self._at == len(self._run):
-            self.ends.append(offset)
+        once = (
+            (marks[one.place][content], offsets[0])
+            for content, offsets in seen[one.place].items()
+            if len(offsets) == 1
+        )
+        mine, theirs = max(once, default=(-1, -1))
+        if mine >= 0:
+            one.found = (mine + 1, theirs + 1)
 
 
 def _side_by_side(copy: Admin, origin: Admin, together: Sequence[_Search]) -> Iterator[Fork]:

@@ -122,7 +122,7 @@ def switch(
             standbys.level(both, source, target, wanted)
             mirrored, rest = _stop(both, source, target, clock)
             ends = switching.ends(target, wanted)
-            parts = standbys.planned(both, source, target, rest, mirrored)
+            parts = standbys.planned(both, source, target, rest, wanted)
     else:
         standbys.refuse_left(both, source, target)
         if not accept_loss:

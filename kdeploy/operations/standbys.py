@@ -121,11 +121,12 @@ def _left(here: Site, why: str) -> None:
     here.progress.step("failover", said)
 
 
-def planned(both: Sides, source: Site, target: Site, rests: tuple[Site, ...], mirrored: Positions) -> Parts:
+def planned(both: Sides, source: Site, target: Site, rests: tuple[Site, ...], wanted: Mirroring) -> Parts:
     """What is decided of the others where the primary was drained: who has all of it goes on like the primary."""
     if not both.many:
         return Parts()
-    has_all = {one.cluster.datacenter for one in rests if backlog.reached(source, one) == mirrored}
+    upto = switching.ends(source, wanted)
+    has_all = {one.cluster.datacenter for one in rests if not Backlog(source, one).left(upto)}
     taking = {source.cluster.datacenter, target.cluster.datacenter, *has_all}
     return Parts({one: known for one, known in _others(both, target).items() if one not in taking})
 

@@ -130,7 +130,13 @@ def settle(three: Standbys) -> None:
     three.mirror()
 
 
-@settings(phases=[Phase.generate], report_multiple_bugs=False, max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(rounds=st.lists(ROUND, min_size=2, max_size=6))
 def test_no_record_is_lost_unseen_or_there_twice(standing: Standbys, rounds: list[Round]) -> None:
     with pytest.MonkeyPatch.context() as patch:
