@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kdeploy.spec import load
+from kdeploy.spec.check import check
 from kdeploy.spec.copy import local_blocks
 from tests import __main__ as everything
 from tests.conftest import OVER
@@ -120,6 +121,24 @@ def test_clusters_of_tests_that_run_side_by_side_share_no_port() -> None:
     assert len(set(taken)) == len(taken), sorted(one for one in set(taken) if taken.count(one) > 1)
     assert min(taken) > 191
     assert max(taken) < 327
+
+
+@pytest.mark.parametrize(
+    ("name", "bases"),
+    [
+        ("local-two-dc-passive", ports.PASSIVE),
+        ("local-two-dc-active", ports.ACTIVE),
+        ("local-three-dc-active", ports.THREE),
+        ("local-three-dc-passive", ports.THREE_PASSIVE),
+    ],
+)
+def test_datacenters_of_a_test_have_ports_that_their_environment_takes(
+    name: str, bases: tuple[int, ...]
+) -> None:
+    environment = load.load(ENVIRONMENTS / name).environment
+    there = zip(environment.datacenters, bases, strict=True)
+    datacenters = tuple(one.model_copy(update={"base_port": base}) for one, base in there)
+    assert check(environment.model_copy(update={"datacenters": datacenters})) == ()
 
 
 REPORT = f"""<testsuites><testsuite>

@@ -19,7 +19,7 @@ PROVIDER: Final = 20800
 PASSIVE: Final = (21000, 23000)
 ACTIVE: Final = (25500, 26500)
 THREE: Final = (20900, 21900, 26900)
-THREE_PASSIVE: Final = (26600, 27600, 21400)
+THREE_PASSIVE: Final = (19700, 24800, 25800)
 FAULTS: Final = {"local": 24200, "local-kraft": 24300}
 
 CLUSTERS: Final = (
