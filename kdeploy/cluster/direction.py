@@ -14,7 +14,7 @@ without the other, are told to the person and not chosen between.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -88,6 +88,20 @@ class Direction:
             return {}
         own = self.begins.get(target, {})
         return {topic: {**found, **own.get(topic, {})} for topic, found in self.ends.items()}
+
+    def among(self, datacenters: Sequence[str]) -> Direction:
+        """The same where there are more or fewer datacenters now than when it was decided (active-passive).
+
+        Of two, whichever is not the active one is apart where it was not planned; of more that is said of each.
+        """
+        others = [one for one in datacenters if one != self.active]
+        if not self.epoch or not self.active or (len(others) > 1) == (self.apart is not None):
+            return self
+        if self.apart is None:
+            return replace(self, mirrored={}, apart={} if self.planned else {one: {} for one in others})
+        left = [one for one in others if one in self.apart]
+        known = self.apart[left[0]] if left else {}
+        return replace(self, planned=not left, mirrored=known, apart=None, begins={}, gathers={})
 
     @property
     def says(self) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -203,9 +203,10 @@ def _latest(here: Site, found: Sequence[Direction | None]) -> Direction:
     from kdeploy.cluster import direction
 
     environment = here.design.loaded.environment
-    latest = direction.latest(found, written_first(environment) or EVERYWHERE)
+    first = written_first(environment) or EVERYWHERE
+    latest = direction.latest(found, first)
     hear(environment.name, latest)
-    return latest
+    return latest.among(here.datacenters) if first else latest
 
 
 def heard(environment: str) -> Direction | None:

@@ -134,7 +134,9 @@ def _look(
     first = written_first(loaded.environment) or mirroring.EVERYWHERE
     kept = [mirroring.heard(loaded.environment.name), *found.values()]
     try:
-        return Sides(sites, direction.latest(kept, first), frozenset(found))
+        latest = direction.latest(kept, first)
+        latest = latest.among(sites[0].datacenters) if first else latest
+        return Sides(sites, latest, frozenset(found))
     except direction.Disagreement as error:
         if settling is None:
             raise

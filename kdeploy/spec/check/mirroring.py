@@ -39,7 +39,7 @@ def check(environment: Environment) -> Iterator[Finding]:
         return
     names = [one.name for one in environment.datacenters]
     yield from _mode(mirroring)
-    yield from _many(environment, names)
+    yield from _many(environment, mirroring, names)
     yield from _primary(mirroring, names)
     yield from _links(mirroring, names)
     yield from _objective(mirroring, names)
@@ -74,8 +74,16 @@ def _mode(mirroring: Mirroring) -> Iterator[Finding]:
         yield Finding((*_PLACE, "survivor_share"), wrong, "remove it, or write mode: active-active")
 
 
-def _many(environment: Environment, names: list[str]) -> Iterator[Finding]:
-    """More datacenters than an old MirrorMaker is for."""
+def _many(environment: Environment, mirroring: Mirroring, names: list[str]) -> Iterator[Finding]:
+    """More datacenters than an old MirrorMaker is for, or than names tell apart.
+
+    Of three of which one is written to, one that takes over has what both others had; under another name that would be
+    another topic, which is not passed on.
+    """
+    if len(names) > 2 and (mirroring.mode, mirroring.names) == ("active-passive", "prefixed"):
+        wrong = f"of {len(names)} datacenters of which one is written to, topics have one name in all of them"
+        right = "write identity, or leave it out; or write mode: active-active"
+        yield Finding((*_PLACE, "naming"), wrong, right)
     version = environment.kafka.version
     if len(names) > MOST_WITH_HEARTBEATS and passes_heartbeats_on(version):
         wrong = (
