@@ -243,6 +243,7 @@ def _settle_of_many(
             fencing.fence(one)
     clock.done(f"{source.cluster.datacenter} is fenced: nobody may write mirrored topics there")
     kill_point("failover-fenced")
+    standbys.rest(target)
     deciding.keep_everywhere(both, found, first=to)
     clock.done(f"{to} is decided on, as number {found.epoch}")
     kill_point("failover-decided")

@@ -104,6 +104,18 @@ def stop(both: Sides, source: Site, target: Site) -> tuple[Positions, tuple[Site
         return mirrored, tuple(one for one, stopped in zip(others, found, strict=True) if stopped.result())
 
 
+def rest(here: Site) -> None:
+    """Stop whatever is mirrored to a datacenter, from wherever: one that was away may follow whom it knew.
+
+    Raises:
+        Unhealthy: Not all of it rests in time.
+    """
+    mirror = here.cluster.mirror
+    runs = {one.name: one.source is None for one in mirror.connectors} if mirror else {}
+    mirroring.reconcile(here, runs)
+    mirroring.settle(here, {name: run for name, run in runs.items() if not run})
+
+
 def _stopped(source: Site, here: Site) -> bool:
     from kdeploy.cluster.failure import ClusterError
 
@@ -322,7 +334,7 @@ def join(both: Sides, wanted: Mirroring, clock: Clock) -> Sides:
         was_lost = name == direction.before and not direction.planned
         if known or was_lost or not both.answers(here):
             continue
-        looked = _rested(here, active, direction, wanted)
+        looked = _rested(here, active, wanted)
         if looked is None:
             continue
         if looked.alone:
@@ -335,16 +347,12 @@ def join(both: Sides, wanted: Mirroring, clock: Clock) -> Sides:
     return replace(both, direction=direction)
 
 
-def _rested(
-    here: Site, active: Site, direction: Direction, wanted: Mirroring, upto: Offsets | None = None
-) -> Looked | None:
+def _rested(here: Site, active: Site, wanted: Mirroring, upto: Offsets | None = None) -> Looked | None:
     """As `_look`, once nothing is mirrored to it from anywhere."""
     from kdeploy.cluster.failure import ClusterError
 
     try:
-        runs = mirroring.running(here, direction)
-        mirroring.reconcile(here, runs, direction)
-        mirroring.settle(here, {name: run for name, run in runs.items() if not run})
+        rest(here)
     except (ClusterError, Unhealthy) as error:
         _left(here, str(error).splitlines()[0])
         return None
@@ -455,7 +463,7 @@ def apart_from(
         own and name == direction.before
     ):  # written to until the active one took over, which was where its own end is
         return Looked(here, {}, {}), own
-    looked = _rested(here, active, direction, wanted, known) if rests else _look(here, active, wanted, known)
+    looked = _rested(here, active, wanted, known) if rests else _look(here, active, wanted, known)
     if looked is None:
         raise KdeployError(
             f"what {name} alone has cannot be told yet, and nothing was exported\n"
