@@ -101,6 +101,8 @@ def stop(both: Sides, source: Site, target: Site) -> tuple[Positions, tuple[Site
     with ThreadPoolExecutor(len(others) + 1, "kdeploy-stopping-mirrors") as pool:
         found = [pool.submit(_stopped, source, one) for one in others]
         mirrored = switching.stop_mirror(source, target)
+        if both.many:
+            rest(target)
         return mirrored, tuple(one for one, stopped in zip(others, found, strict=True) if stopped.result())
 
 
