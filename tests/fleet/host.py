@@ -31,7 +31,7 @@ BOOT: Final = "fleet-boot.service"
 KEEP_STARTING: Final = """
 folder=$1 name=$2 bridge=$3
 shift 3
-for group; do echo $$ >"$group/cgroup.procs" || exit 1; done
+for group; do echo $$ >"$group/cgroup.procs" || exit 1; done 2>>"$folder/console.log"
 while :; do
   systemd-nspawn -q -D "$folder/root" -M "$name" --network-bridge="$bridge" --boot --register=no --keep-unit \\
     --capability=all --console=pipe </dev/null >>"$folder/console.log" 2>&1
