@@ -217,6 +217,21 @@ def test_disks_of_an_instances_own_are_others_and_empty_after_a_stop_as_many_as_
     )
 
 
+def test_a_machine_that_cannot_boot_is_refused_with_what_its_journal_says(account: Account) -> None:
+    from botocore.exceptions import ClientError
+
+    instance = account.launch(account.interface("b", "10.90.16.21"))
+    machine = account.machine(instance)
+    account.ec2.stop_instances(InstanceIds=[instance])
+    until(lambda: account.state(instance) == "stopped")
+    program = machine.root / "usr/bin/ip"
+    program.rename(program.with_name("no-ip"))
+    with pytest.raises(ClientError) as refused:
+        account.ec2.start_instances(InstanceIds=[instance])
+    assert refused.value.response["Error"]["Code"] == "HostDidNotBoot"
+    assert "status=127" in str(refused.value), "the shell found no such program"
+
+
 def test_nothing_is_left_on_this_machine_afterwards(tmp_path: Path) -> None:
     problem = base.lacking()
     if problem:
