@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import Final
 
 NOTED: Final = "control-groups"
 """File in a host's folder that names its groups, for whoever removes it."""
+
+PATIENCE: Final = 10.0
+"""Seconds for the kernel to know that a process has ended, which takes none."""
 
 
 def of(home: Path) -> list[Path]:
@@ -33,7 +37,19 @@ def remove(home: Path) -> None:
     noted = home / NOTED
     for group in noted.read_text().splitlines() if noted.exists() else ():
         for folder, _, _ in os.walk(group, topdown=False):
-            os.rmdir(folder)  # its files are the kernel's, and go with it
+            _remove(Path(folder))
+
+
+def _remove(folder: Path) -> None:
+    """Remove one that has none below it; its files are the kernel's, and go with it."""
+    deadline = time.monotonic() + PATIENCE
+    while folder.exists():
+        try:
+            folder.rmdir()
+        except OSError:  # a process that has just ended may be counted for a moment
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _parents() -> list[Path]:
