@@ -43,6 +43,10 @@ until then that there is none."""
 NO_PAGE: Final = r"(HTTP 404 )?Not Found|it gave no reason"
 """What a worker's server says of every page while it starts (RestServer.initializeServer, before its resources)."""
 
+UNABLE: Final = "Worker was unable to handle this request"
+"""How a worker begins that had started, and did not get to say in ten seconds how it is, as while it comes back to its group
+(KIP-1017; WorkerStatus.unhealthy, Kafka 4.3)."""
+
 AGAIN_AFTER: Final = 0.5
 """Seconds between two tries."""
 
@@ -385,7 +389,7 @@ def _passes(status: int, said: str) -> bool:
     if status == 404:
         # Its server listens before it has any page; of a connector that is not there Connect says which one.
         return re.fullmatch(NO_PAGE, said) is not None
-    return status == 503 or (status == 500 and "timed out" in said)
+    return status == 503 or (status == 500 and ("timed out" in said or said.startswith(UNABLE)))
 
 
 def _nobody(doing: str, failed: Mapping[tuple[str, int], BaseException]) -> ClusterError:

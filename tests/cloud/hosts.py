@@ -129,12 +129,14 @@ class Machine(Host):
             file = Path(self.storage) / volume
             loop = attached(file)
             node = inside / loop.lstrip("/")
-            if not node.exists():
+            # A host that boots just now makes both itself, at the same moment.
+            with suppress(FileExistsError):
                 os.mknod(node, 0o660 | 0o060000, os.makedev(7, int(loop.removeprefix("/dev/loop"))))
             link = inside / "dev/disk/by-id" / link_of(file, self.instance)
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(f"../../{node.name}")
+            new = link.with_name(f".{link.name}")
+            new.symlink_to(f"../../{node.name}")
+            new.replace(link)
         return changed
 
     def detach(self, volume: str) -> Machine:
@@ -204,9 +206,7 @@ class Machine(Host):
         self.kill()
         for file in self.files:
             release(file)
-        while os.path.ismount(self.root):
-            _run("umount", str(self.root))
-        shutil.rmtree(self.home)
+        self.clear()
 
     def first_boot(self, user_data: str) -> None:
         """What cloud-init does with user data, as far as kdeploy uses it: who may log in.

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -28,11 +29,16 @@ from tests.cloud.hosts import Machine
 from tests.cloud.strict import refuse
 from tests.fleet.base import base
 from tests.fleet.fleet import Fleet
+from tests.fleet.host import BootFailed
 
 BRIDGE: Final = "kdeploy-aws"
 CALLED: Final = 4566
 """Port on each network's name server by which hosts call AWS: this machine's loopback, where all else does, is not theirs."""
 GIB: Final = 2**30
+BOOTS: Final = 30.0
+"""Seconds in which a host does what it does at boot, which takes one or two; whoever asked waits a minute for an answer
+(botocore's `read_timeout`), and one that is slower than this is left to those that wait for it to listen."""
+LOOK: Final = 0.2
 
 
 class Machines:
@@ -97,6 +103,7 @@ class Machines:
         made.first_boot(_text(instance.user_data))
         made.answer_about_itself(_known(name))
         made.boot()
+        expect_boot(made)
 
     @staticmethod
     def own_disks(sort: str) -> int:
@@ -167,6 +174,7 @@ class Machines:
         with self.lock:
             machine.renew_own_disks(self.own_disks(instance.instance_type))
             machine.boot()
+        expect_boot(machine)
 
     def attach(self, volume: Any, instance: Any) -> None:
         """Attach a volume; its file is made when it is attached for the first time."""
@@ -243,6 +251,19 @@ class Machines:
             subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False)
         self.fleet.restore_shared()
         shutil.rmtree(self.folder)
+
+
+def expect_boot(machine: Machine) -> None:
+    """Wait until a host has done what it does at boot; refused, with the host's own words, where that failed.
+
+    Whoever asked for the instance would wait in vain for it to answer, and nobody would learn why.
+    """
+    until = time.monotonic() + BOOTS
+    try:
+        while not machine.booted() and time.monotonic() < until:
+            time.sleep(LOOK)
+    except BootFailed as problem:
+        refuse("HostDidNotBoot", str(problem))
 
 
 def _known(name: str) -> dict[str, str]:

@@ -130,6 +130,10 @@ def test_what_is_wrong_with_a_configuration_is_told_by_key(client: Connect, work
         (409, "Cannot complete request momentarily due to stale configuration"),
         (503, "Worker is still starting up"),
         (500, "Request timed out. The worker is currently ensuring membership in the cluster"),
+        (
+            500,
+            "Worker was unable to handle this request and may be unable to handle other requests. The worker is",
+        ),
     ],
 )
 def test_what_passes_by_itself_is_waited_for(client: Connect, worker: Worker, status: int, said: str) -> None:

@@ -27,6 +27,7 @@ TOOLS: Final = {
     "ssh": "openssh-client",
     "ip": "iproute2",
     "losetup": "mount",
+    "nsenter": "util-linux",
 }
 """Programs a fleet needs on this machine, with the package that has each in Debian."""
 

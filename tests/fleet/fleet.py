@@ -99,10 +99,17 @@ class Fleet:
         return hosts
 
     def wait(self, one: Host) -> None:
-        """Wait until a host has booted."""
+        """Wait until a host has booted.
+
+        Raises:
+            BootFailed: What it does at boot failed.
+            SystemExit: It has not booted in time.
+        """
         deadline, said = time.monotonic() + PATIENCE, "nothing listens"
         while time.monotonic() < deadline:
-            if _answers(one.address):
+            answers = _answers(one.address)
+            one.booted()  # which says why where that failed; it ends before anything listens
+            if answers:
                 # Asked again rather than with `--wait`, so that a host that hangs says what it waits for.
                 asked = self.run(
                     one, "systemctl is-system-running; systemctl list-jobs --no-legend", check=False

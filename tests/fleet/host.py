@@ -18,19 +18,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.fleet import groups
+
 DISK_BYTES: Final = 2 * 2**30
 """Size of a data disk: a sparse file, so only what is written takes room."""
 
 PATIENCE: Final = 60.0
 
+BOOT: Final = "fleet-boot.service"
+"""The unit of what a host does at boot."""
+
 KEEP_STARTING: Final = """
+folder=$1 name=$2 bridge=$3
+shift 3
+for group; do echo $$ >"$group/cgroup.procs" || exit 1; done 2>>"$folder/console.log"
 while :; do
-  systemd-nspawn -q -D "$1/root" -M "$2" --network-bridge="$3" --boot --register=no --keep-unit \\
-    --capability=all --console=pipe </dev/null >>"$1/console.log" 2>&1
+  systemd-nspawn -q -D "$folder/root" -M "$name" --network-bridge="$bridge" --boot --register=no --keep-unit \\
+    --capability=all --console=pipe </dev/null >>"$folder/console.log" 2>&1
   [ $? = 133 ] || break
 done
 """
 """133 is systemd-nspawn's way to say that the host wants to boot again (EXIT_FORCE_RESTART)."""
+
+
+class BootFailed(RuntimeError):
+    """What a host does at boot failed: it has no network, or not its disks."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +124,15 @@ class Host:
         disks = self.loops()
         links = "\n".join(
             # By the kernel's own name, as on any machine: below /sys a disk is found by it.
-            f"mknod {loop} b 7 {loop.removeprefix('/dev/loop')}; "
+            # One that is attached just now is made from outside at the same moment.
+            f"[ -b {loop} ] || mknod {loop} b 7 {loop.removeprefix('/dev/loop')} || [ -b {loop} ]\n"
             f"ln -sfn ../../{loop.removeprefix('/dev/')} {self.devices[number]}"
             for number, loop in enumerate(disks)
         )
         boot = """
         mount -o remount,bind,rw /proc/sys
         for part in /sys/kernel /sys/devices; do mount -o remount,rw $part; done
+        set -e
         mkdir -p /dev/disk/by-id /dev/disk/by-uuid
         """
         follow = """
@@ -155,7 +169,8 @@ class Host:
     def start(self) -> None:
         """Boot it; returns at once."""
         # In a session of its own that belongs to no one, so that it outlives whoever started it.
-        keep = ["/bin/sh", "-c", KEEP_STARTING, "fleet", self.folder, self.name, self.bridge]
+        own = [str(group) for group in groups.of(self.home)]
+        keep = ["/bin/sh", "-c", KEEP_STARTING, "fleet", self.folder, self.name, self.bridge, *own]
         nowhere = subprocess.DEVNULL
         subprocess.run(["setsid", "--fork", *keep], stdin=nowhere, stdout=nowhere, stderr=nowhere, check=True)
 
@@ -173,6 +188,29 @@ class Host:
                     if (there.st_dev, there.st_ino) == (root.st_dev, root.st_ino):
                         return int(status.parent.name)
         return None
+
+    def booted(self) -> bool:
+        """Whether it has done what it does at boot; asked from this machine, as a host where that failed has no network.
+
+        Raises:
+            BootFailed: It failed, with what the host's systemd and journal know of it.
+        """
+        state = self._ask("systemctl", "show", "--property=ActiveState", "--value", BOOT)
+        if state == "failed":
+            status = self._ask("systemctl", "status", "--no-pager", "--full", "--lines=50", BOOT)
+            raise BootFailed(
+                f"what {self.name} does at boot failed, so that it may have no network:\n{status}"
+            )
+        return state == "active"
+
+    def _ask(self, *command: str) -> str:
+        """What a command says that is run in its namespaces; nothing while it does not run."""
+        pid = self.systemd()
+        if pid is None:
+            return ""
+        enter = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid"]
+        asked = subprocess.run([*enter, *command], capture_output=True, text=True, check=False)
+        return asked.stdout.strip()
 
     def set_clock(self, offset: str) -> None:
         """Let whoever logs in from now on see another time; the kernel's own clock is all hosts' together.
@@ -214,12 +252,17 @@ class Host:
     def remove(self) -> None:
         """End it and delete everything of it."""
         self.kill()
-        while os.path.ismount(self.root):
-            _run("umount", str(self.root))
         for number in range(self.disks):
             attached = _output("losetup", "-j", str(self.home / f"disk-{number}")).partition(":")[0]
             if attached:
                 _run("losetup", "-d", attached)
+        self.clear()
+
+    def clear(self) -> None:
+        """Delete what is left of it once it has ended and no disk is attached."""
+        while os.path.ismount(self.root):
+            _run("umount", str(self.root))
+        groups.remove(self.home)
         shutil.rmtree(self.home)
 
 

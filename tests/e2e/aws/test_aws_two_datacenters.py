@@ -1,5 +1,5 @@
-"""Two regions of the emulated AWS with machines that are hosts: both clusters and the workers of MirrorMaker between them, and a
-planned failover.
+"""Two regions of the emulated AWS with machines that are hosts: both clusters and the workers of MirrorMaker between them, a
+planned failover, the way back and a drill.
 
 One environment goes through all tests of this file.
 """
@@ -20,7 +20,7 @@ from tests.e2e.aws.counted import everything
 from tests.e2e.aws.load import TOLD, knowing, names_of
 from tests.e2e.aws.running import Running, running
 from tests.e2e.local.kdeploy_command import Kdeploy
-from tests.e2e.local.two_sides import Following, Sides, Writing
+from tests.e2e.local.two_sides import Following, Sides, Writing, expect_drilled
 from tests.fleet.environment import MIRRORED
 
 pytestmark = [pytest.mark.cloud, pytest.mark.fleet, pytest.mark.long, pytest.mark.timeout(3600)]
@@ -114,11 +114,58 @@ class Two:
         return time.monotonic() - began
 
     def link(self) -> Any:
-        """The one direction that is mirrored, as `mirror status` has it."""
+        """The one direction that is mirrored, as `mirror status` has it; its connectors run."""
         document = self.kdeploy("mirror status", "--output", "json").document
         assert (document["silent"], document["problems"]) == ([], [])
         (link,) = document["links"]
+        assert link["heartbeat"] is not None
+        assert {task["state"] for one in link["connectors"] for task in one["tasks"]} == {"RUNNING"}
         return link
+
+    def expect_follower(self, datacenter: str) -> None:
+        """What is written to the other is here, and nobody may write here."""
+        (other,) = set(REGIONS) - {datacenter}
+        self.write(other)
+        self.arrived(datacenter)
+        link = self.link()
+        assert (link["source"], link["target"]) == (other, datacenter)
+        before = len(self.sides.acknowledged[datacenter])
+        self.writing(datacenter).stop()
+        assert len(self.sides.acknowledged[datacenter]) == before
+
+    def expect_nothing_to_do(self) -> None:
+        document = self.kdeploy("up", "--output", "json").document
+        assert [one["changed"] for one in document["clusters"]] == [False, False]
+
+    def handed_over(self, source: str, target: str, *command: str) -> None:
+        """Let a command have the other one written to, while somebody writes and a group has read some; nothing is lost, and
+        the group goes on where it was.
+        """
+        group, writing = self.following(source), self.writing(source)
+        writing.wait_for(MORE)
+        group.stop()
+        before = set(self.sides.followed[GROUP])
+        assert before, "it read, and is somewhere"
+        writing.wait_for(MORE)
+        report = self.kdeploy(*command, "--yes", "--output", "json").document
+        writing.stop()
+        assert writing.refused > 0, "it was fenced while somebody wrote"
+        assert (report["planned"], report["target"], report["records_lost"]) == (True, target, 0)
+        self.arrived(target)
+        unread = self.sides.everything() - before
+        assert len(unread) >= MORE
+        there = self.following(target)
+        there.wait_for(unread)
+        there.stop()
+        (bound,) = (one for one in report["groups"] if one["group"] == GROUP)
+        again = len(before & there.got.keys())
+        assert again <= bound["re_read"]
+        assert (bound["skipped"], bound["untranslated"]) == (0, 0)
+        TOLD.append(
+            f"{command[0]} under {RATE:,} records a second: {report['rto_seconds']} s until {target} could be written to, "
+            f"0 lost of {len(self.sides.everything()):,}; a group that had read {len(before):,} went on with the other "
+            f"{len(unread):,}, {again:,} were read again, {bound['re_read']:,} at most by the report"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -164,50 +211,41 @@ def test_what_is_acknowledged_in_one_region_arrives_once_in_the_other(two: Two) 
     link = two.link()
     assert (link["source"], link["target"]) == ("east", "west")
     assert {one["topic"]: one["records"] for one in link["topics"]}["orders"] == 0
-    assert link["heartbeat"] is not None
-    states = {task["state"] for one in link["connectors"] for task in one["tasks"]}
-    assert states == {"RUNNING"}
     TOLD.append(f"{len(two.sides.everything()):,} records of east in west, {seconds:.1f} s after the last")
 
 
 def test_a_planned_failover_under_load_loses_nothing_and_a_group_goes_on_where_it_was(two: Two) -> None:
-    group, writing = two.following("east"), two.writing("east")
-    writing.wait_for(MORE)
-    group.stop()
-    before = set(two.sides.followed[GROUP])
-    assert before, "it read, and is somewhere"
-    writing.wait_for(MORE)
-    report = two.kdeploy("failover", "--to", "west", "--yes", "--output", "json").document
-    writing.stop()
-    assert writing.refused > 0, "it was fenced while somebody wrote"
-    assert (report["planned"], report["target"], report["records_lost"]) == (True, "west", 0)
-    two.arrived("west")
-    unread = two.sides.everything() - before
-    assert len(unread) >= MORE
-    there = two.following("west")
-    there.wait_for(unread)
-    there.stop()
-    (bound,) = (one for one in report["groups"] if one["group"] == GROUP)
-    again = len(before & there.got.keys())
-    assert again <= bound["re_read"]
-    assert (bound["skipped"], bound["untranslated"]) == (0, 0)
-    TOLD.append(
-        f"planned failover under {RATE:,} records a second: {report['rto_seconds']} s until west could be written to, "
-        f"0 lost of {len(two.sides.everything()):,}; a group that had read {len(before):,} went on with the other {len(unread):,}, {again:,} "
-        f"were read again, {bound['re_read']:,} at most by the report"
-    )
+    two.handed_over("east", "west", "failover", "--to", "west")
 
 
 def test_the_region_that_was_left_follows_the_other_and_is_closed(two: Two) -> None:
-    two.write("west")
-    two.arrived("east")
-    link = two.link()
-    assert (link["source"], link["target"]) == ("west", "east")
-    before = len(two.sides.acknowledged["east"])
-    two.writing("east").stop()
-    assert len(two.sides.acknowledged["east"]) == before
-    document = two.kdeploy("up", "--output", "json").document
-    assert [one["changed"] for one in document["clusters"]] == [False, False]
+    two.expect_follower("east")
+    two.expect_nothing_to_do()
+
+
+def test_a_failback_under_load_loses_nothing_and_the_first_region_is_written_to_again(two: Two) -> None:
+    two.handed_over("west", "east", "failback")
+    two.expect_follower("west")
+    two.expect_nothing_to_do()
+
+
+def test_a_drill_while_records_are_written_has_every_canary_arrive_once_each_way_and_leaves_nothing(
+    two: Two,
+) -> None:
+    writing = two.writing("east")
+    writing.wait_for(MORE)
+    ended = two.kdeploy("drill", "--yes", "--output", "json", code=None)
+    drilled = expect_drilled(ended, ("east", "west"), ("west", "east"))
+    writing.stop()
+    assert (drilled["active"], writing.refused) == ("east", 0)
+    assert two.as_client(two.sides.canaries) == set()
+    two.arrived("west")
+    two.expect_nothing_to_do()
+    ways = ", ".join(
+        f"{one['arrived']:,} of {one['written']:,} canaries from {one['source']}, the last after {one['max_seconds']} s"
+        for one in drilled["directions"]
+    )
+    TOLD.append(f"drill under {RATE:,} records a second: {ways}; rpo {drilled['rpo']}, rto {drilled['rto']}")
 
 
 def test_both_regions_are_given_up_and_nothing_is_left(two: Two) -> None:

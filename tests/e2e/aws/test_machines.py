@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,24 @@ def test_a_volume_comes_and_grows_while_the_machine_runs_and_outlives_it(account
     assert machine.address == "10.90.0.18"
 
 
+def test_a_volume_that_comes_while_the_machine_boots_is_there_and_so_is_its_network(account: Account) -> None:
+    ec2, run = account.ec2, account.cloud.run
+    instance = account.launch(account.interface("b", "10.90.16.20"))
+    account.machine(instance)
+    volume = ec2.create_volume(AvailabilityZone="eu-west-1b", Size=1, VolumeType="gp3")["VolumeId"]
+    with ThreadPoolExecutor() as pool:
+        for later in (0.0, 0.2, 0.4, 0.6):
+            ec2.stop_instances(InstanceIds=[instance])
+            until(lambda: account.state(instance) == "stopped")
+            starting = pool.submit(ec2.start_instances, InstanceIds=[instance])
+            time.sleep(later)
+            ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+            starting.result()
+            machine = account.machine(instance)
+            assert run(machine, f"blockdev --getsize64 {by_id(volume)}") == str(2**30)
+            ec2.detach_volume(VolumeId=volume, InstanceId=instance)
+
+
 def test_stop_and_start_keep_the_system_and_its_disks(account: Account) -> None:
     ec2, run = account.ec2, account.cloud.run
     instance = account.launch(account.interface("b", "10.90.16.19"))
@@ -196,6 +215,21 @@ def test_disks_of_an_instances_own_are_others_and_empty_after_a_stop_as_many_as_
     assert {run(machine, f"blkid -p {one}; echo $?") for one in disks} == {"2"}, (
         "nothing is recognised on them"
     )
+
+
+def test_a_machine_that_cannot_boot_is_refused_with_what_its_journal_says(account: Account) -> None:
+    from botocore.exceptions import ClientError
+
+    instance = account.launch(account.interface("b", "10.90.16.21"))
+    machine = account.machine(instance)
+    account.ec2.stop_instances(InstanceIds=[instance])
+    until(lambda: account.state(instance) == "stopped")
+    program = machine.root / "usr/bin/ip"
+    program.rename(program.with_name("no-ip"))
+    with pytest.raises(ClientError) as refused:
+        account.ec2.start_instances(InstanceIds=[instance])
+    assert refused.value.response["Error"]["Code"] == "HostDidNotBoot"
+    assert "status=127" in str(refused.value), "the shell found no such program"
 
 
 def test_nothing_is_left_on_this_machine_afterwards(tmp_path: Path) -> None:

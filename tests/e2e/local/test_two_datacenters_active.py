@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import ports
-from tests.e2e.local.two_sides import Following, Sides, Writing, once, two_sides
+from tests.e2e.local.two_sides import Following, Sides, Writing, expect_drilled, once, two_sides
 
 pytestmark = pytest.mark.kafka
 
@@ -49,8 +49,7 @@ def administrator(sides: Sides, datacenter: str) -> Any:
     from confluent_kafka.admin import AdminClient
 
     sides.client(datacenter, "orders-consumer")
-    file = sides.kdeploy.root / "handed-out" / datacenter / "admin" / "python.json"
-    return AdminClient(json.loads(file.read_text())["confluent-kafka"])
+    return AdminClient(sides.connection(datacenter, "admin"))
 
 
 def entry(topic: str, operation: str, permission: str = "ALLOW") -> Any:
@@ -240,42 +239,19 @@ def test_a_failback_gives_each_side_its_own_clients_again(sides: Sides) -> None:
     assert sides.kdeploy("up", "--output", "json").document["changed"] is False
 
 
-def canaries(sides: Sides) -> set[str]:
-    """Topics of drills, and copies of them, on either side."""
-    from confluent_kafka.admin import AdminClient
-
-    found = set[str]()
-    for place in ("east", "west"):
-        file = sides.kdeploy.root / "handed-out" / place / "admin" / "python.json"
-        client = AdminClient(json.loads(file.read_text())["confluent-kafka"])
-        found |= {name for name in client.list_topics(timeout=30).topics if "kdeploy-drill-" in name}
-    return found
-
-
 def test_a_drill_measures_both_directions_and_leaves_nothing(sides: Sides) -> None:
     ended = sides.kdeploy("drill", "--yes", "--output", "json", code=None)
-    document = ended.document
-    print(ended.stdout)
-    assert ended.code == (0 if document["ok"] else 5)
-    assert [(one["source"], one["target"]) for one in document["directions"]] == [
-        ("east", "west"),
-        ("west", "east"),
-    ]
-    for one in document["directions"]:
-        assert one["written"] > 0
-        assert (one["arrived"], one["doubled"]) == (one["written"], 0)
-        assert one["p50_seconds"] <= one["p99_seconds"] <= one["max_seconds"]
-    assert document["problems"] == []
-    assert canaries(sides) == set()
+    expect_drilled(ended, ("east", "west"), ("west", "east"))
+    assert sides.canaries() == set()
 
 
 def test_what_a_drill_leaves_that_was_killed_is_removed_by_the_next_one(sides: Sides) -> None:
     sides.killed_at("drill", "--yes", point="drill-written")
-    left = canaries(sides)
+    left = sides.canaries()
     assert left
     document = sides.kdeploy("drill", "--yes", "--output", "json", code=None).document
     assert set(document["removed"]) >= left
-    assert canaries(sides) == set()
+    assert sides.canaries() == set()
     assert sides.kdeploy("preview", "--output", "json").document["changes"] == []
 
 

@@ -58,11 +58,20 @@ class Sides:
 
     def client(self, datacenter: str, user: str) -> dict[str, Any]:
         """How a user connects to a datacenter, for librdkafka."""
+        return {**self.connection(datacenter, f"users/{user}"), "log_level": 0, "error_cb": _silent}
+
+    def connection(self, datacenter: str, who: str) -> dict[str, Any]:
+        """What somebody is handed out for a datacenter, as librdkafka takes it.
+
+        Args:
+            datacenter: Where to.
+            who: The folder of whose it is: `admin`, or `users/` and a name.
+        """
         folder = self.kdeploy.root / "handed-out"
-        if not (folder / datacenter / "users" / user).is_dir():
+        if not (folder / datacenter / who).is_dir():
             self.kdeploy("clients", "--datacenter", datacenter, "--to", str(folder))
-        written = folder / datacenter / "users" / user / "python.json"
-        return {**json.loads(written.read_text())["confluent-kafka"], "log_level": 0, "error_cb": _silent}
+        written = folder / datacenter / who / "python.json"
+        return dict(json.loads(written.read_text())["confluent-kafka"])
 
     def committed(self, datacenter: str, group: str) -> dict[int, int]:
         """Where a group is in the topic, by partition; nothing where it has committed nothing."""
@@ -112,6 +121,16 @@ class Sides:
                 }
         finally:
             consumer.close()
+        return found
+
+    def canaries(self) -> set[str]:
+        """Topics of drills, and copies of them, on either side."""
+        from confluent_kafka.admin import AdminClient
+
+        found = set[str]()
+        for place in ("east", "west"):
+            client = AdminClient(self.connection(place, "admin"))
+            found |= {name for name in client.list_topics(timeout=30).topics if "kdeploy-drill-" in name}
         return found
 
     def kill(self, datacenter: str, role: str = "") -> None:
@@ -341,6 +360,21 @@ class Following:
             self._followed.update(int(one.key()) for one in some)
             if some:
                 self._client.commit(asynchronous=True)
+
+
+def expect_drilled(ended: Finished, *ways: tuple[str, str]) -> Any:
+    """All that was written each way in a drill came, once, and nothing is wrong but an objective at most; what it came to."""
+    document = ended.document
+    print(ended.stdout)
+    assert ended.code == (0 if document["ok"] else 5), ended.stderr
+    assert [(one["source"], one["target"]) for one in document["directions"]] == list(ways)
+    for one in document["directions"]:
+        assert one["written"] > 0
+        assert (one["arrived"], one["doubled"]) == (one["written"], 0)
+        assert one["p50_seconds"] <= one["p99_seconds"] <= one["max_seconds"]
+    assert document["problems"] == []
+    assert document["ok"] == (document["rpo"]["met"] and document["rto"]["met"])
+    return document
 
 
 def once(found: Counter[int]) -> bool:
