@@ -22,8 +22,7 @@ from kdeploy.cluster.batches import of
 
 if TYPE_CHECKING:
     from kdeploy.cluster.admin import Admin
-    from kdeploy.cluster.direction import Offsets
-    from kdeploy.cluster.state import LogRecord, Place, Spans
+    from kdeploy.cluster.state import LogRecord, Place
 
 NEAR: Final = 64
 """Offsets before a place in which its last records are looked for at first: each transaction of a mirror leaves a mark."""
@@ -120,41 +119,24 @@ class _Search:
         return self.mine[0] == 0 and self.theirs[0] == 0
 
 
-def find(
-    copy: Admin,
-    origin: Admin,
-    places: Collection[Place],
-    *,
-    copy_until: Offsets | None = None,
-    origin_until: Offsets | None = None,
-) -> dict[Place, Fork]:
+def find(copy: Admin, origin: Admin, places: Collection[Place]) -> dict[Place, Fork]:
     """Where a copy and its origin go apart, by partition; those that either has not, or that nobody leads, are left out.
 
     Args:
-        copy: One cluster.
+        copy: One cluster, to which nobody writes meanwhile.
         origin: The other one.
         places: Partitions.
-        copy_until: By topic and partition, offsets before which the copy is looked at; else up to its end.
-        origin_until: The same of the origin.
 
     Raises:
         ClusterError: One of them does not answer.
     """
-    mine = _until(copy.spans(places), copy_until or {})
-    theirs = _until(origin.spans(places), origin_until or {})
+    mine, theirs = copy.spans(places), origin.spans(places)
     found: dict[Place, Fork] = {}
     for some in of(sorted(mine.keys() & theirs.keys()), AT_ONCE):
         searches = [_Search(place, mine[place], theirs[place], mine[place][1]) for place in some]
         for one in _find(copy, origin, searches):
             found[one.topic, one.partition] = one
     return found
-
-
-def _until(spans: Spans, upto: Offsets) -> dict[Place, tuple[int, int]]:
-    return {
-        (topic, partition): (first, max(first, min(end, upto.get(topic, {}).get(partition, end))))
-        for (topic, partition), (first, end) in spans.items()
-    }
 
 
 def _find(copy: Admin, origin: Admin, searches: Sequence[_Search]) -> Iterator[Fork]:

@@ -221,14 +221,13 @@ class Looked:
         return found
 
 
-def _look(here: Site, other: Site, wanted: Mirroring, upto: Offsets | None = None) -> Looked | None:
+def _look(here: Site, other: Site, wanted: Mirroring) -> Looked | None:
     """How far one goes together with another one; None, with a word, where that cannot be known now.
 
     Args:
         here: Nothing is mirrored to it now, and nobody writes there.
         other: The one that takes over, or took.
         wanted: What is mirrored.
-        upto: Offsets before which the first one is looked at alone; to its ends when left out.
     """
     from kdeploy.cluster import forks
     from kdeploy.cluster.failure import ClusterError
@@ -240,7 +239,7 @@ def _look(here: Site, other: Site, wanted: Mirroring, upto: Offsets | None = Non
             return None
         places = [(topic, one) for topic, some in found.offsets.items() for one in some]
         with readiness.connected(here) as mine, readiness.connected(other) as theirs:
-            forked = forks.find(mine, theirs, places, copy_until=upto or {})
+            forked = forks.find(mine, theirs, places)
     except ClusterError as error:
         _left(here, str(error).splitlines()[0])
         return None
@@ -349,7 +348,7 @@ def join(both: Sides, wanted: Mirroring, clock: Clock) -> Sides:
     return replace(both, direction=direction)
 
 
-def _rested(here: Site, active: Site, wanted: Mirroring, upto: Offsets | None = None) -> Looked | None:
+def _rested(here: Site, active: Site, wanted: Mirroring) -> Looked | None:
     """As `_look`, once nothing is mirrored to it from anywhere."""
     from kdeploy.cluster.failure import ClusterError
 
@@ -358,7 +357,7 @@ def _rested(here: Site, active: Site, wanted: Mirroring, upto: Offsets | None = 
     except (ClusterError, Unhealthy) as error:
         _left(here, str(error).splitlines()[0])
         return None
-    return _look(here, active, wanted, upto)
+    return _look(here, active, wanted)
 
 
 def taking_part(direction: Direction, looked: Looked) -> Direction:
@@ -460,15 +459,14 @@ def apart_from(
     """
     direction, name = both.direction, here.cluster.datacenter
     active, known = both.of(direction.active), (direction.apart or {}).get(name, {})
-    own = {topic: dict(some) for topic, some in known.items()}
-    if (
-        own and name == direction.before
-    ):  # written to until the active one took over, which was where its own end is
-        return Looked(here, {}, {}), own
-    looked = _rested(here, active, wanted, known) if rests else _look(here, active, wanted, known)
+    if known and name == direction.before:
+        # Written to until the active one took over, whose end was where its own mirrored records end. Of any other one that
+        # may be otherwise by now: somebody may have followed it.
+        return Looked(here, {}, {}), {topic: dict(some) for topic, some in known.items()}
+    looked = _rested(here, active, wanted) if rests else _look(here, active, wanted)
     if looked is None:
         raise KdeployError(
             f"what {name} alone has cannot be told yet, and nothing was exported\n"
             f"  look at `kdeploy status {here.design.loaded.environment.name}`, and run this again"
         )
-    return looked, own or looked.own
+    return looked, looked.own
