@@ -67,7 +67,7 @@ def hand_out(
 ) -> tuple[Handout, ...]:
     """Write what clients need, for every cluster of an environment.
 
-    Where one of two datacenters is written to, it is that one's alone, always in the same folder. Where all are, each
+    Where one datacenter is written to, it is that one's alone, always in the same folder. Where all are, each
     has a folder; after a failover that of one that was lost leads to the one that its clients were sent to.
 
     Args:
