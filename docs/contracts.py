@@ -176,6 +176,7 @@ FAILOVER: Final = fields(
     returned=optional(TEXT),
     warnings=items(TEXT),
     handed=optional(each(TEXT)),
+    taken_back=items(TEXT),
 )
 OBJECTIVE: Final = fields(objective_seconds=NUMBER, seconds=optional(NUMBER), met=FLAG)
 DRILL: Final = fields(

@@ -180,7 +180,7 @@ def text(report: Report) -> str:
         lines.append(f"  recovery time: {format_duration(max(report.rto, 0.1))} until it could be written to")
     if report.exported:
         folder, count = report.exported
-        lines.append(f"  records that {report.returned or report.target} alone had: {count:,}, in {folder}")
+        lines.append(f"  records that {report.alone} alone had: {count:,}, in {folder}")
     if report.steps:
         lines.append(table([(f"{one.seconds or 0.0:6.1f} s", one.what) for one in report.steps], "  "))
     lines.append(f"  clients: kdeploy clients {report.environment}")

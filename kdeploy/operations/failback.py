@@ -130,16 +130,17 @@ def _failback_of_many(
     for one in back:
         _refuse_unreturnable(both, source, one, wanted)
     both, returned = _take_back_all(both, back, wanted, clock, export, within)
-    names = " and ".join(one.name for one in returned)
+    taken_back = tuple(one.name for one in returned)
     exported = exported_in([one.exported for one in returned])
     if home and home != away and both.direction.lets(away, home) and both.answers(both.of(home)):
         switching.catch_up(source, both.of(home), wanted, within)
         report = failover.switch(both, wanted, home, clock, accept_loss=False, within=wanted.rto)
-        return replace(report, exported=exported, returned=None)
+        return replace(report, exported=exported, taken_back=taken_back)
     deciding.hand_out(source)
     name, steps = source.design.loaded.environment.name, tuple(clock.steps)
-    report = Report(name, away, away, True, both.direction.epoch, None, 0.0, 0, steps, returned=names)
-    return replace(report, exported=exported)
+    report = Report(name, away, away, True, both.direction.epoch, None, 0.0, 0, steps)
+    returned_names = " and ".join(taken_back)
+    return replace(report, exported=exported, returned=returned_names, taken_back=taken_back)
 
 
 def _finish_return(both: Sides, wanted: Mirroring, clock: Clock) -> Report:

@@ -143,10 +143,10 @@ def _of_taking_back(both: Sides, wanted: Mirroring, export: Path | None) -> Repo
     epoch += len(back)
     left = [failover.losing(one, wanted) for one in (*back, source)]
     refused = (*(said for one in back for said in _unfit(both, one)), *filter(None, left))
-    names = " and ".join(one.cluster.datacenter for one in back)
-    report = replace(
-        _report(both, source, source, refused=refused), epoch=epoch, exported=failback.exported_in(exported)
-    )
+    taken_back = tuple(one.cluster.datacenter for one in back)
+    names = " and ".join(taken_back)
+    report = _report(both, source, source, refused=refused)
+    report = replace(report, epoch=epoch, exported=failback.exported_in(exported), taken_back=taken_back)
     others = [one for one in both.direction.apart or {} if both.of(one) not in back]
     if home == away or home in others or home not in both.alive:
         return replace(report, planned=True, lost=0, rpo=0.0, steps=tuple(map(Step, steps)), returned=names)

@@ -92,6 +92,7 @@ class Report:
         counted: Whether what is lost was counted in the one before, which answers, and is no estimate.
         handed: By datacenter whose clients are sent elsewhere, where to, of three and more; None of two.
         returned: The datacenter that takes part again and is not written to, where that was all there was to do.
+        taken_back: Datacenters that take part again with a failback, of three and more of which one is written to.
         steps: What was done.
         exported: Folder with the records that the old primary alone had, and how many these are (failback).
         already: Whether it had been decided before.
@@ -123,6 +124,12 @@ class Report:
     returned: str | None = None
     warnings: tuple[str, ...] = ()
     handed: Mapping[str, str] | None = None
+    taken_back: tuple[str, ...] = ()
+
+    @property
+    def alone(self) -> str:
+        """Whose records were exported that nobody else had."""
+        return " and ".join(self.taken_back) or self.returned or self.target
 
     def to_json(self) -> dict[str, Any]:
         """The contract `kdeploy.failover/v1`."""
@@ -152,6 +159,7 @@ class Report:
             "returned": self.returned,
             "warnings": list(self.warnings),
             "handed": None if self.handed is None else dict(self.handed),
+            "taken_back": list(self.taken_back),
         }
 
 
