@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 FAULTS := tests/e2e/local/test_faults.py tests/e2e/fleet/test_hosts_running.py tests/e2e/fleet/test_hosts_kraft.py
 CHANGES := tests/e2e/local/test_changes_one_by_one.py tests/e2e/local/test_preview_equals_what_happens.py tests/e2e/fleet/test_hosts_changes.py
-DATACENTERS := tests/e2e/local/test_two_datacenters.py tests/e2e/local/test_two_datacenters_active.py tests/e2e/local/test_three_datacenters_passive.py tests/e2e/fleet/test_hosts_two_datacenters.py tests/e2e/fleet/test_hosts_far_apart.py
+DATACENTERS := tests/e2e/local/test_two_datacenters.py tests/e2e/local/test_two_datacenters_active.py tests/e2e/local/test_three_datacenters.py tests/e2e/local/test_three_datacenters_passive.py tests/e2e/fleet/test_hosts_two_datacenters.py tests/e2e/fleet/test_hosts_far_apart.py
 
 .PHONY: up down test check fast kafka cloud fleet docs bench soak clean
 

@@ -49,7 +49,7 @@ BY_THEMSELVES = (
     "tests/e2e/local/test_preview_equals_what_happens.py",
     "tests/e2e/local/test_thread.py",
     "tests/e2e/local/test_local_provider.py",
-    "tests/e2e/local/test_three_datacenters.py",
+    "tests/e2e/local/test_three_datacenters_passive.py",
 )
 """Tests with clusters of their own: first, since those that the rest shares stay up to the end once they are."""
 

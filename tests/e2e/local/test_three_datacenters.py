@@ -1,6 +1,7 @@
 """Three datacenters with real Kafka: all written to at once, one of them lost and given back, nothing lost or twice.
 
-One life of three datacenters, told in order; each test goes on from where the one before it left them.
+One life of three datacenters, told in order; each test goes on from where the one before it left them. Left to `make kafka` and
+`make soak`: an ordinary run has three of which one is written to, whose ten minutes are what there is for three.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 from tests.e2e import ports
 from tests.e2e.local.two_sides import Following, Sides, Writing, once, two_sides
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.long]
 
 NAME = "local-three-dc-active"
 PLACES = ("north", "east", "west")
@@ -199,7 +200,6 @@ def test_it_comes_back_is_caught_up_with_and_given_its_clients_again_with_nothin
     assert sides.kdeploy("preview", "--output", "json").document["changes"] == []
 
 
-@pytest.mark.long
 def test_a_drill_measures_every_direction_and_leaves_nothing(sides: Sides) -> None:
     document = sides.kdeploy("drill", "--yes", "--output", "json", code=None).document
     print(json.dumps(document))

@@ -5,7 +5,6 @@ One life of three datacenters, told in order; each test goes on from where the o
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import random
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import ports
-from tests.e2e.local.two_sides import Following, Sides, Writing, once, two_sides
+from tests.e2e.local.two_sides import Following, Sides, Writing, exported, once, two_sides
 
 pytestmark = pytest.mark.kafka
 
@@ -76,18 +75,6 @@ def mirrored(sides: Sides, there: str, numbers: Set[int]) -> Counter[int]:
         time.sleep(1)
     assert once(found)
     return found
-
-
-def written_to(sides: Sides) -> str:
-    """The datacenter that is written to, as whichever cluster answers has it."""
-    found: str = sides.kdeploy("mirror status", "--output", "json", code=None).document["active"]
-    return found
-
-
-def exported(folder: Path) -> list[int]:
-    """Numbers of the records that an export holds."""
-    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
-    return [int(base64.b64decode(json.loads(line)["key"])) for line in lines]
 
 
 def drawn(moments: tuple[str, ...]) -> tuple[str, ...]:
@@ -151,7 +138,7 @@ def test_a_planned_failover_under_load_loses_nothing_and_both_others_follow(side
 
 @pytest.mark.parametrize("point", drawn(PLANNED))
 def test_one_that_was_killed_is_finished_by_the_same_command(sides: Sides, point: str) -> None:
-    active = written_to(sides)
+    active = sides.written_to()
     to = next(one for one in PLACES if one != active)
     arguments = ("failover", "--to", to, "--yes")
     writing = Writing(sides, active, rate=RATE)
@@ -169,7 +156,7 @@ def test_one_that_was_killed_is_finished_by_the_same_command(sides: Sides, point
 def test_of_a_primary_that_dies_all_that_any_other_one_has_is_kept_and_the_rest_is_given_up_by_it(
     sides: Sides, point: str, tmp_path: Path
 ) -> None:
-    active = written_to(sides)
+    active = sides.written_to()
     to, other = (one for one in PLACES if one != active)
     writing = Writing(sides, active, rate=RATE)
     writing.wait_for(1_000)
@@ -206,7 +193,7 @@ def test_of_a_primary_that_dies_all_that_any_other_one_has_is_kept_and_the_rest_
     report = sides.kdeploy("failback", "--yes", "--export", str(tmp_path), "--output", "json").document
     assert sorted(exported(tmp_path / active)) == sorted(alone)
     assert (report["planned"], report["records_lost"], report["exported"]["records"]) == (True, 0, len(alone))
-    assert written_to(sides) == "north"
+    assert sides.written_to() == "north"
     write(sides, "north", 1_000)
     for one in PLACES:
         mirrored(sides, one, sides.everything() - lost)

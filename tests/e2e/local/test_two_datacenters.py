@@ -5,8 +5,6 @@ One life of two datacenters, told in order; each test goes on from where the one
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import random
 import re
@@ -19,7 +17,7 @@ import pytest
 
 from kdeploy.tuning.mirror import HEARTBEAT, TRANSACTION
 from tests.e2e import ports
-from tests.e2e.local.two_sides import RATE, Following, Sides, Transaction, Writing, once, two_sides
+from tests.e2e.local.two_sides import RATE, Following, Sides, Transaction, Writing, exported, once, two_sides
 
 pytestmark = pytest.mark.kafka
 
@@ -95,12 +93,6 @@ def _rest(sides: Sides) -> Iterator[None]:
     sides.rest()
 
 
-def exported(folder: Path) -> list[int]:
-    """Numbers of the records that an export holds."""
-    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
-    return [int(base64.b64decode(json.loads(line)["key"])) for line in lines]
-
-
 def goes_on(sides: Sides, datacenter: str, unread: set[int], report: dict[str, Any]) -> None:
     """Let the group go on: it gets all that it had not read, and no more again than the report said."""
     before = set(sides.followed["orders-app"])
@@ -111,12 +103,6 @@ def goes_on(sides: Sides, datacenter: str, unread: set[int], report: dict[str, A
     again = len(before & there.got.keys())
     print(f"{again:,} records read again, {bound:,} at most by the report")
     assert again <= bound
-
-
-def written_to(sides: Sides) -> str:
-    """The datacenter that is written to, as whichever cluster answers has it."""
-    found: str = sides.kdeploy("mirror status", "--output", "json", code=None).document["active"]
-    return found
 
 
 def under_load(writing: Writing) -> None:
@@ -146,7 +132,7 @@ def test_what_one_side_acknowledges_is_on_the_other_exactly_once(sides: Sides) -
     writing = Writing(sides, "east")
     writing.wait_for(MORE)
     under_load(writing)
-    assert written_to(sides) == "east"
+    assert sides.written_to() == "east"
     writing.stop()
     sides.kdeploy("mirror status")
     found = sides.read("east")
@@ -183,7 +169,7 @@ def test_the_side_that_was_left_follows_the_other_and_is_closed(sides: Sides) ->
 def test_a_transaction_that_is_committed_after_the_fence_is_mirrored_and_read_by_its_group(
     sides: Sides,
 ) -> None:
-    active = written_to(sides)
+    active = sides.written_to()
     to = other_of(active)
     committed = sides.committed(active, "orders-app")
     transaction = Transaction(sides, active, UNFINISHED, timeout=60)
@@ -218,7 +204,7 @@ def test_a_transaction_that_nobody_ends_is_said_to_be_waited_for_until_its_broke
 ) -> None:
     from confluent_kafka import KafkaException
 
-    active = written_to(sides)
+    active = sides.written_to()
     to = other_of(active)
     transaction = Transaction(sides, active, UNFINISHED, timeout=LEFT_OPEN)
     ended = sides.kdeploy("failover", "--to", to, "--yes", "--output", "json")
@@ -249,7 +235,7 @@ def lose_the_worker(sides: Sides, active: str, to: str) -> None:
     assert "no worker of Kafka Connect answers" in failed.stderr
     assert re.search(r"\S+:\d+: ", failed.stderr), "the worker is named by where it listened"
     assert f"nothing was decided, and {active} is written to as before" in failed.stderr
-    assert written_to(sides) == active
+    assert sides.written_to() == active
     again = Writing(sides, active)
     again.wait_for(1000)
     again.stop()
@@ -260,7 +246,7 @@ def lose_the_worker(sides: Sides, active: str, to: str) -> None:
 def test_a_failover_in_which_something_is_killed_is_finished_by_the_same_command(
     sides: Sides, row: str
 ) -> None:
-    active = written_to(sides)
+    active = sides.written_to()
     to = other_of(active)
     if row == WORKER:
         lose_the_worker(sides, active, to)
@@ -277,7 +263,7 @@ def test_a_failover_in_which_something_is_killed_is_finished_by_the_same_command
 
 
 def test_a_datacenter_that_dies_takes_what_was_not_mirrored_and_no_more(sides: Sides) -> None:
-    active = written_to(sides)
+    active = sides.written_to()
     other = other_of(active)
     group = Following(sides, active, "orders-app")
     writing = Writing(sides, active)
@@ -309,7 +295,7 @@ def test_a_datacenter_that_dies_takes_what_was_not_mirrored_and_no_more(sides: S
 def test_the_old_primary_comes_back_closed_and_gives_up_what_it_alone_has(
     sides: Sides, tmp_path: Path
 ) -> None:
-    active = written_to(sides)
+    active = sides.written_to()
     other = other_of(active)
     there = sides.read(active).keys()
     sides.kdeploy("up")

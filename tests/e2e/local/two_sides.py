@@ -6,6 +6,7 @@ copies counts as acknowledged. Clients connect with what `kdeploy clients` wrote
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -131,6 +132,11 @@ class Sides:
         for place in ("east", "west"):
             client = AdminClient(self.connection(place, "admin"))
             found |= {name for name in client.list_topics(timeout=30).topics if "kdeploy-drill-" in name}
+        return found
+
+    def written_to(self) -> str:
+        """The datacenter that is written to, as whichever cluster answers has it."""
+        found: str = self.kdeploy("mirror status", "--output", "json", code=None).document["active"]
         return found
 
     def kill(self, datacenter: str, role: str = "") -> None:
@@ -375,6 +381,12 @@ def expect_drilled(ended: Finished, *ways: tuple[str, str]) -> Any:
     assert document["problems"] == []
     assert document["ok"] == (document["rpo"]["met"] and document["rto"]["met"])
     return document
+
+
+def exported(folder: Path) -> list[int]:
+    """Numbers of the records that an export holds."""
+    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
+    return [int(base64.b64decode(json.loads(line)["key"])) for line in lines]
 
 
 def once(found: Counter[int]) -> bool:
