@@ -165,7 +165,7 @@ def _next_steps(environment: str, outcomes: Sequence[Outcome]) -> str:
         (f"kdeploy verify {environment}", "prove again that it works and is closed"),
         (f"kdeploy down {environment}", "stop it; its data stays"),
     ]
-    folders = [outcome.clients for outcome in outcomes if outcome.clients]
+    folders = list(dict.fromkeys(outcome.clients for outcome in outcomes if outcome.clients))
     lines = [f"client properties: {folder}" for folder in folders]
     if not folders:
         steps.insert(0, (f"kdeploy clients {environment}", "write client properties and certificates"))
