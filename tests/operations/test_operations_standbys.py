@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from kdeploy.cli.failover import text
+from kdeploy.cluster import direction
+from kdeploy.cluster.direction import Direction, Disagreement
 from kdeploy.errors import KdeployError, Unhealthy, UsageError
-from kdeploy.operations import drill_preview, failover_preview, mirror_status, switching
+from kdeploy.operations import (
+    drill_preview,
+    failover_preview,
+    fencing,
+    mirror_status,
+    mirroring,
+    switching,
+)
 from kdeploy.operations.failback import failback
 from kdeploy.operations.failover import failover
 from kdeploy.operations.failover_report import Report
 from tests.contracts import hold
-from tests.operations.standbys_world import PLACES, Standbys
+from tests.operations.standbys_world import NAME, PLACE, PLACES, Standbys
 
 
 @pytest.fixture(scope="module")
@@ -279,3 +289,79 @@ def test_a_decision_of_three_is_read_back_as_it_was(three: Standbys) -> None:
     assert kept == three.direction("west")
     assert (kept.before, set(kept.apart or {}), kept.gathers) == ("north", {"north"}, {})
     assert json.dumps(kept.ends)
+
+
+def up(three: Standbys) -> None:
+    sites, found = mirroring.as_decided(three.sites)
+    for one in sites:
+        fencing.hold(one)
+    mirroring.bring_up(sites, found)
+
+
+def test_one_more_that_comes_after_a_failover_of_two_is_mirrored_to_from_the_first_record_on(
+    three: Standbys,
+) -> None:
+    three.write("east", 5)
+    three.sides["north"].logs[PLACE] = list(three.sides["east"].logs[PLACE])
+    found = Direction(1, "east", datetime(2026, 11, 28, tzinfo=UTC), ends={"orders": {0: 5}})
+    for place in ("north", "east"):
+        direction.keep(three.sides[place], found)
+    up(three)
+    three.write("east", 2)
+    three.mirror()
+    assert three.values("west") == list(range(7))
+    assert three.values("north") == list(range(7))
+    assert back(three).target == "north"
+    assert open_in(three) == ["north"]
+
+
+def test_one_that_was_lost_while_there_were_two_gives_up_what_it_alone_has(
+    three: Standbys, tmp_path: Path
+) -> None:
+    three.write("north", 4)
+    three.sides["east"].logs[PLACE] = list(three.sides["north"].logs[PLACE])[:3]
+    three.write("east", 2)
+    ends, mirrored = {"orders": {0: 3}}, {"orders": {0: 3}}
+    since = datetime(2026, 11, 28, tzinfo=UTC)
+    direction.keep(
+        three.sides["east"], Direction(1, "east", since, planned=False, mirrored=mirrored, ends=ends)
+    )
+    up(three)
+    report = back(three, tmp_path)
+    assert report.taken_back == ("north", "west")
+    assert report.exported == (str(tmp_path), 1)
+    three.mirror()
+    assert three.values("north") == [0, 1, 2, 3, 4, 5]
+    assert three.values("east") == three.values("west") == [0, 1, 2, 4, 5]
+
+
+def test_where_two_were_taken_over_each_without_the_other_one_goes_on_and_nothing_is_lost_unseen(
+    three: Standbys, tmp_path: Path
+) -> None:
+    three.write("north", 4)
+    three.mirror()
+    three.down = {"north", "west"}
+    go(three, "east", accept_loss=True)
+    three.write("east", 2)
+    (three.state / NAME / mirroring.HEARD).unlink()
+    three.down = {"north", "east"}
+    go(three, "west", accept_loss=True)
+    three.write("west", 3)
+    three.down = set()
+    found = mirror_status.status(three.loaded)
+    assert (found.active, found.epoch) == (None, 1)
+    assert any("disagree" in one for one in found.problems)
+    with pytest.raises(Disagreement):
+        back(three)
+    with pytest.raises(switching.Behind, match="2 records are what east alone has"):
+        go(three, "west")
+    assert open_in(three) == ["north", "east", "west"], "as they were: nobody was asked yet"
+    report = go(three, "west", accept_loss=True)
+    assert (report.target, report.epoch, report.lost, report.counted) == ("west", 2, 2, True)
+    assert open_in(three) == ["west"]
+    report = back(three, tmp_path)
+    assert report.exported == (str(tmp_path), 2)
+    three.mirror()
+    assert three.values("north") == three.values("west") == [0, 1, 2, 3, 6, 7, 8]
+    assert three.values("east") == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert (report.target, open_in(three)) == ("north", ["north"])
