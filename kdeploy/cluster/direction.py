@@ -95,13 +95,30 @@ class Direction:
         Of two, whichever is not the active one is apart where it was not planned; of more that is said of each.
         """
         others = [one for one in datacenters if one != self.active]
-        if not self.epoch or not self.active or (len(others) > 1) == (self.apart is not None):
+        if not self.epoch or not self.active:
             return self
+        if (len(others) > 1) == (self.apart is not None):
+            return self if self.apart is None else self._without(others)
         if self.apart is None:
             return replace(self, mirrored={}, apart={} if self.planned else {one: {} for one in others})
         left = [one for one in others if one in self.apart]
         known = self.apart[left[0]] if left else {}
         return replace(self, planned=not left, mirrored=known, apart=None, begins={}, gathers={})
+
+    def _without(self, others: Sequence[str]) -> Direction:
+        """The same where some of those that it names are declared no more."""
+
+        def left(found: Mapping[str, Offsets]) -> dict[str, Offsets]:
+            return {one: some for one, some in found.items() if one in others}
+
+        before = self.before if self.before in others else ""
+        return replace(
+            self,
+            before=before,
+            apart=left(self.apart or {}),
+            begins=left(self.begins),
+            gathers=left(self.gathers),
+        )
 
     @property
     def says(self) -> tuple[str, tuple[tuple[str, str], ...]]:

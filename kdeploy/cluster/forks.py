@@ -7,8 +7,7 @@ Partitions and order are the same in both, and so are keys, values, headers and 
 changes none. Compaction and retention take from each by itself, one may hold in between what it once had alone, and equal
 records tell nothing; wherever it is in doubt the earliest place counts.
 
-Invariant: read-only; of a partition nothing is taken for shared that was not seen in both, but for what one has lost by its
-own retention. Memory is bounded by a few thousand records of `AT_ONCE` partitions.
+Invariant: read-only; of a partition nothing is taken for shared that was not seen in both. Memory is bounded by a few thousand records of `AT_ONCE` partitions.
 """
 
 from __future__ import annotations
@@ -75,7 +74,6 @@ class _Search:
         at: Offset of the copy before which its last records are looked for.
         back: Offsets from there to the next one.
         blind: Whether times say when brokers took records, which differ.
-        oldest: Time of the origin's first record.
     """
 
     place: Place
@@ -84,7 +82,6 @@ class _Search:
     at: int
     back: int = NEAR
     blind: bool = False
-    oldest: float | None = None
     window: list[LogRecord] = field(default_factory=list)
     found: tuple[int, int] | None = None
 
@@ -156,12 +153,7 @@ def _find(copy: Admin, origin: Admin, searches: Sequence[_Search]) -> Iterator[F
         for one in [one for one in left if one.found]:
             left.remove(one)
             together.append(one)
-        for one in list(left):
-            if _is_older(one):
-                # What the origin has no more the copy may have: shared as far as that goes.
-                left.remove(one)
-                yield one.fork(one.theirs[0], one.at, is_exact=one.at == one.mine[1])
-                continue
+        for one in left:
             one.at, one.back, one.window = one.window[0].offset, one.back * FURTHER, []
     yield from _side_by_side(copy, origin, together)
 
@@ -178,13 +170,7 @@ def _begin_anew(one: _Search, together: list[_Search]) -> Iterator[Fork]:
 def _look_at_origin(origin: Admin, searches: Sequence[_Search]) -> None:
     first = origin.first_records({one.place: one.theirs for one in searches})
     for one in searches:
-        if one.place in first:
-            one.blind, one.oldest = first[one.place].appended, first[one.place].timestamp
-
-
-def _is_older(one: _Search) -> bool:
-    lost = one.theirs[0] > 0 and one.oldest is not None and not one.blind
-    return lost and max(record.timestamp for record in one.window) < (one.oldest or 0.0)
+        one.blind = one.place in first and first[one.place].appended
 
 
 def _take_windows(copy: Admin, searches: Sequence[_Search]) -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.errors import Unhealthy
+from kdeploy.errors import KdeployError, Unhealthy
 from kdeploy.operations import (
     deciding,
     failover,
@@ -74,6 +74,7 @@ def failback(
             if sides.is_returned(loaded, both):
                 return _finish_return(both, wanted, clock)
             if both.many:
+                refuse_early(loaded, both)
                 return _failback_of_many(both, wanted, clock, export, within)
             source, target = sides.refuse_returned(loaded, both)
             if wanted.mode == "active-active":
@@ -129,6 +130,10 @@ def _failback_of_many(
     source = both.of(away)
     for one in back:
         _refuse_unreturnable(both, source, one, wanted)
+    if not back:  # one that was killed may have let somebody take part whom nothing is mirrored to yet
+        live = [replace(one, written=away) for one in both.sites if both.answers(one)]
+        mirroring.bring_up(live, both.direction, rolling_too=False)
+        refuse_nothing(both)
     both, returned = _take_back_all(both, back, wanted, clock, export, within)
     taken_back = tuple(one.name for one in returned)
     exported = exported_in([one.exported for one in returned])
@@ -178,25 +183,41 @@ def _back_to_all(both: Sides, clock: Clock, source: Site, target: Site) -> Repor
     return Report(name, here, "", True, found.epoch, rto, 0.0, 0, tuple(clock.steps))
 
 
-def returning(both: Sides) -> tuple[Site, ...]:
-    """Those that are apart and answer.
+def refuse_early(loaded: Loaded, both: Sides) -> None:
+    """Refuse, of three and more, a failback of what never moved, or while the one that takes over gathers what others have.
 
     Raises:
-        Unhealthy: None of them does, nor the one that is written to.
+        KdeployError: It is so.
+        Unhealthy: The one that is written to does not answer.
+    """
+    sides.refuse_at_home(loaded, both)
+    source = both.of(both.direction.active)
+    sides.refuse_silent(source, both)
+    if both.direction.gathers:
+        raise KdeployError(standbys.gathering(source))
+
+
+def returning(both: Sides) -> tuple[Site, ...]:
+    """Those that are apart and answer."""
+    return tuple(both.of(one) for one in both.direction.apart or {} if one in both.alive)
+
+
+def refuse_nothing(both: Sides) -> None:
+    """Refuse where nobody that is apart answers, and the one that was written to first cannot have its place either.
+
+    Raises:
+        Unhealthy: It is so; names those that do not answer.
     """
     direction = both.direction
-    name = both.sites[0].design.loaded.environment.name
-    sides.refuse_silent(both.of(direction.active), both)
-    back = tuple(both.of(one) for one in direction.apart or {} if one in both.alive)
-    home = written_first(both.sites[0].design.loaded.environment)
-    is_home_ready = home != direction.active and home not in (direction.apart or {})
-    if not back and direction.apart and not is_home_ready:
-        listed = " and ".join(direction.apart)
-        raise Unhealthy(
-            f"{listed} {'does' if len(direction.apart) == 1 else 'do'} not answer, so nothing can be given back\n"
-            f"  bring up what can be with `kdeploy up {name}`; then run this again"
-        )
-    return back
+    home = written_first(both.sites[0].design.loaded.environment) or direction.active
+    if home != direction.active and direction.lets(direction.active, home) and home in both.alive:
+        return
+    silent = [one for one in both.sites[0].datacenters if one not in both.alive]
+    listed, name = " and ".join(silent), both.sites[0].design.loaded.environment.name
+    raise Unhealthy(
+        f"{listed} {'does' if len(silent) == 1 else 'do'} not answer, so nothing can be given back\n"
+        f"  bring up what can be with `kdeploy up {name}`; then run this again"
+    )
 
 
 @dataclass(frozen=True)
@@ -250,12 +271,10 @@ def _take_back(
     folder = export / name if export else None
     exported = switching.export(here, replace(direction, mirrored=alone), wanted, folder, clock.done)
     kill_point("failback-exported")
-    direction = replace(
-        standbys.taking_part(direction, looked),
-        epoch=direction.epoch + 1,
-        planned=True,
-        since=datetime.now(UTC),
-    )
+    # What the one before it lost stays lost until that one is taken back.
+    planned = direction.planned or name == direction.before
+    direction = standbys.taking_part(direction, looked)
+    direction = replace(direction, epoch=direction.epoch + 1, planned=planned, since=datetime.now(UTC))
     both = replace(both, direction=direction)
     deciding.keep_everywhere(both, direction)
     clock.done(f"{name} takes part again, as number {direction.epoch}")

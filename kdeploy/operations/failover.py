@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdeploy.errors import KdeployError
+from kdeploy.errors import KdeployError, UsageError
 from kdeploy.operations import (
     backlog,
     deciding,
@@ -235,6 +235,12 @@ def _settle_of_many(
     both: Sides, wanted: Mirroring, source: Site, target: Site, clock: Clock, *, accept_loss: bool
 ) -> Report:
     to, found = target.cluster.datacenter, both.direction
+    if to not in both.rivals:
+        named = " and ".join(both.rivals)
+        raise UsageError(
+            f"{named} were each taken over without the other, and {to} was not; nothing was changed\n"
+            f"  have one of these go on: kdeploy failover {target.design.loaded.environment.name} --to {'|'.join(both.rivals)}"
+        )
     lost = standbys.alone(both, source, wanted)
     if lost != 0 and not accept_loss:
         raise switching.Behind(disputed(source, to, lost))

@@ -80,6 +80,7 @@ def of_failback(loaded: Loaded, password_file: Path | None = None, export: Path 
     if sides.is_returned(loaded, both):
         return _returned(both, wanted)
     if both.many:
+        failback.refuse_early(loaded, both)
         return _of_taking_back(both, wanted, export)
     source, target = sides.refuse_returned(loaded, both)
     home, away = target.cluster.datacenter, source.cluster.datacenter
@@ -120,6 +121,8 @@ def of_failback(loaded: Loaded, password_file: Path | None = None, export: Path 
 def _of_taking_back(both: Sides, wanted: Mirroring, export: Path | None) -> Report:
     """What would be done where several stand by: each that is apart and answers takes part again, and home has its place."""
     back = failback.returning(both)
+    if not back:
+        failback.refuse_nothing(both)
     away, epoch = both.direction.active, both.direction.epoch
     source, home = both.of(away), written_first(both.sites[0].design.loaded.environment) or ""
     steps: list[str] = []

@@ -80,7 +80,7 @@ def _decided(
     except Disagreement as error:
         name = sites[0].design.loaded.environment.name
         settles = f"`kdeploy failover {name} --to DATACENTER` has one go on"
-        if len(sites) > 2:
+        if len(sites) > 2 and not any(one.active for one in error.kept):
             settles = f"`kdeploy failover {name} --from LOST --to DATACENTER` decides on it anew"
         return None, error.epoch, (f"{str(error).splitlines()[0]}: {settles}",), {}
     where = mirroring.clients_of(found, sites[0].datacenters)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,7 @@ from kdeploy.operations.site import Site
 from kdeploy.spec.mirrored import written_first
 
 if TYPE_CHECKING:
-    from kdeploy.cluster.direction import Direction
+    from kdeploy.cluster.direction import Direction, Offsets
     from kdeploy.spec.load import Loaded
     from kdeploy.spec.mirroring import Mirroring
 
@@ -141,7 +141,14 @@ def _look(
         if settling is None:
             raise
         decision = error.settled(settling)
-        rivals = tuple(one.active for one in error.kept)
+        rivals = tuple(dict.fromkeys(one.active for one in error.kept))
+        if decision.apart is not None:  # whoever is not known to have kept it may have followed another one
+            apart: dict[str, Offsets] = {
+                one: {}
+                for one in sites[0].datacenters
+                if one != settling and ((its := found.get(one)) is None or its.active != settling)
+            }
+            decision = replace(decision, apart={**apart, **decision.apart})
         return Sides(sites, decision, frozenset(found), settling=decision, rivals=rivals)
 
 
@@ -232,6 +239,20 @@ def is_returned(loaded: Loaded, sides: Sides) -> bool:
     return found.epoch > 0 and found.planned and found.active == home and not found.apart
 
 
+def refuse_at_home(loaded: Loaded, sides: Sides) -> None:
+    """Refuse a failback where nobody ever failed over.
+
+    Raises:
+        KdeployError: It is so.
+    """
+    home, name = written_first(loaded.environment), loaded.environment.name
+    if sides.direction.epoch == 0:
+        raise KdeployError(
+            f"{name} is where it was declared to be: {f'{home} is' if home else 'every datacenter is'} "
+            "written to\n  there is nothing to give back; `kdeploy failover --to` moves it"
+        )
+
+
 def refuse_returned(loaded: Loaded, sides: Sides) -> tuple[Site, Site]:
     """For a failback: who is written to, and who was before.
 
@@ -242,11 +263,7 @@ def refuse_returned(loaded: Loaded, sides: Sides) -> tuple[Site, Site]:
     environment = loaded.environment
     away = sides.direction.active
     home = written_first(environment) or mirroring.EVERYWHERE
-    if sides.direction.epoch == 0:
-        raise KdeployError(
-            f"{environment.name} is where it was declared to be: {f'{home} is' if home else 'every datacenter is'} "
-            "written to\n  there is nothing to give back; `kdeploy failover --to` moves it"
-        )
+    refuse_at_home(loaded, sides)
     source, target = sides.of(away), sides.of(home) if home and home != away else sides.left_by(away)
     refuse_silent(source, sides)
     if not sides.answers(target):

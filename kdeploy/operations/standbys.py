@@ -73,7 +73,7 @@ def beside(both: Sides, source: Site, target: Site) -> tuple[Site, ...]:
 
 def level(both: Sides, source: Site, target: Site, wanted: Mirroring) -> None:
     """Wait a moment until others have all of a primary that is fenced and drained."""
-    left = [Backlog(source, one) for one in beside(both, source, target)]
+    left = [Backlog(source, replace(one, patience=LEVEL_WITHIN)) for one in beside(both, source, target)]
     deadline = time.monotonic() + LEVEL_WITHIN
     with lasting(source.progress, "waits for", "the others that stand by"):
         while left and time.monotonic() < deadline:
@@ -87,6 +87,15 @@ def _is_behind(one: Backlog, upto: Positions) -> bool:
 
     try:
         return one.left(upto) > 0
+    except ClusterError:  # it is not waited for
+        return False
+
+
+def _has_all(one: Backlog, upto: Positions) -> bool:
+    from kdeploy.cluster.failure import ClusterError
+
+    try:
+        return not one.left(upto)
     except ClusterError:  # one that cannot be asked is left apart
         return False
 
@@ -122,7 +131,8 @@ def _stopped(source: Site, here: Site) -> bool:
     from kdeploy.cluster.failure import ClusterError
 
     try:
-        switching.stop_mirror(source, here)
+        # Nobody may write meanwhile.
+        switching.stop_mirror(source, replace(here, patience=ANSWERS_WITHIN), ANSWERS_WITHIN)
     except ClusterError as error:
         _left(here, f"its mirror could not be stopped: {str(error).splitlines()[0]}")
         return False
@@ -140,7 +150,8 @@ def planned(both: Sides, source: Site, target: Site, rests: tuple[Site, ...], wa
     if not both.many:
         return Parts()
     upto = switching.ends(source, wanted)
-    has_all = {one.cluster.datacenter for one in rests if not Backlog(source, one).left(upto)}
+    asked = [replace(one, patience=LEVEL_WITHIN) for one in rests]
+    has_all = {one.cluster.datacenter for one in asked if _has_all(Backlog(source, one), upto)}
     taking = {source.cluster.datacenter, target.cluster.datacenter, *has_all}
     return Parts({one: known for one, known in _others(both, target).items() if one not in taking})
 
@@ -240,6 +251,11 @@ def _look(here: Site, other: Site, wanted: Mirroring) -> Looked | None:
         places = [(topic, one) for topic, some in found.offsets.items() for one in some]
         with readiness.connected(here) as mine, readiness.connected(other) as theirs:
             forked = forks.find(mine, theirs, places)
+            there = {(one.topic, one.index) for one in theirs.metadata().partitions}
+        if unled := sorted(there.intersection(places) - forked.keys()):
+            topic, partition = unled[0]
+            _left(here, f"nobody leads {topic}-{partition} of {other.cluster.datacenter}, or of it")
+            return None
     except ClusterError as error:
         _left(here, str(error).splitlines()[0])
         return None
@@ -281,22 +297,34 @@ def gather(both: Sides, wanted: Mirroring, clock: Clock, *, accept_loss: bool) -
     silent = [one for one in direction.gathers if one not in both.alive]
     if silent and not accept_loss:
         raise switching.Behind(_ungathered(target, silent))
-    givers = [
-        replace(both.of(one), patience=ANSWERS_WITHIN) for one in direction.gathers if one in both.alive
-    ]
+    apart = dict(direction.apart or {})
+    if (
+        silent
+    ):  # what they alone have `failback` exports, of them and of the primary; others may have some of it
+        looked = _that_stood_by(both, wanted)
+        reached = {one.name: backlog.reached(source, one.here) for one in looked}
+        direction = replace(direction, gathers={k: v for k, v in _gathers(looked, reached).items() if v})
+        apart[direction.before] = furthest(backlog.reached(source, target), *reached.values())
+    givers = [replace(both.of(one), patience=ANSWERS_WITHIN) for one in direction.gathers]
     for one in givers:
         _gather_from(one, target, direction, wanted)
+    rest(target)
     if givers:
         names = " and ".join(one.cluster.datacenter for one in givers)
         clock.done(f"{target.cluster.datacenter} has what {names} had and it lacked")
     kill_point("failover-gathered")
-    apart = dict(direction.apart or {})
-    if silent:  # what they alone have `failback` exports, of them and of the primary
-        known = [backlog.reached(source, one) for one in (target, *givers)]
-        apart[direction.before] = furthest(*known)
     found = replace(direction, apart=apart, gathers={}, ends=switching.ends(target, wanted))
     deciding.keep_everywhere(both, found)
     return replace(both, direction=found)
+
+
+def _that_stood_by(both: Sides, wanted: Mirroring) -> list[Looked]:
+    """Those that answer and stood by as the one took over that is decided on, each beside it."""
+    direction = both.direction
+    target = both.of(direction.active)
+    names = [one for one, known in (direction.apart or {}).items() if not known and one != direction.before]
+    asked = [replace(both.of(one), patience=ANSWERS_WITHIN) for one in names if one in both.alive]
+    return [found for one in asked if (found := _rested(one, target, wanted)) is not None]
 
 
 def _ungathered(target: Site, silent: list[str]) -> str:

@@ -96,7 +96,7 @@ def _apart(source: Site, target: Site, wanted: Mirroring) -> dict[str, bool]:
     return found
 
 
-def stop_mirror(source: Site, target: Site) -> Positions:
+def stop_mirror(source: Site, target: Site, within: float | None = None) -> Positions:
     """Stop what carries records and groups, both at once, and say how far it came.
 
     Both, since each is a rebalance of the workers that the other one would wait for, and each may hold a question to a
@@ -106,6 +106,11 @@ def stop_mirror(source: Site, target: Site) -> Positions:
     task.graceful.shutdown.timeout.ms and closed its producer (AbstractWorkerSourceTask.cancel of connect-runtime, Kafka
     3.9 to 4.3, read 2026-11-27); a transaction that was open then is never committed. What the task that carries groups
     does beside its producer, offsets of groups that nobody is a member of, ends with it.
+
+    Args:
+        source: The datacenter that is read from.
+        target: The one that is mirrored to.
+        within: Seconds for it to rest; as for whatever workers are to do when left out.
     """
     here, there = source.cluster.datacenter, target.cluster.datacenter
     client = mirroring.connect(target)
@@ -121,7 +126,7 @@ def stop_mirror(source: Site, target: Site) -> Positions:
     client.wait(
         "the mirror rests",
         lambda found: all(found[name].rests for name in names if name in found),
-        set_out.STARTS_WITHIN,
+        set_out.STARTS_WITHIN if within is None else within,
     )
     return backlog.reached(source, target)
 

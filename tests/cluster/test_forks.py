@@ -91,8 +91,8 @@ def fork(copy: Log, origin: Log) -> Fork:
             log([1, 2, 3]),
             log([4, 5], first=90),
             90,
-            3,
-            id="what the origin's retention took counts as shared",
+            0,
+            id="what the origin's retention took nobody can tell from what it never had",
         ),
         pytest.param(
             log([3, 4], first=50), log([2, 3, 4, 5], first=20), 23, 52, id="both have lost their beginning"
@@ -118,6 +118,15 @@ def test_a_copy_of_which_nothing_is_left_to_read_begins_with_what_there_is_and_s
 ):
     found = fork(Log(end=40), log([1, 2, 3], first=7))
     assert (found.there, found.alone, found.is_exact) == (7, 40, False)
+
+
+def test_records_of_old_times_are_not_taken_for_what_retention_took() -> None:
+    shared = list(range(1_000, 1_400))
+    copy, origin = log(shared, first=100), log(shared, first=100)
+    for value in range(200):
+        copy.add(value, 1.0)
+    found = fork(copy, origin)
+    assert (found.there, found.alone, found.is_exact) == (500, 500, True)
 
 
 def test_what_is_not_there_or_not_led_is_left_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from kdeploy.operations.failover import failover
 from kdeploy.operations.failover_report import Report
 from tests.contracts import hold
 from tests.operations.standbys_world import NAME, PLACE, PLACES, Standbys
+from tests.operations.test_operations_killed import MODULES, Killed
 
 
 @pytest.fixture(scope="module")
@@ -365,3 +367,101 @@ def test_where_two_were_taken_over_each_without_the_other_one_goes_on_and_nothin
     assert three.values("north") == three.values("west") == [0, 1, 2, 3, 6, 7, 8]
     assert three.values("east") == [0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert (report.target, open_in(three)) == ("north", ["north"])
+
+
+@contextmanager
+def killed_at(point: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the block's command end at a moment of this name."""
+
+    def kill(name: str) -> None:
+        if name == point:
+            raise Killed(name)
+
+    with monkeypatch.context() as patch:
+        for module in MODULES:
+            patch.setattr(f"kdeploy.operations.{module}.kill_point", kill)
+        with pytest.raises(Killed):
+            yield
+
+
+def test_one_that_gathers_is_open_only_when_nothing_is_mirrored_to_it_any_more(
+    three: Standbys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three.write("north", 7)
+    three.mirror(most=5, only=("north", "west"))
+    three.down = {"north"}
+    with killed_at("failover-gathering", monkeypatch):
+        go(three, "east", accept_loss=True)
+    assert records(three)["east"] == {"west"}
+    three.down = {"north", "west"}
+    go(three, "east", accept_loss=True)
+    assert "east" in open_in(three)
+    assert records(three)["east"] == set()
+
+
+def test_a_failback_is_refused_while_what_others_have_is_gathered(
+    three: Standbys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    three.write("north", 7)
+    three.mirror(most=5, only=("north", "west"))
+    three.down = {"north"}
+    with killed_at("failover-decided", monkeypatch):
+        go(three, "east", accept_loss=True)
+    for refused in (lambda: back(three, tmp_path), lambda: failover_preview.of_failback(three.loaded)):
+        with pytest.raises(KdeployError, match="east was decided on, and mirrors what others have"):
+            refused()
+    go(three, "east", accept_loss=True)
+    three.mirror()
+    assert three.values("east") == three.values("west") == list(range(5))
+
+
+@pytest.mark.parametrize("point", ["failback-readmitted", "failback-exported", "failback-mirrored"])
+def test_a_failback_that_was_killed_is_finished_by_the_same_command(
+    three: Standbys, point: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    three.write("north", 7)
+    three.mirror(most=5)
+    three.down = {"north"}
+    go(three, "east", accept_loss=True)
+    three.write("east", 2)
+    three.down = set()
+    with killed_at(point, monkeypatch):
+        back(three, tmp_path)
+    assert back(three, tmp_path).target == "north"
+    three.mirror()
+    assert open_in(three) == ["north"]
+    assert three.values("north") == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert three.values("east") == three.values("west") == [0, 1, 2, 3, 4, 7, 8]
+
+
+def test_there_is_nothing_to_give_back_where_nothing_was_taken_or_home_does_not_answer(
+    three: Standbys,
+) -> None:
+    with pytest.raises(KdeployError, match="is where it was declared to be: north is written to"):
+        back(three)
+    go(three, "east")
+    three.down = {"north"}
+    for refused in (lambda: back(three), lambda: failover_preview.of_failback(three.loaded)):
+        with pytest.raises(Unhealthy, match="north does not answer, so nothing can be given back"):
+            refused()
+
+
+def test_what_was_lost_stays_told_until_the_one_that_lost_it_is_taken_back(
+    three: Standbys, tmp_path: Path
+) -> None:
+    three.write("north", 3)
+    three.mirror(most=2)
+    three.down = {"north", "west"}
+    go(three, "east", accept_loss=True)
+    three.down = {"north"}
+    report = back(three, tmp_path)
+    assert (report.returned, report.taken_back, report.exported) == (
+        "west",
+        ("west",),
+        (str(tmp_path / "west"), 0),
+    )
+    again = go(three, "east")
+    assert (again.planned, again.already) == (False, True)
+    three.down = set()
+    assert back(three, tmp_path).exported == (str(tmp_path / "north"), 1)
+    assert go(three, "north").planned

@@ -118,12 +118,13 @@ def settle(three: Standbys) -> None:
         if found.active == "north" and not found.apart and not found.gathers:
             break
         try:
-            run(three, "failover" if found.gathers else "up", found.active)
-            run(three, "failback")
+            run(three, "failover" if found.gathers else "failback", found.active)
         except Disagreement as error:
             run(three, "failover", error.kept[0].active)
         except KdeployError as error:
             three.steps.said.append(f"refused: {error}")
+            with suppress(Disagreement):
+                run(three, "up")
     else:
         raise AssertionError(three.steps.said)
     run(three, "up")
