@@ -293,14 +293,14 @@ def gather(both: Sides, wanted: Mirroring, clock: Clock, *, accept_loss: bool) -
     from kdeploy.cluster.direction import furthest
 
     direction = both.direction
-    target, source = both.of(direction.active), both.of(direction.before)
+    target, source = both.of(direction.active), both.left_by(direction.active)
     silent = [one for one in direction.gathers if one not in both.alive]
     if silent and not accept_loss:
         raise switching.Behind(_ungathered(target, silent))
     apart = dict(direction.apart or {})
-    if (
-        silent
-    ):  # what they alone have `failback` exports, of them and of the primary; others may have some of it
+    if silent:
+        # What they alone have `failback` exports, of them and of the primary; others may have some of it.
+        rest(target)
         looked = _that_stood_by(both, wanted)
         reached = {one.name: backlog.reached(source, one.here) for one in looked}
         direction = replace(direction, gathers={k: v for k, v in _gathers(looked, reached).items() if v})
