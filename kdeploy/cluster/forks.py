@@ -4,16 +4,18 @@
     → one is there, and in both just once: both are read on from it, side by side, up to where they differ or one ends
 
 Partitions and order are the same in both, and so are keys, values, headers and the times that producers gave: a mirror
-changes none. Compaction and retention take from each by itself, one may hold in between what it once had alone, and equal
-records tell nothing; wherever it is in doubt the earliest place counts.
+changes none. Compaction and retention take from each by itself, one may hold in between what it once had alone, an old
+record may have been written once more by an application, and equal records tell nothing; wherever it is in doubt the
+earliest place counts.
 
-Invariant: read-only; of a partition nothing is taken for shared that was not seen in both. Memory is bounded by a few thousand records of `AT_ONCE` partitions.
+Invariant: read-only; of a partition nothing is taken for shared that was not seen in both. Memory is bounded by some ten
+thousand records of `AT_ONCE` partitions.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -39,8 +41,14 @@ CHUNK: Final = 4_096
 AT_ONCE: Final = 100
 """Partitions that are looked at together."""
 
+RUNS: Final = (1, 4, 16)
+"""Records in a row that are looked for as one: what one does not tell apart, as equal ones within a millisecond."""
+
 Content: TypeAlias = tuple[float | None, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
 """What makes a record the same: its time, where producers gave it, its key, value and headers."""
+
+Run: TypeAlias = tuple[Content, ...]
+"""Records in a row."""
 
 
 @dataclass(frozen=True, order=True)
@@ -93,22 +101,11 @@ class _Search:
         """What makes a record the same in both."""
         return (None if self.blind else one.timestamp, one.key, one.value, one.headers)
 
-    def marks(self) -> dict[Content, int]:
-        """Records of the window that are there once, with their offsets.
-
-        Not those of its first moment, whose likes may be before it.
-        """
-        first, counts = self.window[0], Counter(map(self.content, self.window))
-        is_cut = first.offset > self.mine[0]
-        return {
-            content: one.offset
-            for one in self.window
-            if counts[content := self.content(one)] == 1
-            and not (is_cut and (content == self.content(first) or self._same_moment(one, first)))
-        }
-
-    def _same_moment(self, one: LogRecord, other: LogRecord) -> bool:
-        return not self.blind and one.timestamp == other.timestamp
+    def runs(self, length: int) -> dict[Run, int]:
+        """Every run of so many records in the window, with the offset of its last record."""
+        contents = [*map(self.content, self.window)]
+        ends = range(length, len(contents) + 1)
+        return {tuple(contents[end - length : end]): self.window[end - 1].offset for end in ends}
 
     @property
     def is_whole(self) -> bool:
@@ -143,28 +140,22 @@ def _find(copy: Admin, origin: Admin, searches: Sequence[_Search]) -> Iterator[F
             # Nothing was ever written to the copy, or nothing is left of the origin.
             yield one.fork(one.theirs[0], one.mine[1] if one.mine[1] == 0 else one.mine[0])
     _look_at_origin(origin, left)
-    together: list[_Search] = []
     while left:
         _take_windows(copy, left)
-        for one in [one for one in left if not one.window]:
+        for one in [one for one in left if not one.window and not one.is_whole]:
+            # Nothing of the copy is readable, or nothing of it is in the origin for certain.
             left.remove(one)
-            yield from _begin_anew(one, together)
-        _look_for_marks(origin, left)
-        for one in [one for one in left if one.found]:
-            left.remove(one)
-            together.append(one)
+            alone = one.at if one.at == one.mine[1] else one.mine[0]
+            yield one.fork(one.theirs[0], alone, is_exact=False)
+        _look_for_marks(copy, origin, [one for one in left if one.window])
+        for one in left:
+            if not one.window:
+                one.found = (0, 0)  # both are there from the first record on, which is the same
+        for walk in _side_by_side(copy, origin, [one for one in left if one.found]):
+            left.remove(walk.search)
+            yield walk.search.fork(walk.there, walk.alone)
         for one in left:
             one.at, one.back, one.window = one.window[0].offset, one.back * FURTHER, []
-    yield from _side_by_side(copy, origin, together)
-
-
-def _begin_anew(one: _Search, together: list[_Search]) -> Iterator[Fork]:
-    """Where nothing of the copy before a place is readable, or nothing of it is in the origin for certain."""
-    if one.is_whole:
-        one.found = (0, 0)  # both are there from the first record on, which is the same
-        together.append(one)
-    else:
-        yield one.fork(one.theirs[0], one.at if one.at == one.mine[1] else one.mine[0], is_exact=False)
 
 
 def _look_at_origin(origin: Admin, searches: Sequence[_Search]) -> None:
@@ -188,45 +179,71 @@ def _take_windows(copy: Admin, searches: Sequence[_Search]) -> None:
             one.back *= FURTHER
 
 
-def _look_for_marks(origin: Admin, searches: Sequence[_Search]) -> None:
-    """Find the last record of each window that is there once in it and once in the origin."""
-    hints = origin.offsets_at(
-        {one.place: min(record.timestamp for record in one.window) for one in searches if not one.blind}
+def _look_for_marks(copy: Admin, origin: Admin, searches: Sequence[_Search]) -> None:
+    """Find, of what is in each window, and in both just once, what is furthest in the origin."""
+    left = list(searches)
+    for length in RUNS:
+        runs = {one.place: one.runs(length) for one in left}
+        theirs = _places(origin, [(one, one.theirs) for one in left], runs, length)
+        there = {
+            place: {run for run, found in some.items() if len(found) == 1} for place, some in theirs.items()
+        }
+        asked = [one for one in left if there.get(one.place)]
+        mine = _places(copy, [(one, (one.mine[0], one.at)) for one in asked], there, length, to_end=True)
+        for one in asked:
+            once = [run for run, found in mine.get(one.place, {}).items() if len(found) == 1]
+            if once:
+                last = max(once, key=lambda run: theirs[one.place][run][0])
+                one.found = (mine[one.place][last][0] + 1, theirs[one.place][last][0] + 1)
+        # Longer ones tell more where many are the same, and nothing else.
+        left = [one for one in left if not one.found and 2 * len(runs[one.place]) < len(one.window)]
+
+
+def _places(
+    admin: Admin,
+    searches: Sequence[tuple[_Search, tuple[int, int]]],
+    runs: Mapping[Place, Collection[Run]],
+    length: int,
+    *,
+    to_end: bool = False,
+) -> dict[Place, dict[Run, list[int]]]:
+    """Where runs are in a log, by the offsets of their last records, as far as it is looked through.
+
+    Args:
+        admin: The cluster.
+        searches: Partitions, with where each is looked through.
+        runs: What is looked for, all of it in the windows.
+        length: Records of each.
+        to_end: Whether a log that is longer than is looked through counts as one that has none of them: what is at its end
+            may be what was written once more, and was there before.
+    """
+    hints = admin.offsets_at(
+        {one.place: min(record.timestamp for record in one.window) for one, _ in searches if not one.blind}
     )
-    spans = {}
-    for one in searches:
-        first, end = one.theirs
-        begin = max(first, end - SCAN) if one.blind else max(first, hints.get(one.place, end))
-        if begin < end:
-            spans[one.place] = (begin, min(end, begin + SCAN))
-    marks = {one.place: one.marks() for one in searches}
-    seen: dict[Place, dict[Content, list[int]]] = {place: {} for place in marks}
-    by_place = {one.place: one for one in searches}
-    for record in origin.records(spans):
-        content = by_place[record.place].content(record)
-        if content in marks[record.place]:
-            seen[record.place].setdefault(content, []).append(record.offset)
-    for one in searches:
-        once = (
-            (marks[one.place][content], offsets[0])
-            for content, offsets in seen[one.place].items()
-            if len(offsets) == 1
-        )
-        mine, theirs = max(once, default=(-1, -1))
-        if mine >= 0:
-            one.found = (mine + 1, theirs + 1)
+    by_place, spans = {}, {}
+    for one, (first, end) in searches:
+        begin = max(first, end - SCAN if one.blind else hints.get(one.place, end))
+        if begin < end and not (to_end and end > begin + SCAN):
+            by_place[one.place], spans[one.place] = one, (begin, min(end, begin + SCAN))
+    found: dict[Place, dict[Run, list[int]]] = {place: {} for place in spans}
+    lately: dict[Place, deque[Content]] = {place: deque(maxlen=length) for place in spans}
+    for record in admin.records(spans):
+        place, last = record.place, lately[record.place]
+        last.append(by_place[place].content(record))
+        if (run := tuple(last)) in runs[place]:
+            found[place].setdefault(run, []).append(record.offset)
+    return found
 
 
-def _side_by_side(copy: Admin, origin: Admin, together: Sequence[_Search]) -> Iterator[Fork]:
+def _side_by_side(copy: Admin, origin: Admin, together: Sequence[_Search]) -> list[_Walk]:
     """Read both on from where they are the same, up to where they differ."""
     walks = [_Walk(one, *(one.found or (0, 0))) for one in together]
-    while walks:
-        _read(copy, walks, mine=True)
-        _read(origin, walks, mine=False)
-        for walk in list(walks):
-            if walk.go():
-                walks.remove(walk)
-                yield walk.search.fork(walk.there, walk.alone)
+    going = list(walks)
+    while going:
+        _read(copy, going, mine=True)
+        _read(origin, going, mine=False)
+        going = [walk for walk in going if not walk.go()]
+    return walks
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -129,6 +129,53 @@ def test_records_of_old_times_are_not_taken_for_what_retention_took() -> None:
     assert (found.there, found.alone, found.is_exact) == (500, 500, True)
 
 
+@pytest.mark.parametrize("again", [1, 3, 40, 300])
+@pytest.mark.parametrize("first", [0, 100])
+def test_old_records_that_were_written_once_more_are_not_where_two_fork(again: int, first: int) -> None:
+    shared = list(range(1_000, 2_400))
+    copy, origin = log(shared, first=first), log([*shared, *range(9_000, 9_050)], first=first)
+    for value in range(5_000, 5_200):
+        copy.add(value, float(value))
+    for value in range(1_300, 1_300 + again):
+        copy.add(value, float(value))
+    found = fork(copy, origin)
+    assert (found.there, found.alone, found.is_exact) == (first + 1_400, first + 1_400, True)
+
+
+@pytest.mark.parametrize("first", [0, 9])
+def test_records_that_are_the_same_within_a_moment_are_told_apart_by_those_around_them(first: int) -> None:
+    copy, origin = Log(end=first), Log(end=first)
+    for number in range(4_400):
+        for held in (copy, origin) if number < 4_342 else (origin,):
+            held.add(number // 60 % 7, float(number // 6))
+    found = fork(copy, origin)
+    assert (found.there, found.alone) == (first + 4_342, first + 4_342)
+
+
+def test_one_record_of_the_future_does_not_hide_where_two_fork() -> None:
+    values = list(range(1, 3_000))
+    copy, origin = log(values), log([*values, 3_001, 3_002])
+    for held in (copy, origin):
+        held.records[10] = replace(held.records[10], timestamp=1e9)
+    found = fork(copy, origin)
+    assert (found.there, found.alone, found.is_exact) == (2_999, 2_999, True)
+
+
+def test_one_that_is_far_behind_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "SCAN", 500)
+    found = fork(log(range(1_000), first=100), log(range(9_000), first=100))
+    assert (found.there, found.alone, found.is_exact) == (1_100, 1_100, True)
+
+
+def test_where_times_lead_too_far_back_the_earliest_place_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "SCAN", 500)
+    copy, origin = log(range(2_000), first=100), log(range(2_001), first=100)
+    for held in (copy, origin):
+        held.records[10] = replace(held.records[10], timestamp=1e9)
+    found = fork(copy, origin)
+    assert (found.there, found.alone, found.is_exact) == (100, 100, False)
+
+
 def test_what_is_not_there_or_not_led_is_left_out() -> None:
     found = forks.find(cluster(log([1])), cluster(log([1])), [PLACE, ("payments", 0)])
     assert found.keys() == {PLACE}
@@ -208,3 +255,33 @@ def test_records_that_are_no_others_are_told_exactly(
         assert [one.value for one in own] == [str(1_000 + number).encode() for number in range(mine)]
     else:
         assert found.there >= min(first[1], origin.end)
+
+
+@given(
+    shared=st.integers(1, 400),
+    mine=st.integers(0, 150),
+    again=st.tuples(st.integers(0, 400), st.integers(0, 200)),
+    after=st.integers(0, 5),
+    theirs=st.integers(0, 150),
+    gaps=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    lost=st.tuples(st.integers(0, 100), st.integers(0, 100)),
+)
+def test_whatever_an_application_writes_once_more_nothing_of_its_datacenter_alone_is_taken_for_shared(
+    shared: int,
+    mine: int,
+    again: tuple[int, int],
+    after: int,
+    theirs: int,
+    gaps: tuple[int, int],
+    lost: tuple[int, int],
+) -> None:
+    both = list(range(shared))
+    # Of what retention took, nothing tells that it was there before.
+    twice = both[max(*lost, again[0]) : again[0] + again[1]]
+    copy = log([*both, *range(1_000, 1_000 + mine), *twice, *range(1_500, 1_500 + after)], gap=gaps[0])
+    origin = log([*both, *range(2_000, 2_000 + theirs)], gap=gaps[1])
+    for held, count in ((copy, lost[0]), (origin, lost[1])):
+        del held.records[: min(count, shared)]
+    found = fork(copy, origin)
+    assert found.there <= shared * (gaps[1] + 1)
+    assert found.alone <= shared * (gaps[0] + 1)
