@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.shipped import SHIPPED
+
 KDEPLOY = Path(sys.executable).with_name("kdeploy")
 ROOT = Path(__file__).parents[2]
 
@@ -32,14 +34,7 @@ def completions(words: str) -> set[str]:
         ("kdeploy sta", {"status"}),
         (
             "kdeploy up local",
-            {
-                "local",
-                "local-kraft",
-                "local-three-dc-active",
-                "local-three-dc-passive",
-                "local-two-dc-active",
-                "local-two-dc-passive",
-            },
+            {one for one in SHIPPED if one.startswith("local")},
         ),
         ("kdeploy plan prod", {"prod-eu", "prod-us-kraft"}),
         ("kdeploy plan --zon", {"--zones"}),

@@ -149,12 +149,17 @@ def test_of_a_dead_primary_all_that_any_other_one_has_is_kept(
     assert three.values("east") == three.values("west") == [*expected, 10, 11]
 
 
-def test_nobody_is_let_in_before_what_another_one_has_is_gathered(
-    three: Standbys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def north_dies_with_west_ahead(three: Standbys) -> None:
+    """West has five of its seven records, and east none."""
     three.write("north", 7)
     three.mirror(most=5, only=("north", "west"))
     three.down = {"north"}
+
+
+def test_nobody_is_let_in_before_what_another_one_has_is_gathered(
+    three: Standbys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north_dies_with_west_ahead(three)
     seen: list[list[str]] = []
 
     def mirror(_: float) -> None:
@@ -387,9 +392,7 @@ def killed_at(point: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_one_that_gathers_is_open_only_when_nothing_is_mirrored_to_it_any_more(
     three: Standbys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    three.write("north", 7)
-    three.mirror(most=5, only=("north", "west"))
-    three.down = {"north"}
+    north_dies_with_west_ahead(three)
     with killed_at("failover-gathering", monkeypatch):
         go(three, "east", accept_loss=True)
     assert records(three)["east"] == {"west"}
@@ -402,9 +405,7 @@ def test_one_that_gathers_is_open_only_when_nothing_is_mirrored_to_it_any_more(
 def test_a_failback_is_refused_while_what_others_have_is_gathered(
     three: Standbys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    three.write("north", 7)
-    three.mirror(most=5, only=("north", "west"))
-    three.down = {"north"}
+    north_dies_with_west_ahead(three)
     with killed_at("failover-decided", monkeypatch):
         go(three, "east", accept_loss=True)
     for refused in (lambda: back(three, tmp_path), lambda: failover_preview.of_failback(three.loaded)):
