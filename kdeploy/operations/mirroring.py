@@ -345,7 +345,8 @@ def reconcile(here: Site, runs: Mapping[str, bool], direction: Direction | None 
         # Looked at anew: one that was just made for it rests, and a worker that has just come knows some later.
         todo = wanted(here, client.connectors(), runs)
         for one in todo:
-            here.progress.step("mirror", one.words)
+            if one.words not in said:  # once more for a worker that did not know of it yet
+                here.progress.step("mirror", one.words)
             _carry_out(client, one)
             said.append(one.words)
             kill_point("connector-changed")
